@@ -1,0 +1,78 @@
+"""What is known of an image beyond its identity and camera, in tables keyed by image path.
+
+torchreid's data tuples are (path, pid, camid, dsetid) without a place for a view or a colour, and adding two
+of its datasets drops the subclass. So the dataset constructors fill these process-wide tables, and whoever
+has a batch (`batch['impath']`) looks the labels up.
+"""
+
+import os
+
+import torch
+
+UNKNOWN = -1
+_CODES = 1000
+# A number per dataset family, because the colour and type codes of one family mean nothing in another.
+_FAMILIES = {"veri776": 0, "vehicleid": 1}
+
+
+class AnnotationTable:
+    """A mapping from image path to a label: an integer >= 0, or -1 where it is unknown.
+
+    Paths are made absolute and normalised, so a relative and an absolute path of one file are the same key.
+    """
+
+    def __init__(self):
+        self._labels = {}
+
+    def update(self, mapping):
+        """Set the labels of the paths in `mapping` {path: integer >= -1}."""
+        self._labels.update({_normalised(path): int(label) for path, label in mapping.items()})
+
+    def get(self, path):
+        """Return the label of `path`, -1 if unknown."""
+        return self._labels.get(_normalised(path), UNKNOWN)
+
+    def lookup(self, paths):
+        """Return the labels of `paths` as a torch.LongTensor [len(paths)], -1 where unknown."""
+        return torch.tensor([self.get(path) for path in paths], dtype=torch.long)
+
+    def clear(self):
+        """Forget every label."""
+        self._labels.clear()
+
+    def __len__(self):
+        return len(self._labels)
+
+
+VIEWPOINTS = AnnotationTable()
+"""View values (ealn_plugin.data.viewpoints.View)."""
+
+APPEARANCE = AnnotationTable()
+"""Group numbers shared by images of the same colour and type (VeRI-776) or colour and model (VehicleID)."""
+
+
+def appearance_group(family, colour, kind):
+    """Return the number >= 0 of the group of one colour and one type or model, different between families.
+
+    Args:
+        family: 'veri776' or 'vehicleid'.
+        colour, kind: the release's codes, 0..999.
+
+    Raises:
+        ValueError: for another family or a code outside 0..999.
+    """
+    if family not in _FAMILIES:
+        raise ValueError(f'dataset family {family!r} is not one of {", ".join(_FAMILIES)}; use one of them')
+    if not is_code(colour) or not is_code(kind):
+        raise ValueError(f"colour {colour} and type {kind} must both be codes in 0..{_CODES - 1}; "
+                         f"check the attribute files of {family}")
+    return (_FAMILIES[family] * _CODES + colour) * _CODES + kind
+
+
+def is_code(number):
+    """Return whether `number` can be the code of a colour, a type or a model: 0..999."""
+    return 0 <= number < _CODES
+
+
+def _normalised(path):
+    return os.path.abspath(path)

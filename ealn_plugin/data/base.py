@@ -1,0 +1,103 @@
+"""What the vehicle datasets share: checked splits, annotations beside the tuples, counts in the log."""
+
+import logging
+import os
+from collections import Counter
+
+from ealn_plugin import toolkit
+from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
+from ealn_plugin.data.viewpoints import View, gather_views
+
+log = logging.getLogger(__name__)
+
+
+class VehicleDataset(toolkit.ImageDataset):
+    """Base of the vehicle datasets; a subclass reads its release and hands over relative image names.
+
+    Class attributes of every subclass: `dataset_names` (the names it is registered under), `folder_names`
+    (accepted under root), `protocols` (names of evaluation protocols, the primary one first).
+    """
+
+    dataset_names = ()
+    folder_names = ()
+    protocols = ()
+    min_view_confidence = 0.0
+    """Lines of viewpoints.csv with a lower confidence, in [0, 1], count as unknown; set it on the class or
+    subclass when the dataset is built by torchreid's data manager, which hands no extra arguments on."""
+
+    def __init__(self, dataset_dir, splits, released_views, groups, min_view_confidence=None, **kwargs):
+        """Check the splits, fill VIEWPOINTS and APPEARANCE, log the counts and initialise torchreid's part.
+
+        Args:
+            dataset_dir: absolute path of the dataset folder.
+            splits: {'train' | 'query' | 'gallery': [(image, pid, camid)]}, image relative to `dataset_dir`
+                with forward slashes; train identities may have any numbers, they are relabelled 0..n-1 in
+                sorted order.
+            released_views: {image: View} from the release's own files; viewpoints.csv overrides it.
+            groups: {image: number of its appearance group}.
+            min_view_confidence: see the class attribute, which is the default.
+            **kwargs: torchreid's arguments (transform, mode, combineall, verbose, ...). Those meant for other
+                datasets (split_id, cuhk03_*, market1501_500k) are ignored by torchreid's base class.
+
+        Raises:
+            ValueError: for an empty split or a query set without a match.
+        """
+        self.dataset_dir = dataset_dir
+        _check_splits(type(self).__name__, dataset_dir, splits)
+        if min_view_confidence is None:
+            min_view_confidence = self.min_view_confidence
+        images = {image for split in splits.values() for image, _, _ in split}
+        views = gather_views(dataset_dir, images, released_views, min_view_confidence)
+        VIEWPOINTS.update({self._path(image): view for image, view in views.items()})
+        APPEARANCE.update({self._path(image): groups.get(image, -1) for image in images})
+        if kwargs.get("verbose", True):
+            self._log_counts(splits, views)
+        labels = {pid: label for label, pid in enumerate(sorted({pid for _, pid, _ in splits["train"]}))}
+        train = [(self._path(image), labels[pid], camid) for image, pid, camid in splits["train"]]
+        query, gallery = ([(self._path(image), pid, camid) for image, pid, camid in splits[split]]
+                          for split in ("query", "gallery"))
+        super().__init__(train, query, gallery, **kwargs)
+
+    def combine_all(self):
+        """Add query and gallery to the training images (torchreid's combineall).
+
+        torchreid's own version fails on a query vehicle that is absent from the gallery and keeps a stale
+        number of cameras; identities and cameras are counted again here.
+        """
+        held_out = self.query + self.gallery
+        pids = sorted({item[1] for item in held_out})
+        labels = {pid: self.num_train_pids + number for number, pid in enumerate(pids)}
+        self.train = self.train + [(path, labels[pid], *rest) for path, pid, *rest in held_out]
+        self.num_train_pids = self.get_num_pids(self.train)
+        self.num_train_cams = self.get_num_cams(self.train)
+
+    def _path(self, image):
+        return os.path.join(self.dataset_dir, *image.split("/"))
+
+    def _log_counts(self, splits, views):
+        counts = ", ".join(f"{split} {len(items)} images of {len({pid for _, pid, _ in items})} vehicles "
+                           f"in {len({camid for _, _, camid in items})} cameras"
+                           for split, items in splits.items())
+        seen = Counter(views.values())
+        log.info("%s from %s: %s; views: %s", type(self).__name__, self.dataset_dir, counts,
+                    ", ".join(f"{seen[view]} {view.name.lower()}" for view in View))
+
+
+def _check_splits(dataset, dataset_dir, splits):
+    """Raise ValueError where a split is empty or no query has a gallery image from another camera."""
+    for split, items in splits.items():
+        if not items:
+            raise ValueError(f"{dataset}: found 0 images for the {split} split in {dataset_dir}, expected "
+                             f"at least one; unpack the release completely as datasets.md describes")
+    gallery_cameras = {}
+    for _, pid, camid in splits["gallery"]:
+        gallery_cameras.setdefault(pid, set()).add(camid)
+    unmatched = sum(not gallery_cameras.get(pid, set()) - {camid} for _, pid, camid in splits["query"])
+    total = len(splits["query"])
+    if unmatched == total:
+        raise ValueError(
+            f"{dataset}: a query set without a match in {dataset_dir}, because none of the {total} query "
+            f"images has a gallery image of its vehicle from another camera; take both from the same release")
+    if unmatched:
+        log.warning("%s: %d of %d query images have no gallery image of their vehicle from another camera; "
+                       "evaluation skips them", dataset, unmatched, total)

@@ -1,0 +1,79 @@
+"""Find a dataset's folder and read its text files, with errors that name the file and the line."""
+
+import os
+
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+def find_dataset_folder(root, folder_names, required, dataset):
+    """Return the absolute path of the first folder under `root` (or `root` itself) that holds the dataset.
+
+    Args:
+        root: the folder that torchreid calls `root`; '' is the working directory, '~' is expanded.
+        folder_names: names the release is known to be unpacked under, best first.
+        required: sub-folders without which the dataset cannot be read.
+        dataset: the name to use in messages.
+
+    Raises:
+        FileNotFoundError: naming every folder looked for, or what the folder that was found lacks.
+    """
+    root = os.path.abspath(os.path.expanduser(root))
+    candidates = [os.path.join(root, name) for name in folder_names] + [root]
+    lacking = {}
+    for candidate in candidates:
+        missing = [name for name in required if not os.path.isdir(os.path.join(candidate, name))]
+        if not missing:
+            return candidate
+        lacking[candidate] = missing
+    for candidate, missing in lacking.items():
+        if len(missing) < len(required):
+            raise FileNotFoundError(
+                f'{dataset}: {candidate} lacks the folder(s) {", ".join(missing)} beside those it has, '
+                f'so unpack the dataset completely; see datasets.md')
+    raise FileNotFoundError(
+        f'{dataset} was not found: looked for a folder with {", ".join(required)} in it at '
+        f'{", ".join(candidates)}; see datasets.md for how to get and place it, then give its parent as root')
+
+
+def image_names(folder):
+    """Return the sorted image file names in `folder`; hidden files and other kinds are passed over."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries
+                      if entry.name.lower().endswith(IMAGE_EXTENSIONS)
+                      and not entry.name.startswith(".") and entry.is_file())
+
+
+def read_lines(path):
+    """Return [(line number from 1, stripped text)] of a UTF-8 or ASCII file, without its blank lines.
+
+    LF and CRLF line ends are both read, and so is a byte order mark.
+
+    Raises:
+        ValueError: if the bytes are not UTF-8, with file and line.
+    """
+    with open(path, "rb") as handle:
+        raw = handle.read()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise undecodable(path, raw, error, "UTF-8") from error
+    numbered = ((number, line.strip()) for number, line in enumerate(text.split("\n"), start=1))
+    return [(number, line) for number, line in numbered if line]
+
+
+def malformed(path, line, found, expected):
+    """Return the ValueError for line `line` (from 1) of `path`: what stands there and what should."""
+    return ValueError(f"{path}:{line}: found {_shortened(found)}, expected {expected}; "
+                      f"correct that line or take the file from the release again")
+
+
+def undecodable(path, raw, error, encoding):
+    """Return the ValueError for bytes `raw` of `path` that are not in `encoding` (a UnicodeDecodeError)."""
+    line = raw.count(b"\n", 0, error.start) + 1
+    return malformed(path, line, raw[error.start:error.start + 1], f"text encoded as {encoding}")
+
+
+def _shortened(found, limit=80):
+    """Return repr(found), with an ellipsis after `limit` characters."""
+    text = repr(found)
+    return text if len(text) <= limit else text[:limit] + "..."

@@ -1,0 +1,177 @@
+"""VeRI-776 (Liu et al., ECCV 2016) as torchreid's dataset 'veri776'."""
+
+import codecs
+import logging
+import os
+import re
+from xml.parsers import expat
+
+from ealn_plugin.data.annotations import appearance_group, is_code
+from ealn_plugin.data.base import VehicleDataset
+from ealn_plugin.data.files import find_dataset_folder, image_names, malformed, read_lines, undecodable
+from ealn_plugin.data.viewpoints import read_keypoints
+
+log = logging.getLogger(__name__)
+
+# split -> (image folder, optional list of its images)
+SPLITS = {
+    "train": ("image_train", "name_train.txt"),
+    "query": ("image_query", "name_query.txt"),
+    "gallery": ("image_test", "name_test.txt"),
+}
+KEYPOINT_FILES = ("keypoint_train.txt", "keypoint_test.txt")
+LABEL_FILES = ("train_label.xml", "test_label.xml")
+# vehicle, camera, timestamp, running number: 0001_c001_00016450_0.jpg
+_IMAGE_NAME = re.compile(r"(\d+)_c(\d+)_\d+_\d+\.\w+", re.ASCII)
+_NAME_EXPECTED = "a name like 0001_c001_00016450_0.jpg (vehicle, camera, timestamp, running number)"
+
+
+class VeRi776(VehicleDataset):
+    """VeRI-776: training, query and gallery images of 776 vehicles seen by 20 cameras.
+
+    The three image folders are enough. name_*.txt, where present, say which images belong to a split;
+    key-point files and viewpoints.csv give the views, the XML files colour and type. Identities of query and
+    gallery are the numbers of the release, cameras are counted from 0. The gallery is sorted by file name, so
+    that the 1-based positions in the release's gt_index.txt and jk_index.txt are `gallery[position - 1]`.
+    """
+
+    dataset_names = ("veri776",)
+    folder_names = ("VeRi", "veri", "veri-776")
+    protocols = ("veri_image", "veri_track", "same_view", "cross_view", "all_views")
+
+    def __init__(self, root="", min_view_confidence=None, **kwargs):
+        """Read the dataset under `root` (its parent folder, or the dataset folder itself).
+
+        Args:
+            root: '' is the working directory.
+            min_view_confidence: lines of viewpoints.csv below it count as unknown, in [0, 1]; default 0.
+            **kwargs: torchreid's arguments (transform, mode, combineall, verbose, ...).
+
+        Raises:
+            FileNotFoundError: if the folder, or an image that a list names, does not exist.
+            ValueError: for a malformed name, list, XML or viewpoint line (with file and line), an empty split
+                or a query set without a match.
+        """
+        required = [folder for folder, _ in SPLITS.values()]
+        dataset_dir = find_dataset_folder(root, self.folder_names, required, type(self).__name__)
+        splits = {split: _read_split(dataset_dir, *where) for split, where in SPLITS.items()}
+        images = [image for split in splits.values() for image, _, _ in split]
+        views = _by_file_name(_merged(dataset_dir, KEYPOINT_FILES, read_keypoints), images)
+        groups = _by_file_name(_merged(dataset_dir, LABEL_FILES, read_appearance), images)
+        super().__init__(dataset_dir, splits, views, groups, min_view_confidence, **kwargs)
+
+
+def parse_image_name(name):
+    """Return (vehicle number, camera number from 0) of an image file name, or None if it has another form."""
+    match = _IMAGE_NAME.fullmatch(name)
+    if match is None or int(match.group(2)) == 0:
+        return None
+    return int(match.group(1)), int(match.group(2)) - 1
+
+
+def read_appearance(path):
+    """Read a train_label.xml or test_label.xml and return {image file name: appearance group}.
+
+    Images without a colour or a type are left out. The files declare gb2312, which Python's XML parsers
+    refuse, so they are decoded first.
+
+    Raises:
+        ValueError: for bytes that are no text, broken XML or a wrong attribute, with file and line.
+    """
+    groups = {}
+    parser = expat.ParserCreate("utf-8")
+
+    def start_element(tag, attributes):
+        if tag == "Item":
+            image, group = _parse_item(path, parser.CurrentLineNumber, attributes)
+            if group is not None:
+                groups[image] = group
+
+    parser.StartElementHandler = start_element
+    try:
+        parser.Parse(_decoded(path).encode("utf-8"), True)
+    except expat.ExpatError as error:
+        raise malformed(path, error.lineno, expat.ErrorString(error.code), "well-formed XML") from error
+    return groups
+
+
+def _read_split(dataset_dir, folder, list_name):
+    """Return [(image, pid, camid)] of one split: in the order of its list if any, the gallery sorted."""
+    present = image_names(os.path.join(dataset_dir, folder))
+    list_path = os.path.join(dataset_dir, list_name)
+    if os.path.isfile(list_path):
+        names = _listed_images(list_path, folder, present)
+        if folder == SPLITS["gallery"][0]:
+            names.sort()
+    else:
+        log.debug("%s is absent; every image in %s is used", list_path, folder)
+        names = present
+    items = []
+    for name in names:
+        parsed = parse_image_name(name)
+        if parsed is None:
+            raise ValueError(f"{os.path.join(dataset_dir, folder, name)} is not {_NAME_EXPECTED}; "
+                             f"rename it or move it out of the dataset")
+        items.append((f"{folder}/{name}", *parsed))
+    return items
+
+
+def _listed_images(list_path, folder, present):
+    """Return the names in a name_*.txt, each once, after checking that they are well formed and present."""
+    present, names = set(present), {}
+    for number, line in read_lines(list_path):
+        if parse_image_name(line) is None:
+            raise malformed(list_path, number, line, _NAME_EXPECTED)
+        if line not in present:
+            raise FileNotFoundError(f"{list_path}:{number}: the image {line} is listed but does not exist in "
+                                    f"{folder}; unpack the release again, or delete the list")
+        names.setdefault(line, number)
+    left_over = len(present) - len(names)
+    if left_over:
+        log.warning("%s: %d image(s) in %s are not listed and are left out", list_path, left_over, folder)
+    return list(names)
+
+
+def _merged(dataset_dir, file_names, read):
+    """Return the entries of those of the optional files that exist, in one mapping."""
+    entries = {}
+    for name in file_names:
+        path = os.path.join(dataset_dir, name)
+        if os.path.isfile(path):
+            entries.update(read(path))
+    return entries
+
+
+def _by_file_name(entries, images):
+    """Return {image: entry of its file name}.
+
+    The annotations name query images only under image_test, but file names are the same there.
+    """
+    names = ((image, image.rpartition("/")[2]) for image in images)
+    return {image: entries[name] for image, name in names if name in entries}
+
+
+def _decoded(path):
+    """Return the text of an XML file of the release: gb2312 or its superset gb18030, UTF-8 if it says so."""
+    with open(path, "rb") as handle:
+        raw = handle.read()
+    is_utf8 = raw.startswith(codecs.BOM_UTF8) or b"utf-8" in raw[:100].lower()
+    for encoding in ("utf-8-sig",) if is_utf8 else ("gb2312", "gb18030"):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError as error:
+            failure = undecodable(path, raw, error, encoding)
+    raise failure
+
+
+def _parse_item(path, line, attributes):
+    """Return (image, appearance group or None) of the attributes of one <Item>."""
+    image = attributes.get("imageName")
+    if not image:
+        raise malformed(path, line, attributes, "an Item with the attribute imageName")
+    codes = [attributes.get(name) for name in ("colorID", "typeID")]
+    if None in codes:
+        return image, None
+    if not all(code.isascii() and code.isdigit() and is_code(int(code)) for code in codes):
+        raise malformed(path, line, codes, "colorID and typeID as numbers in 0..999")
+    return image, appearance_group("veri776", *map(int, codes))
