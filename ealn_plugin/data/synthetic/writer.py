@@ -1,0 +1,304 @@
+"""Renders a whole data set into a folder, in several processes, and puts the folder in place when it is finished."""
+import contextlib
+import dataclasses
+import json
+import logging
+import multiprocessing
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from concurrent import futures
+
+import cv2
+import numpy as np
+import tqdm
+
+from ealn_plugin.data.synthetic import layouts, population, presets, renderer
+
+LOGGER = logging.getLogger(__name__)
+MARKER = "synthetic.json"
+FORMAT = 1                      # raise when the same parameters give other pictures
+SMALLEST = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A written picture: its identity, its population.Picture, its paths in the folder, key points int [20, 2]."""
+    identity: population.Identity
+    picture: population.Picture
+    paths: list
+    key_points: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """One identity's pictures for a worker."""
+    identity: population.Identity
+    pictures: list
+    paths: list
+
+
+def render_dataset(root, layout="veri776", preset="tiny", seed=0, image_size=None, processes=None, progress=True):
+    """Render a data set of vehicles, or find it finished.
+
+    The same arguments give the same bytes whatever the number of processes. The folder appears under its final name
+    only when it is complete; a killed run leaves a hidden folder that the next run removes.
+
+    Args:
+        root: folder in which the data set's own folder is made.
+        layout: 'veri776' (root/VeRi) or 'vehicleid' (root/VehicleID_V1.0, front and rear views only).
+        preset: a name in presets.PRESETS or a presets.Preset.
+        seed: integer >= 0.
+        image_size: width and height in pixels, >= 32; None takes the preset's.
+        processes: how many processes render; None takes the cores this process may use.
+        progress: show a progress bar.
+
+    Returns:
+        pathlib.Path of the data set's folder.
+
+    Raises:
+        ValueError: an argument is out of its range.
+        FileExistsError: the folder exists and is not the one asked for.
+        RuntimeError: a worker process died, or the disk could not be written.
+    """
+    preset = _check_arguments(layout, preset, seed, image_size, processes)
+    image_size = preset.image_size if image_size is None else image_size
+    style = layouts.LAYOUTS[layout]
+    parameters = {"format": FORMAT, "layout": layout, "preset": dataclasses.asdict(preset), "seed": seed,
+                  "image_size": image_size}
+    root = pathlib.Path(root)
+    target = root / style.folder
+    try:
+        if _finished(target, parameters):
+            LOGGER.info("%s is complete already: %s", target, _describe(read_marker(target)["counts"]))
+            return target
+        root.mkdir(parents=True, exist_ok=True)
+        with _only_writer(root, style.folder):
+            if _finished(target, parameters):            # another process has finished it meanwhile
+                return target
+            _render_into(target, style, parameters, preset, processes or core_count(), progress)
+    except OSError as error:
+        if isinstance(error, FileExistsError) and error.errno is None:
+            raise
+        raise RuntimeError(f"cannot write the rendered data set to {target} ({error.strerror or error}): check the "
+                           f"folder's permissions and free space, then run again.") from error
+    return target
+
+
+def is_complete(folder):
+    """Return whether `folder` is a finished data set that render_dataset made."""
+    return read_marker(folder) is not None
+
+
+def read_marker(folder):
+    """Return the parameters and counts (dict) of a finished rendered data set, or None if `folder` is none."""
+    try:
+        content = json.loads((pathlib.Path(folder) / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and "parameters" in content else None
+
+
+def core_count():
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_arguments(layout, preset, seed, image_size, processes):
+    if layout not in layouts.LAYOUTS:
+        raise ValueError(f"layout {layout!r} is unknown: choose one of {', '.join(layouts.LAYOUTS)}.")
+    if not isinstance(preset, presets.Preset):
+        if preset not in presets.PRESETS:
+            raise ValueError(f"preset {preset!r} is unknown: choose one of {', '.join(presets.PRESETS)}.")
+        preset = presets.PRESETS[preset]
+    for name, value, low in (("seed", seed, 0), ("image_size", image_size, SMALLEST), ("processes", processes, 1)):
+        if value is None and name != "seed":
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+            raise ValueError(f"{name} is {value!r}, but it must be an integer of at least {low}: give another value.")
+    return preset
+
+
+def _finished(target, parameters):
+    if not target.exists():
+        return False
+    marker = read_marker(target)
+    if marker is None:
+        raise FileExistsError(f"{target} exists and was not rendered by this program: choose another root folder, or "
+                              f"move it away.")
+    if marker["parameters"] != parameters:
+        changed = [name for name in parameters if marker["parameters"].get(name) != parameters[name]]
+        raise FileExistsError(f"{target} was rendered with another {' and '.join(changed)}: choose another root "
+                              f"folder, or delete it to render it anew.")
+    return True
+
+
+@contextlib.contextmanager
+def _only_writer(root, name):
+    """Let one process at a time render into `root`, and remove what killed runs left there."""
+    with open(root / f".{name}.lock", "w", encoding="ascii") as file:
+        try:
+            import fcntl
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except (ImportError, OSError):
+            LOGGER.debug("no file locks in %s: two runs at once would both render", root)
+        for leftover in root.glob(f".{name}.partial-*"):
+            LOGGER.info("removing %s, left by a run that was stopped", leftover)
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield
+
+
+def _render_into(target, style, parameters, preset, processes, progress):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    try:
+        os.chmod(folder, 0o755)
+        for name in style.image_folders:
+            (folder / name).mkdir()
+        drawn = population.draw_population(preset, parameters["seed"], style.ends_only)
+        tasks = [_Task(*row) for row in zip(drawn.identities, drawn.pictures, style.names(drawn))]
+        started = time.perf_counter()
+        arguments = (str(folder), parameters["seed"], drawn.cameras, parameters["image_size"])
+        records = _run(tasks, arguments, processes, progress, target)
+        style.write(folder, records, drawn)
+        layouts.write_annotations(folder, records, drawn)
+        counts = _count(records)
+        marker = json.dumps({"parameters": parameters, "counts": counts}, indent=1, sort_keys=True)
+        (folder / MARKER).write_text(marker + "\n", encoding="utf-8")
+        os.replace(folder, target)
+        seconds = time.perf_counter() - started
+        speed = counts["rendered"] / seconds / min(processes, core_count())
+        LOGGER.info("%s is complete: %s", target, _describe(counts))
+        LOGGER.info("rendered %d images of %d px in %.1f s with %d processes: %.0f images/s per core",
+                    counts["rendered"], parameters["image_size"], seconds, processes, speed)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _count(records):
+    train = [r for r in records if r.identity.split == "train"]
+    test = [r for r in records if r.identity.split == "test"]
+    return {"train_images": len(train), "train_vehicles": len({r.identity.number for r in train}),
+            "test_images": len(test), "test_vehicles": len({r.identity.number for r in test}),
+            "tracks": sum(r.picture.query for r in test), "twins": len(test), "rendered": len(records) + len(test)}
+
+
+def _describe(counts):
+    return ("{train_images} images of {train_vehicles} vehicles for training; {test_images} images of {test_vehicles} "
+            "vehicles for testing, in {tracks} tracks, with {twins} twins".format(**counts))
+
+
+def _picture_count(task):
+    return len(task.pictures) * (2 if task.identity.split == "test" else 1)
+
+
+def _run(tasks, arguments, processes, progress, target):
+    """Render all tasks; returns the Records in the order of the tasks."""
+    results = _sequential(tasks, arguments) if processes == 1 else _parallel(tasks, arguments, processes)
+    records = [None] * len(tasks)
+    with tqdm.tqdm(total=sum(map(_picture_count, tasks)), unit="img", desc=f"rendering {target.name}",
+                   disable=not progress) as bar:
+        for index, key_points in results:
+            task = tasks[index]
+            records[index] = [Record(task.identity, *row) for row in zip(task.pictures, task.paths, key_points)]
+            bar.update(_picture_count(task))
+    return [record for rows in records for record in rows]
+
+
+@contextlib.contextmanager
+def _one_opencv_thread():
+    """Switch OpenCV's thread pool off; a process forked while it runs would wait for threads that it does not have."""
+    threads = cv2.getNumThreads()
+    if threads != 1:
+        cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        if threads != 1:
+            cv2.setNumThreads(threads)
+
+
+def _sequential(tasks, arguments):
+    """Yield (task number, key points) one after another, rendered in this process."""
+    with _one_opencv_thread():
+        worker = _Worker(*arguments)
+        for index, task in enumerate(tasks):
+            yield index, worker.render(task)
+
+
+def _parallel(tasks, arguments, processes):
+    """Return an iterator of (task number, key points) as worker processes finish; it raises a worker's failure."""
+    # Forked workers start at once; spawned ones would import the whole package with torch. All are forked here, before
+    # the progress bar starts its thread.
+    method = "fork" if sys.platform.startswith("linux") else "spawn"
+    pool = futures.ProcessPoolExecutor(processes, multiprocessing.get_context(method), _start_worker, arguments)
+    with _one_opencv_thread():
+        waiting = {pool.submit(_render_task, task): index for index, task in enumerate(tasks)}
+    return _collect(pool, waiting)
+
+
+def _collect(pool, waiting):
+    try:
+        for future in futures.as_completed(waiting):
+            yield waiting[future], future.result()
+    except futures.process.BrokenProcessPool as error:
+        raise RuntimeError("a rendering process ended unexpectedly (out of memory, or killed, or the calling script "
+                           "has no 'if __name__ == \"__main__\"' guard): run again with fewer processes.") from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_worker = None
+
+
+def _start_worker(*arguments):
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)         # Ctrl-C is the parent's business
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if cv2.getNumThreads() != 1:
+        cv2.setNumThreads(1)
+    _worker = _Worker(*arguments)
+
+
+def _end_with_parent():
+    """Without this, workers would wait forever for work from a parent that was killed."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _render_task(task):
+    return _worker.render(task)
+
+
+class _Worker:
+    """Renders one identity's pictures at a time into `folder`."""
+
+    def __init__(self, folder, seed, all_cameras, image_size):
+        self.folder = folder
+        self.renderer = renderer.Renderer(seed, all_cameras, image_size)
+
+    def render(self, task):
+        """Write the pictures and twins of a task; returns the key points of each picture, int [20, 2]."""
+        identity = task.identity
+        mesh, size = population.build_mesh(identity)
+        found = []
+        for picture, paths in zip(task.pictures, task.paths):
+            quality = self.renderer.cameras[picture.camera].quality
+            rendering = self.renderer.render(mesh, size, picture.camera, picture.shot)
+            self._save(rendering.image, paths, quality)
+            if identity.split == "test":
+                twin = self.renderer.render(mesh, size, picture.camera, picture.shot.turned())
+                self._save(twin.image, [layouts.twin_path(paths[0])], quality)
+            found.append(renderer.visible_key_points(mesh, rendering))
+        return found
+
+    def _save(self, image, paths, quality):
+        data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()
+        for path in paths:
+            with open(f"{self.folder}/{path}", "wb") as file:
+                file.write(data)
