@@ -1,0 +1,103 @@
+import os
+
+import numpy as np
+import pytest
+
+from ealn_plugin.data.viewpoints import View
+from ealn_plugin.evaluation.features import Features
+
+
+def features_of(images=6, paths=True):
+    rng = np.random.default_rng(0)
+    return Features(rng.normal(size=(images, 4)), list(range(images)), np.zeros(images, dtype=np.int32),
+                    np.full(images, View.REAR), np.arange(images) % 3 == 0,
+                    [f"/data/{image}.jpg" for image in range(images)] if paths else [])
+
+
+def equal(a, b):
+    for name in ("embeddings", "pids", "camids", "views", "is_query"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+        assert getattr(a, name).dtype == getattr(b, name).dtype
+    assert a.paths == b.paths
+
+
+def test_types_are_the_documented_ones():
+    features = features_of()
+    assert [getattr(features, name).dtype.name for name in ("embeddings", "pids", "camids", "views", "is_query")] == \
+        ["float32", "int64", "int64", "int64", "bool"]
+    assert len(features) == 6
+
+
+def test_query_and_gallery_are_complementary_subsets():
+    features = features_of()
+    assert features.query.pids.tolist() == [0, 3] and features.query.paths == ["/data/0.jpg", "/data/3.jpg"]
+    assert features.gallery.pids.tolist() == [1, 2, 4, 5]
+    assert features.query.is_query.all() and not features.gallery.is_query.any()
+    equal(features.subset(features.is_query), features.subset([0, 3]))
+
+
+@pytest.mark.parametrize("paths", [True, False])
+def test_round_trip_through_a_file(tmp_path, paths):
+    features = features_of(paths=paths)
+    features.save(tmp_path / "features.npz")
+    equal(Features.load(tmp_path / "features.npz"), features)
+    assert os.listdir(tmp_path) == ["features.npz"]
+
+
+def test_file_holds_plain_arrays_under_their_public_names(tmp_path):
+    features_of().save(tmp_path / "f.npz")
+    with np.load(tmp_path / "f.npz", allow_pickle=False) as archive:
+        assert sorted(archive.files) == ["camids", "features", "is_query", "paths", "pids", "views"]
+
+
+def test_a_failed_write_keeps_the_file_of_before(tmp_path, monkeypatch):
+    features_of().save(tmp_path / "f.npz")
+
+    def full_disk(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(np, "savez", full_disk)
+    with pytest.raises(OSError, match="cannot be written to .*No space left.*MiB free"):
+        features_of(3).save(tmp_path / "f.npz")
+    assert os.listdir(tmp_path) == ["f.npz"]
+    equal(Features.load(tmp_path / "f.npz"), features_of())
+
+
+def test_features_made_elsewhere_need_only_two_arrays(tmp_path):
+    np.savez(tmp_path / "f.npz", features=np.zeros((3, 2)), pids=[1, 1, 2])
+    features = Features.load(tmp_path / "f.npz")
+    assert features.views.tolist() == [View.UNKNOWN] * 3
+    assert not features.is_query.any() and features.paths == []
+    np.savez(tmp_path / "f.npz", features=np.zeros((3, 2)), pids=[1, 1, 2], is_query=[True, False, False])
+    assert Features.load(tmp_path / "f.npz").camids.tolist() == [0, 1, 1]
+
+
+def test_bad_files_get_a_sentence(tmp_path):
+    path = tmp_path / "f.npz"
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        Features.load(path)
+    np.savez(path, features=np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="expected also pids"):
+        Features.load(path)
+    np.savez(path, features=np.zeros((3, 2)), pids=np.array([1, "a", None], dtype=object))
+    with pytest.raises(ValueError, match="plain arrays"):
+        Features.load(path)
+    features_of(500).save(path)
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ValueError, match="cannot be read as an .npz"):
+        Features.load(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="cannot be read as an .npz"):
+        Features.load(path)
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    ({"embeddings": np.zeros((2, 3, 4))}, r"shape \(2, 3, 4\), expected \[images, dimensions\]"),
+    ({"pids": [1]}, r"pids has shape \(1,\), expected \(2,\)"),
+    ({"is_query": [[True, False]]}, r"is_query has shape \(1, 2\)"),
+    ({"paths": ["a"]}, "paths has 1 entries, expected 2"),
+])
+def test_arrays_that_do_not_fit(changes, sentence):
+    arrays = dict(embeddings=np.zeros((2, 3)), pids=[1, 2], camids=[0, 1], views=[0, 1], is_query=[True, False])
+    with pytest.raises(ValueError, match=sentence):
+        Features(**{**arrays, **changes})

@@ -1,0 +1,86 @@
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from ealn_plugin import toolkit
+
+TOOL = pathlib.Path(__file__).parents[2] / "tools" / "benchmark.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    spec = importlib.util.spec_from_file_location("benchmark_tool", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_command_line_prints_and_writes_the_same_figures(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(TOOL.parents[1]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, str(TOOL), "rank", "--json", str(tmp_path / "rank.json"), "--sizes", "small",
+                           "--repeats", "2"], capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "rank.json").read_text())
+    assert os.listdir(tmp_path) == ["rank.json"]
+    small = result["sizes"]["small"]
+    assert small["queries"] == 60 and small["gallery"] == 400
+    assert len(small["methods"]["python"]["seconds"]) == 1 and len(small["methods"]["ours"]["seconds"]) == 2
+    assert small["largest_difference"] < 1e-6
+    assert f"{small['times_faster']['python']:.1f} x" in done.stdout
+    assert f"{small['methods']['ours']['mAP']:.9f}" in done.stdout
+    assert "small: ours" in done.stderr  # the progress bar
+
+
+def test_the_compiled_ranking_is_measured_where_present(benchmark, monkeypatch, tmp_path, capsys):
+    name = f"{toolkit.torchreid.metrics.__name__}.rank_cylib.rank_cy"
+    calls = []
+
+    def evaluate_cy(distmat, q_pids, g_pids, q_camids, g_camids, max_rank, use_metric_cuhk03):
+        calls.append((max_rank, use_metric_cuhk03))
+        return np.full(max_rank, 0.5), 0.25
+    compiled = types.ModuleType(name)
+    compiled.evaluate_cy = evaluate_cy
+    monkeypatch.setitem(sys.modules, name, compiled)
+    path = tmp_path / "rank.json"
+    assert benchmark.main(["rank", "--json", str(path), "--sizes", "small", "--repeats", "3", "--no-python"]) == 0
+    small = json.loads(path.read_text())["sizes"]["small"]
+    assert calls == [(50, False)] * 3
+    assert list(small["methods"]) == ["compiled", "ours"] and small["methods"]["compiled"]["mAP"] == 0.25
+    assert "not installed" not in capsys.readouterr().out
+
+
+def test_sizes_are_the_datasets(benchmark):
+    veri, vehicleid = benchmark.RANK_SIZES["veri776"], benchmark.RANK_SIZES["vehicleid_large"]
+    assert (veri.queries, veri.gallery, veri.vehicles, veri.cameras) == (1678, 11579, 200, 20)
+    distmat, (q_pids, g_pids, q_camids, g_camids) = benchmark.rank_task(vehicleid, 0)
+    assert distmat.shape == (17638, 2400) and distmat.dtype == np.float32
+    assert sorted(g_pids) == list(range(2400)) and set(q_camids) == {0} and set(g_camids) == {1}
+
+
+def test_memory_is_seen(benchmark):
+    class Bar:
+        def refresh(self):
+            pass
+    with benchmark.PeakMemory(Bar()) as memory:
+        block = np.ones(2**23)
+        benchmark.time.sleep(0.1)
+        del block
+    assert memory.peak_mib is None or memory.peak_mib > 50
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["rank", "--sizes", "huge"], "invalid choice: 'huge'"), (["rank", "--repeats", "0"], "not at least 1"),
+    ([], "required: COMMAND"), (["rank", "--json", "/no/such/folder/f.json"], "'/no/such/folder' of --json does not"),
+])
+def test_bad_arguments(benchmark, arguments, sentence, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(arguments)
+    assert sentence in capsys.readouterr().err
