@@ -1,0 +1,21 @@
+"""Vehicle re-identification with Embedding Adversarial Learning, as a plugin of torchreid.
+
+Importing it registers the vehicle datasets, the networks and the engine with torchreid and puts the exact, fast
+ranking into torchreid's slot for a compiled one. Importing it again, or reloading it, changes nothing.
+"""
+from ealn_plugin import schemes, toolkit
+from ealn_plugin.data import DATASETS, VehicleID, VehicleID13164, VehicleIDLarge, VehicleIDMedium, VeRi776, View
+from ealn_plugin.engine.ealn import EALNEngine
+from ealn_plugin.evaluation.ranking import fast_ranking
+from ealn_plugin.models import patchgan_70, resnet_generator_9blocks, vgg_cnn_m_1024
+
+__version__ = "0.1.0"
+__all__ = ["EALNEngine", "VeRi776", "VehicleID", "VehicleID13164", "VehicleIDLarge", "VehicleIDMedium", "View",
+           "fast_ranking", "schemes"]
+
+for _name, _dataset in DATASETS.items():
+    toolkit.register_dataset(_name, _dataset)
+for _factory in (vgg_cnn_m_1024, resnet_generator_9blocks, patchgan_70):
+    toolkit.register_model(_factory.__name__, _factory)
+toolkit.register_engine(EALNEngine)
+fast_ranking(True)

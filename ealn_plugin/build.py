@@ -1,0 +1,120 @@
+"""From a configuration to the parts of a run; the only place where config keys meet constructors."""
+import logging
+
+import torch
+
+from ealn_plugin import config as configuration
+from ealn_plugin import toolkit
+from ealn_plugin.data.synthetic import render_dataset
+from ealn_plugin.data.vehicleid import VehicleID
+from ealn_plugin.engine import schedule
+from ealn_plugin.engine.ealn import EALNEngine
+from ealn_plugin.engine.sampling import seed_everything
+from ealn_plugin.engine.schemes import CrossViewScheme, HardNegativeScheme
+from ealn_plugin.models import patchgan_70, resnet_generator_9blocks
+from ealn_plugin.weights import fill_weights
+
+log = logging.getLogger(__name__)
+
+
+def build_engine(config):
+    """Data manager, networks, optimisers and engine of a configuration.
+
+    Args:
+        config: what ``load_config`` returned.
+    Returns:
+        EALNEngine, ready for ``run(**run_options(config))``.
+    """
+    render_if_missing(config)
+    seed_everything(config.train.seed)
+    VehicleID.view_order = tuple(config.ealn.view_order)
+    datamanager = toolkit.build_datamanager(**configuration.datamanager_options(config))
+    model = build_embedding_backbone(config, datamanager.num_train_pids)
+    optimizer = toolkit.build_optimizer(model, **configuration.optimizer_options(config))
+    ealn, triplet = config.ealn, config.loss.triplet
+    return EALNEngine(
+        datamanager, model, optimizer, build_scheduler(config, optimizer), build_schemes(config),
+        margin=triplet.margin, weight_t=triplet.weight_t, weight_x=triplet.weight_x,
+        label_smooth=config.loss.softmax.label_smooth, distance=ealn.distance, triplets=ealn.triplets,
+        gan_optim=ealn.optim, gan_lr=ealn.lr, gan_betas=(ealn.beta_1, ealn.beta_2),
+        constant_epochs=_or_none(ealn.constant_epochs), warmup_epochs=ealn.warmup_epochs,
+        warmup_generator_epochs=_or_none(ealn.warmup_generator_epochs), discriminator_steps=ealn.discriminator_steps,
+        refresh_fakes=ealn.refresh_fakes, fake_statistics=ealn.fake_statistics, fusion=ealn.fusion,
+        seed=config.train.seed, use_gpu=config.use_gpu)
+
+
+def run_options(config):
+    """Keyword arguments of ``EALNEngine.run``."""
+    train, test = config.train, config.test
+    return dict(
+        save_dir=config.data.save_dir, max_epoch=train.max_epoch, print_freq=train.print_freq,
+        fixbase_epoch=train.fixbase_epoch, open_layers=list(train.open_layers), start_eval=test.start_eval,
+        eval_freq=test.eval_freq, test_only=test.evaluate, dist_metric=test.dist_metric,
+        normalize_feature=test.normalize_feature, visrank=test.visrank, visrank_topk=test.visrank_topk,
+        use_metric_cuhk03=config.cuhk03.use_metric_cuhk03, ranks=tuple(test.ranks), rerank=test.rerank,
+        resume=config.model.resume, checkpoint_every=config.ealn.checkpoint_every,
+        sample_every=config.ealn.sample_every, test_untrained=config.ealn.test_untrained,
+        protocols=tuple(config.ealn.protocols))
+
+
+def render_if_missing(config):
+    """Render the benchmark of ``ealn.render`` into data.root; a finished one is used as it is."""
+    render = config.ealn.render
+    if not render.preset:
+        return
+    folder = render_dataset(config.data.root, layout=render.layout, preset=render.preset, seed=render.seed,
+                            image_size=render.image_size or None)
+    log.info("the rendered %s benchmark is in %s", render.preset, folder)
+
+
+def build_embedding_backbone(config, num_classes):
+    """The torchreid backbone named by ``model.name``, with ``model.load_weights`` loaded when given."""
+    extra = {}
+    if config.model.name == "vgg_cnn_m_1024":
+        extra = dict(input_size=(config.data.height, config.data.width), feature_activation=config.ealn.vggm_feature)
+    model = toolkit.build_model(config.model.name, num_classes, loss="triplet", pretrained=config.model.pretrained,
+                                use_gpu=config.use_gpu, **extra)
+    if config.model.load_weights:
+        fill_weights(model, config.model.load_weights, config.data.norm_mean, config.data.norm_std)
+    return model
+
+
+def build_scheduler(config, optimizer):
+    """The paper's linear schedule, or one of torchreid's."""
+    train = config.train
+    if train.lr_scheduler != "linear":
+        stepsize = list(train.stepsize) if train.lr_scheduler == "multi_step" else train.stepsize[-1]
+        return toolkit.build_lr_scheduler(optimizer, lr_scheduler=train.lr_scheduler, stepsize=stepsize,
+                                          gamma=train.gamma, max_epoch=train.max_epoch)
+    constant = _or_none(config.ealn.constant_epochs)
+    if constant is None:
+        constant = schedule.default_constant_epochs(train.max_epoch)
+    schedule.linear_factor(0, train.max_epoch, constant)
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda epoch: schedule.linear_factor(epoch, train.max_epoch, constant))
+
+
+def build_schemes(config):
+    """The list of schemes that ``ealn.scheme`` names."""
+    ealn = config.ealn
+    shared = dict(alpha=ealn.alpha, lambda_ed=ealn.lambda_ed, distance=ealn.distance, negatives=ealn.negatives,
+                  gan_loss=ealn.gan_loss)
+
+    def generator():
+        return resnet_generator_9blocks(**ealn.generator)
+
+    def discriminator():
+        return patchgan_70(**ealn.discriminator)
+
+    schemes = []
+    if "hard" in ealn.scheme:
+        schemes.append(HardNegativeScheme(generator(), discriminator(), beta1=ealn.beta1, beta2=ealn.beta2, **shared))
+    if "view" in ealn.scheme:
+        schemes.append(CrossViewScheme(
+            generator(), generator(), discriminator(), discriminator(), lambda_cyc=ealn.lambda_cyc,
+            embedding_off_epochs=_or_none(ealn.view_embedding_off_epochs), **shared))
+    return schemes
+
+
+def _or_none(value):
+    return None if value < 0 else value

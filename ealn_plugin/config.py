@@ -1,0 +1,343 @@
+"""Configuration: torchreid's own tree of defaults, one ``ealn`` node, and the checks that turn a slip into a sentence.
+
+The torchreid keys and their defaults are those of its scripts/default_config.py, which is not part of the package.
+Only this module and tools/ know yacs; everything else takes explicit keyword arguments.
+"""
+import ast
+import difflib
+
+import yaml
+from yacs.config import CfgNode
+
+SCHEMES = ("en", "hard", "view", "hard_view")
+LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")
+
+_TORCHREID = """
+use_gpu: true
+model: {name: resnet50, pretrained: true, load_weights: '', resume: ''}
+data:
+  type: image
+  root: reid-data
+  sources: [veri776]
+  targets: [veri776]
+  workers: 4
+  split_id: 0
+  height: 224
+  width: 224
+  combineall: false
+  transforms: [random_flip]
+  k_tfm: 1
+  norm_mean: [0.485, 0.456, 0.406]
+  norm_std: [0.229, 0.224, 0.225]
+  save_dir: log
+  load_train_targets: false
+market1501: {use_500k_distractors: false}
+cuhk03: {labeled_images: false, classic_split: false, use_metric_cuhk03: false}
+sampler:
+  train_sampler: RandomIdentitySampler
+  train_sampler_t: RandomSampler
+  num_instances: 4
+  num_cams: 1
+  num_datasets: 1
+train:
+  optim: sgd
+  lr: 0.001
+  weight_decay: 0.0002
+  max_epoch: 50
+  start_epoch: 0
+  batch_size: 32
+  fixbase_epoch: 0
+  open_layers: [classifier]
+  staged_lr: false
+  new_layers: [classifier]
+  base_lr_mult: 0.1
+  lr_scheduler: linear
+  stepsize: [20]
+  gamma: 0.1
+  print_freq: 20
+  seed: 1
+sgd: {momentum: 0.9, dampening: 0.0, nesterov: false}
+rmsprop: {alpha: 0.99}
+adam: {beta1: 0.9, beta2: 0.999}
+loss:
+  name: triplet
+  softmax: {label_smooth: false}
+  triplet: {margin: 0.6, weight_t: 1.0, weight_x: 1.0}
+test:
+  batch_size: 100
+  dist_metric: euclidean
+  normalize_feature: false
+  ranks: [1, 5, 10, 20]
+  evaluate: false
+  eval_freq: -1
+  start_eval: 0
+  rerank: false
+  visrank: false
+  visrank_topk: 10
+"""
+
+_EALN = """
+scheme: hard_view             # en | hard | view | hard_view
+distance: squared             # d of Eq. 2: squared | euclidean
+triplets: random              # of EN: random | batch_hard | all_active
+negatives: random             # x_n of Eq. 4 and 9: random | semi_hard | hardest | attribute
+alpha: 0.6                    # Eq. 5, 9, 10
+beta1: 0.6                    # Eq. 4
+beta2: 0.3                    # Eq. 4
+lambda_ed: 1.0                # Eq. 7, 8, 13, 14
+lambda_cyc: 10.0              # Eq. 13
+gan_loss: vanilla             # Eq. 6, 11: vanilla | lsgan
+generator: {filters: 64, blocks: 9, padding: reflect, residual: false, max_change: 1.0}
+discriminator: {filters: 64, layers: 3}
+optim: adam                   # of generators and discriminators: adam | sgd
+lr: 0.0002
+beta_1: 0.5                   # Adam's betas for the adversarial networks
+beta_2: 0.999
+constant_epochs: -1           # epochs at the full rate before the linear decay; -1: 40% of train.max_epoch
+view_embedding_off_epochs: -1 # last epochs without Eq. 10; -1: 20% of train.max_epoch
+warmup_epochs: 0              # first epochs: the embedding network alone
+warmup_generator_epochs: -1   # then: the adversarial networks alone; -1: a quarter of warmup_epochs
+discriminator_steps: 1
+refresh_fakes: false          # make the fakes again after the generators' step, the paper's order
+fake_statistics: batch        # normalization statistics of the fakes in D_emb: batch (their own) | running
+fusion: by_view               # by_view | own_first
+vggm_feature: after_relu      # after_relu | before_relu
+checkpoint_every: 0           # steps between checkpoints inside an epoch; 0: at epoch ends only
+sample_every: 1               # epochs between saved pictures of generated images; 0: never
+test_untrained: true          # evaluate the network before training as well
+protocols: []                 # protocols of the targets; empty: those of the dataset
+view_order: [front, rear]     # what 0 and 1 mean in VehicleID's view lists
+render: {preset: '', layout: veri776, seed: 0, image_size: 0}   # render this benchmark when data.root lacks it
+"""
+
+_CHOICES = {
+    "data.type": ("image",),
+    "loss.name": ("triplet",),
+    "sampler.train_sampler": ("RandomIdentitySampler", "RandomSampler", "SequentialSampler", "RandomDomainSampler",
+                              "RandomDatasetSampler"),
+    "train.lr_scheduler": LR_SCHEDULERS,
+    "test.dist_metric": ("euclidean", "cosine"),
+    "ealn.scheme": SCHEMES,
+    "ealn.distance": ("squared", "euclidean"),
+    "ealn.triplets": ("random", "batch_hard", "all_active"),
+    "ealn.negatives": ("random", "semi_hard", "hardest", "attribute"),
+    "ealn.gan_loss": ("vanilla", "lsgan"),
+    "ealn.generator.padding": ("reflect", "zero"),
+    "ealn.optim": ("adam", "sgd"),
+    "ealn.fake_statistics": ("batch", "running"),
+    "ealn.fusion": ("by_view", "own_first"),
+    "ealn.vggm_feature": ("after_relu", "before_relu"),
+    "ealn.render.preset": ("", "tiny", "small", "full"),
+    "ealn.render.layout": ("veri776", "vehicleid"),
+}
+
+# key: (smallest, largest); None: no bound
+_RANGES = {
+    "data.height": (16, None), "data.width": (16, None), "data.workers": (0, None), "data.k_tfm": (1, 1),
+    "train.batch_size": (2, None), "train.max_epoch": (1, None), "train.lr": (0, None), "train.print_freq": (1, None),
+    "train.start_epoch": (0, 0), "sampler.num_instances": (1, None), "test.batch_size": (1, None),
+    "loss.triplet.margin": (0, 4), "loss.triplet.weight_t": (0, None), "loss.triplet.weight_x": (0, None),
+    "ealn.alpha": (0, 4), "ealn.beta1": (0, 4), "ealn.beta2": (0, 4), "ealn.lambda_ed": (0, None),
+    "ealn.lambda_cyc": (0, None), "ealn.lr": (0, None), "ealn.beta_1": (0, 1), "ealn.beta_2": (0, 1),
+    "ealn.generator.filters": (1, None), "ealn.generator.blocks": (0, None), "ealn.generator.max_change": (0, 2),
+    "ealn.discriminator.filters": (1, None), "ealn.discriminator.layers": (1, None),
+    "ealn.constant_epochs": (-1, None), "ealn.view_embedding_off_epochs": (-1, None),
+    "ealn.warmup_epochs": (0, None), "ealn.warmup_generator_epochs": (-1, None),
+    "ealn.discriminator_steps": (1, None), "ealn.checkpoint_every": (0, None), "ealn.sample_every": (0, None),
+    "ealn.render.seed": (0, None), "ealn.render.image_size": (0, None),
+}
+
+
+def default_config():
+    """A fresh tree of defaults (yacs CfgNode): torchreid's keys and the ``ealn`` node."""
+    tree = yaml.safe_load(_TORCHREID)
+    tree["ealn"] = yaml.safe_load(_EALN)
+    return CfgNode(tree)
+
+
+def load_config(config_file="", options=(), **overrides):
+    """Defaults, then the file, then the flags, then ``KEY VALUE`` pairs; checked.
+
+    Args:
+        config_file: path of a YAML file, or '' for none.
+        options: flat sequence KEY, VALUE, KEY, VALUE, ... as on torchreid's command line.
+        overrides: values of torchreid's own flags: root, sources, targets, transforms (None or empty: not given).
+    Returns:
+        yacs.config.CfgNode, frozen.
+    Raises:
+        FileNotFoundError, ValueError: with one sentence.
+    """
+    config = default_config()
+    if config_file:
+        _merge(config, _read_yaml(config_file), "", config_file)
+    for flag in ("root", "sources", "targets", "transforms"):
+        if overrides.get(flag):
+            _set(config, f"data.{flag}", overrides[flag], f"--{flag}")
+    options = list(options or ())
+    if len(options) % 2:
+        raise ValueError(f"the options {' '.join(map(str, options))!r} are not pairs of KEY VALUE; "
+                         f"the last key, {options[-1]!r}, has no value")
+    for key, value in zip(options[::2], options[1::2]):
+        _set(config, key, _literal(value), "the command line")
+    check_config(config)
+    config.freeze()
+    return config
+
+
+def _read_yaml(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            tree = yaml.safe_load(file)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"--config-file {path!r} does not exist; the project's own are in configs/") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"--config-file {path!r} cannot be read ({error}); expected a YAML text file") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise ValueError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path}: expected a tree of KEY: VALUE, found {type(tree).__name__}")
+    return tree
+
+
+def _literal(text):
+    if not isinstance(text, str):
+        return text
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _merge(config, tree, prefix, source):
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and isinstance(config.get(key), CfgNode):
+            _merge(config[key], value, f"{name}.", source)
+        else:
+            _set_here(config, key, value, name, source)
+
+
+def _set(config, name, value, source):
+    node, *keys = config, *name.split(".")
+    for key in keys[:-1]:
+        if not isinstance(node.get(key), CfgNode):
+            raise ValueError(_unknown(name, source))
+        node = node[key]
+    _set_here(node, keys[-1], value, name, source)
+
+
+def _set_here(node, key, value, name, source):
+    if key not in node:
+        raise ValueError(_unknown(name, source))
+    node[key] = _convert(node[key], value, name, source)
+
+
+def _unknown(name, source):
+    near = difflib.get_close_matches(name, list(flat(default_config())), n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else "; the known keys are in ealn_plugin/config.py"
+    return f"unknown config key {name!r} in {source}{hint}"
+
+
+def _convert(default, value, name, source):
+    wanted = type(default)
+    if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
+        return value
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if wanted is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if wanted is list and isinstance(value, (str, tuple)):
+        return [value] if isinstance(value, str) else list(value)
+    if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)  # a folder called 2024
+    raise ValueError(f"{name} is {value!r} in {source}, expected {wanted.__name__} such as {default!r}")
+
+
+def flat(config, prefix=""):
+    """The tree as {dotted key: value}."""
+    items = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            items.update(flat(value, f"{prefix}{key}."))
+        else:
+            items[prefix + key] = value
+    return items
+
+
+def check_config(config):
+    """Refuse values outside their range or choice, and combinations that cannot train.
+
+    Raises:
+        ValueError: one sentence with the key, its value, what was expected and what to do.
+    """
+    values = flat(config)
+    for key, choices in _CHOICES.items():
+        if values[key] not in choices:
+            raise ValueError(f"{key} is {values[key]!r}, expected one of {', '.join(repr(c) for c in choices)}")
+    for key, (low, high) in _RANGES.items():
+        value = values[key]
+        if not (value >= low and (high is None or value <= high)):  # also false for NaN
+            bounds = f"at least {low}" if high is None else f"a value from {low} to {high}"
+            raise ValueError(f"{key} is {value}, expected {bounds}")
+    batch, instances = config.train.batch_size, config.sampler.num_instances
+    if config.sampler.train_sampler != "RandomIdentitySampler":
+        instances = 1
+    if batch % instances:
+        raise ValueError(f"train.batch_size is {batch}, which sampler.num_instances {instances} does not divide; "
+                         f"use {max(1, batch // instances) * instances} or another multiple of it")
+    if batch == instances:
+        raise ValueError(f"train.batch_size {batch} holds a single identity of sampler.num_instances {instances}: "
+                         "there would be no negatives; use at least twice as many images")
+    if config.loss.triplet.weight_t + config.loss.triplet.weight_x <= 0:
+        raise ValueError("loss.triplet.weight_t and loss.triplet.weight_x are both 0; give at least one a weight")
+    if config.ealn.scheme != "en":
+        for side in ("height", "width"):
+            if config.data[side] % 4:
+                raise ValueError(f"data.{side} is {config.data[side]}, expected a multiple of 4: the generator halves "
+                                 f"it twice; use {config.data[side] // 4 * 4}")
+    for key in ("data.sources", "data.targets"):
+        if not values[key]:
+            raise ValueError(f"{key} is empty, expected at least one dataset name such as veri776")
+    if config.train.seed < 0:
+        raise ValueError(f"train.seed is {config.train.seed}, expected 0 or more")
+    if sorted(config.ealn.view_order) != ["front", "rear"]:
+        raise ValueError(f"ealn.view_order is {config.ealn.view_order}, expected [front, rear] or [rear, front]")
+
+
+def datamanager_options(config):
+    """Keyword arguments of torchreid's ImageDataManager."""
+    data, sampler = config.data, config.sampler
+    return dict(
+        root=data.root, sources=list(data.sources), targets=list(data.targets), height=data.height, width=data.width,
+        transforms=list(data.transforms), k_tfm=data.k_tfm, norm_mean=list(data.norm_mean),
+        norm_std=list(data.norm_std), use_gpu=config.use_gpu, split_id=data.split_id, combineall=data.combineall,
+        load_train_targets=data.load_train_targets, batch_size_train=config.train.batch_size,
+        batch_size_test=config.test.batch_size, workers=data.workers, num_instances=sampler.num_instances,
+        num_cams=sampler.num_cams, num_datasets=sampler.num_datasets, train_sampler=sampler.train_sampler,
+        train_sampler_t=sampler.train_sampler_t, cuhk03_labeled=config.cuhk03.labeled_images,
+        cuhk03_classic_split=config.cuhk03.classic_split, market1501_500k=config.market1501.use_500k_distractors)
+
+
+def optimizer_options(config):
+    """Keyword arguments of torchreid's build_optimizer for the embedding network."""
+    train = config.train
+    return dict(
+        optim=train.optim, lr=train.lr, weight_decay=train.weight_decay, momentum=config.sgd.momentum,
+        sgd_dampening=config.sgd.dampening, sgd_nesterov=config.sgd.nesterov, rmsprop_alpha=config.rmsprop.alpha,
+        adam_beta1=config.adam.beta1, adam_beta2=config.adam.beta2, staged_lr=train.staged_lr,
+        new_layers=list(train.new_layers), base_lr_mult=train.base_lr_mult)
+
+
+def recorded(config):
+    """The configuration for results.json: without where this run lives, so that equal runs write equal files."""
+    tree = yaml.safe_load(config.dump())
+    for section, key in (("data", "root"), ("data", "save_dir"), ("model", "resume"), ("model", "load_weights")):
+        tree[section].pop(key)
+    return tree

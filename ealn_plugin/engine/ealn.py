@@ -1,0 +1,340 @@
+"""The EALN engine: a torchreid engine that trains a backbone against the generators of its schemes."""
+import logging
+import os
+import warnings
+
+import torch
+
+from ealn_plugin import toolkit
+from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
+from ealn_plugin.data.viewpoints import View
+from ealn_plugin.engine import checkpoint, schedule, state
+from ealn_plugin.engine.interrupts import TrainingInterrupted, stop_on_signals
+from ealn_plugin.engine.monitor import Monitor
+from ealn_plugin.engine.pixels import PixelRange
+from ealn_plugin.engine.sampling import derived_seed, epoch_loader, own_randomness
+from ealn_plugin.engine.schemes import Batch, Scheme
+from ealn_plugin.engine.step import AdversarialStep, evaluating
+from ealn_plugin.engine.testing import FeatureExtraction, evaluate, protocols_of
+from ealn_plugin.losses.distance import check_choice, check_margins
+from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone
+
+log = logging.getLogger(__name__)
+
+
+class EALNEngine(toolkit.Engine):
+    """Embedding adversarial learning (Lou et al., IEEE TIP 2019) on any torchreid data manager and backbone.
+
+    Args:
+        datamanager: ``torchreid.data.ImageDataManager``; its train sampler should be RandomIdentitySampler.
+        model: single-branch torchreid backbone built with loss='triplet'.
+        optimizer, scheduler: of ``model``, as in torchreid's engines; the optimiser may be None to test only.
+        schemes: list of ``Scheme``; [] is the paper's EN.
+        margin: alpha of the triplets of EN, in units of d; weight_t, weight_x: weights of triplet loss and
+            cross-entropy; label_smooth: smooth the labels by 0.1 as torchreid does (the paper does not).
+        distance: d of Eq. 2, 'squared' or 'euclidean'; triplets: those of EN, 'random', 'batch_hard', 'all_active'.
+        gan_optim, gan_lr, gan_betas: optimiser of the adversarial networks, 'adam' or 'sgd', its rate and betas.
+        constant_epochs: epochs at full rate before the linear decay of ``gan_lr``; None: 40% of the run.
+        warmup_epochs, warmup_generator_epochs: first epochs with D_emb alone, then with the adversarial networks
+            alone; None for the latter: a quarter of the former.
+        discriminator_steps, refresh_fakes, fake_statistics: see ``AdversarialStep``.
+        fusion: order of the fused feature, see ``fuse``.
+        norm_mean, norm_std: normalization of the data manager; None: read from its test transform.
+        views: {image path: View}; None: the labels that the datasets loaded.
+        seed: of everything random in training. use_gpu: use CUDA where there is one.
+
+    Raises:
+        ValueError: one sentence, for a backbone, an option or training data that cannot work.
+    """
+
+    def __init__(self, datamanager, model, optimizer=None, scheduler=None, schemes=(), *, margin=0.6, weight_t=1.0,
+                 weight_x=1.0, label_smooth=False, distance="squared", triplets="random", gan_optim="adam",
+                 gan_lr=0.0002, gan_betas=(0.5, 0.999), constant_epochs=None, warmup_epochs=0,
+                 warmup_generator_epochs=None, discriminator_steps=1, refresh_fakes=False, fake_statistics="batch",
+                 fusion="by_view", norm_mean=None, norm_std=None, views=None, seed=1, use_gpu=True):
+        super().__init__(datamanager, use_gpu)
+        check_choice("triplets", triplets, ("random", "batch_hard", "all_active"))
+        check_choice("fusion", fusion, ("by_view", "own_first"))
+        check_choice("fake_statistics", fake_statistics, ("batch", "running"))
+        check_margins(distance, margin=margin)
+        check_backbone(model, datamanager.height, datamanager.width)
+        self.schemes = _checked_schemes(schemes)
+        self.device = torch.device("cuda" if self.use_gpu else "cpu")
+        self.model, self.optimizer, self.scheduler = model.to(self.device), optimizer, scheduler
+        self.register_model("model", model, optimizer, scheduler)
+        self.embedding = EmbeddingNetwork(model)
+        for scheme in self.schemes:
+            scheme.to(self.device)
+        if norm_mean is None or norm_std is None:
+            norm_mean, norm_std = toolkit.normalization_of(datamanager)
+        self.pixels = PixelRange(norm_mean, norm_std).to(self.device)
+        self._views = None if views is None else {os.path.abspath(path): int(view) for path, view in views.items()}
+        self.gan_lr, self.constant_epochs = gan_lr, constant_epochs
+        self.adversaries = _adversarial_optimizers(self.schemes, gan_optim, gan_lr, gan_betas)
+        if warmup_generator_epochs is None:
+            warmup_generator_epochs = schedule.default_generator_epochs(warmup_epochs)
+        self.warmup = (warmup_epochs, warmup_generator_epochs) if self.schemes else (0, 0)
+        en = dict(weight_t=weight_t, weight_x=weight_x, margin=margin, distance=distance, triplets=triplets,
+                  label_smoothing=0.1 if label_smooth else 0.0)
+        self.step = AdversarialStep(self.embedding, optimizer, self.schemes, self.adversaries, self.pixels, en,
+                                    discriminator_steps, refresh_fakes, fake_statistics)
+        self.extraction = FeatureExtraction(self.embedding, self.pixels, self.schemes, self.views_of, self.device,
+                                            fusion)
+        self.seed = seed
+        self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
+        self.stage, self.epoch, self.position, self.global_step, self.max_epoch = schedule.JOINT, 0, 0, 0, None
+        self.results, self.own_results, self.untrained, self.best, self._samples = {}, {}, {}, None, None
+
+    # ------------------------------------------------------------------------------------------ one step
+    def views_of(self, paths):
+        """[len(paths)] values of ``View``, on the CPU; UNKNOWN where nothing is known."""
+        if self._views is None:
+            return VIEWPOINTS.lookup(paths)
+        return torch.tensor([self._views.get(os.path.abspath(path), -1) for path in paths], dtype=torch.long)
+
+    def forward_backward(self, data):
+        """Train on one batch of torchreid's loader, in the phases of the current stage.
+
+        Returns:
+            {name: detached scalar tensor}, losses and mean distances.
+        """
+        images = data["img"].to(self.device, non_blocking=True)
+        batch = Batch(images=self.pixels.to_generator(images), pids=data["pid"].to(self.device, non_blocking=True),
+                      views=self.views_of(data["impath"]),
+                      groups=APPEARANCE.lookup(data["impath"]).to(self.device), random=self.random)
+        return self.step(images, batch, self.stage)
+
+    # ------------------------------------------------------------------------------------------ a run
+    def run(self, save_dir="log", max_epoch=0, start_epoch=0, print_freq=10, fixbase_epoch=0, open_layers=None,
+            start_eval=0, eval_freq=-1, test_only=False, dist_metric="euclidean", normalize_feature=False,
+            visrank=False, visrank_topk=10, use_metric_cuhk03=False, ranks=(1, 5, 10, 20), rerank=False, *,
+            resume="", checkpoint_every=0, sample_every=1, test_untrained=True, protocols=(), progress=True):
+        """Train and evaluate, with torchreid's arguments and a few more.
+
+        Args:
+            resume: run folder or checkpoint file to go on from, exactly where it stopped.
+            checkpoint_every: steps between checkpoints inside an epoch; 0: at the end of each epoch only.
+            sample_every: epochs between pictures of generated images in ``save_dir/samples``; 0: none.
+            test_untrained: evaluate before the first step too.
+            protocols: evaluation protocols; empty: those of each dataset.
+            progress: show progress bars.
+        Returns:
+            {"primary": "NAME/PROTOCOL", "datasets": {...}, "untrained": {...}}, the results of the shape of
+            results.json; "datasets" and "untrained" are {name: {protocol: {metric: value in [0, 1]}}}.
+        Raises:
+            TrainingInterrupted: asked to stop; everything is saved.
+            NonFiniteLossError: a loss became NaN; the last good checkpoint is untouched.
+            CheckpointError, ValueError: with one sentence.
+        """
+        if start_epoch:
+            raise ValueError(f"start_epoch is {start_epoch}, expected 0: a run goes on from a checkpoint with resume")
+        tests = dict(dist_metric=dist_metric, normalize_feature=normalize_feature, visrank=visrank,
+                     visrank_topk=visrank_topk, use_metric_cuhk03=use_metric_cuhk03, ranks=ranks, rerank=rerank,
+                     save_dir=save_dir, protocols=protocols, progress=progress)
+        self.max_epoch = max_epoch
+        if not test_only:
+            self._check_training(visrank)
+        if resume:
+            state.restore(self, checkpoint.find(resume))
+        if test_only:
+            self.results = self.test(**tests)
+            return self._summary()
+        _make_folder(save_dir)
+        if test_untrained and not self.global_step:
+            log.info("testing the network before training")
+            self.untrained = self.test(**tests)
+        self.monitor = Monitor(save_dir, max_epoch, print_freq, self.global_step, progress)
+        try:
+            with stop_on_signals() as stop:
+                while self.epoch < max_epoch:
+                    self.train(print_freq, fixbase_epoch, open_layers, save_dir=save_dir, stop=stop,
+                               checkpoint_every=checkpoint_every)
+                    self._end_epoch(save_dir, tests, start_eval, eval_freq, sample_every, stop)
+                    self.epoch += 1
+        finally:
+            self.monitor.close()
+        return self._summary()
+
+    def train(self, print_freq=10, fixbase_epoch=0, open_layers=None, *, save_dir="", checkpoint_every=0, stop=False):
+        """One epoch, from batch ``self.position`` on; called by ``run``."""
+        self.stage = schedule.stage_of(self.epoch, *self.warmup)
+        self.embedding.train()
+        with toolkit.prints_to_log():
+            self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
+        for scheme in self.schemes:
+            scheme.train()
+            scheme.begin_epoch(self.epoch, self.max_epoch)
+        self._set_adversarial_rates()
+        loader, self.num_batches = epoch_loader(self.train_loader, self.seed, self.epoch, self.position)
+        self.monitor.begin_epoch(self.epoch, self.stage.name, self.num_batches, self.position, self.global_step)
+        for data in loader:
+            values = self.forward_backward(data)
+            self.position += 1
+            self.global_step += 1
+            self.monitor.step(values)
+            if stop:
+                self._save_and_stop(save_dir, self.epoch, self.position)
+            if checkpoint_every and self.global_step % checkpoint_every == 0 and self.position < self.num_batches:
+                self.monitor.read()
+                state.save(self, save_dir, self.epoch, self.position)
+        self.monitor.end_epoch(self._rates())
+        with warnings.catch_warnings():  # in a stage without embedding phase the optimiser rightly has not stepped
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            self.update_lr()
+        self.position = 0
+
+    def _end_epoch(self, save_dir, tests, start_eval, eval_freq, sample_every, stop):
+        """Pictures, test and checkpoints, as often as asked for and always after the last epoch."""
+        done = self.epoch + 1
+        last = done == self.max_epoch
+        if sample_every and self.schemes and (last or done % sample_every == 0):
+            self._save_pictures()
+        is_best = False
+        if last or (eval_freq > 0 and done >= start_eval and done % eval_freq == 0):
+            self.results = self.test(**tests)
+            for name, by_protocol in self.results.items():
+                for protocol, metrics in by_protocol.items():
+                    self.monitor.scalars(f"test/{name}/{protocol}", metrics, self.global_step)
+            is_best = self._update_best()
+        state.save_epoch(self, save_dir, is_best)
+        if stop and not last:
+            self._save_and_stop(save_dir, done, 0)
+
+    def _save_and_stop(self, save_dir, epoch, position):
+        self.monitor.read()
+        state.save(self, save_dir, epoch, position)
+        raise TrainingInterrupted(f"stopped after step {self.global_step}, everything is saved; go on with "
+                                  f"model.resume {save_dir}")
+
+    # ------------------------------------------------------------------------------------------ testing
+    def test(self, dist_metric="euclidean", normalize_feature=False, visrank=False, visrank_topk=10, save_dir="",
+             use_metric_cuhk03=False, ranks=(1, 5, 10, 20), rerank=False, *, protocols=(), progress=True):
+        """Features once per image, then every protocol of every target; fused features where a scheme makes views.
+
+        The embedding network's own features are ranked as well in that case and kept in ``self.own_results``.
+
+        Returns:
+            {dataset name: {protocol: {metric: value in [0, 1]}}}
+        """
+        options = dict(dist_metric=dist_metric, normalize_feature=normalize_feature, ranks=ranks, rerank=rerank)
+        results, self.own_results = {}, {}
+        with own_randomness(), evaluating(self.embedding, *self.schemes):
+            for name, loaders in self.test_loader.items():
+                own, fused = self.extraction.dataset(loaders, name, progress)
+                names = protocols_of(loaders, protocols)
+                results[name] = evaluate(own if fused is None else fused, names, **options)
+                if fused is not None:
+                    self.own_results[name] = evaluate(own, names, **options)
+                if visrank:
+                    self._show_ranking(name, own if fused is None else fused, dist_metric, save_dir, visrank_topk)
+        return results
+
+    def _show_ranking(self, name, features, dist_metric, save_dir, topk):
+        query, gallery = torch.from_numpy(features.query.embeddings), torch.from_numpy(features.gallery.embeddings)
+        distances = toolkit.distance_matrix(query, gallery, dist_metric).numpy()
+        toolkit.show_ranked_lists(distances, self.datamanager, name, os.path.join(save_dir, f"visrank_{name}"), topk)
+
+    def _summary(self):
+        name, by_protocol = next(iter(self.results.items()))
+        return {"primary": f"{name}/{next(iter(by_protocol))}", "datasets": self.results, "untrained": self.untrained}
+
+    def _update_best(self):
+        metrics = next(iter(next(iter(self.results.values())).values()))
+        if self.best is not None and metrics["mAP"] <= self.best["mAP"]:
+            return False
+        self.best = {"mAP": metrics["mAP"], "rank1": metrics["rank1"], "epoch": self.epoch + 1}
+        return True
+
+    @torch.no_grad()
+    def _save_pictures(self):
+        """A grid of fixed test images and what each scheme makes of them."""
+        if self._samples is None:
+            self._samples = sample_images(next(iter(self.test_loader.values()))["query"].dataset, self.views_of)
+        images, views = self._samples
+        images = self.pixels.to_generator(images.to(self.device))
+        with evaluating(*self.schemes):
+            rows = [images] + [row for scheme in self.schemes for row in scheme.pictures(images, views).values()]
+        self.monitor.pictures(rows, f"epoch_{self.epoch + 1:03d}", self.global_step)
+
+    # ------------------------------------------------------------------------------------------ small pieces
+    def _check_training(self, visrank):
+        if visrank:
+            raise ValueError("visrank is True while training, expected it with test_only (test.evaluate True) only")
+        if self.optimizer is None:
+            raise ValueError("the engine has no optimizer, expected one to train; pass one, or run with test_only")
+        if self.max_epoch < 1:
+            raise ValueError(f"max_epoch is {self.max_epoch}, expected at least 1")
+        if sum(self.warmup) >= self.max_epoch:
+            raise ValueError(
+                f"warmup_epochs {self.warmup[0]} and warmup_generator_epochs {self.warmup[1]} leave no joint epoch of "
+                f"max_epoch {self.max_epoch}; lower them or train longer")
+        if self.constant_epochs is None:
+            self.constant_epochs = schedule.default_constant_epochs(self.max_epoch)
+        schedule.linear_factor(0, self.max_epoch, self.constant_epochs)
+        views = self.views_of([item[0] for item in self.train_loader.dataset.train])
+        for scheme in self.schemes:
+            scheme.check(views, self.datamanager.height, self.datamanager.width)
+
+    def _set_adversarial_rates(self):
+        rate = self.gan_lr * schedule.linear_factor(self.epoch, self.max_epoch, self.constant_epochs)
+        for optimizer in self.adversaries.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def _rates(self):
+        rates = {"embedding": self.get_current_lr()}
+        rates.update({name: optimizer.param_groups[0]["lr"] for name, optimizer in self.adversaries.items()})
+        return rates
+
+
+def sample_images(dataset, views_of, count=8):
+    """Fixed images to watch the generators with: half front, half rear where the views are known.
+
+    Args:
+        dataset: a torchreid dataset in query mode. count: images wanted.
+    Returns:
+        (images [n, 3, h, w] normalized, views [n])
+    """
+    views = views_of([item[0] for item in dataset.data])
+    chosen = [i for view in (View.FRONT, View.REAR) for i in spread((views == view).nonzero().flatten(), count // 2)]
+    chosen = chosen or spread(torch.arange(len(views)), count)
+    return torch.stack([dataset[index]["img"] for index in chosen]), views[chosen]
+
+
+def spread(indices, count):
+    """At most ``count`` of the indices, evenly spread."""
+    if not len(indices):
+        return []
+    step = max(1, len(indices) // count)
+    return indices[::step][:count].tolist()
+
+
+def _adversarial_optimizers(schemes, kind, rate, betas):
+    if not schemes:
+        return {}
+    check_choice("gan_optim", kind, ("adam", "sgd"))
+    made = {}
+    for role in ("generators", "discriminators"):
+        parameters = [parameter for scheme in schemes for parameter in getattr(scheme, role).parameters()]
+        made[role] = (torch.optim.Adam(parameters, lr=rate, betas=tuple(betas)) if kind == "adam"
+                      else torch.optim.SGD(parameters, lr=rate, momentum=0.9))
+    return made
+
+
+def _checked_schemes(schemes):
+    schemes = list(schemes)
+    for scheme in schemes:
+        if not isinstance(scheme, Scheme):
+            raise ValueError(f"schemes holds {scheme!r}, expected instances of ealn_plugin.schemes such as "
+                             "HardNegativeScheme()")
+    names = [scheme.name for scheme in schemes]
+    if len(set(names)) < len(names):
+        raise ValueError(f"schemes holds {names}, expected each kind at most once")
+    return schemes
+
+
+def _make_folder(path):
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"save_dir {path!r} cannot be made ({error}); choose another data.save_dir") from error

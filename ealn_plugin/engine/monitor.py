@@ -1,0 +1,121 @@
+"""What a person sees of a run: progress bar, log lines, TensorBoard events, pictures of generated images.
+
+Values stay on the device and are read every ``print_freq`` steps in one go; that is also when a loss that is no
+longer finite is found.
+"""
+import logging
+import math
+import os
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from torchvision.utils import make_grid, save_image
+from tqdm import tqdm
+
+log = logging.getLogger(__name__)
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss became NaN or infinite; the message names it."""
+
+
+class Monitor:
+    """Collects the values of each step and shows them.
+
+    Args:
+        save_dir: folder of the run; TensorBoard events and ``samples/`` go there.
+        max_epoch: epochs of the whole run.
+        print_freq: steps between readings.
+        first_step: global step at which this process starts; events from there on replace older ones.
+        progress: show a progress bar.
+    """
+
+    def __init__(self, save_dir, max_epoch, print_freq, first_step=0, progress=True):
+        self.save_dir, self.max_epoch, self.print_freq, self.progress = save_dir, max_epoch, print_freq, progress
+        self.writer = SummaryWriter(log_dir=save_dir, purge_step=first_step or None)
+        self._bar = None
+        self._window, self._epoch_sums, self._epoch_counts = {}, {}, {}
+
+    def begin_epoch(self, epoch, stage, batches, done, step):
+        """Called before the first batch; ``done`` batches of the epoch were trained in an earlier process."""
+        self._epoch, self._stage, self._step = epoch, stage, step
+        self._window, self._epoch_sums, self._epoch_counts = {}, {}, {}
+        if self._bar is None:
+            self._bar = tqdm(initial=step, unit="step", disable=not self.progress, dynamic_ncols=True, mininterval=0.5)
+        # Epochs of an identity sampler differ a little in length, so the end is estimated anew from each one.
+        self._bar.total = step - done + batches * (self.max_epoch - epoch)
+        self._bar.set_description(f"epoch {epoch + 1}/{self.max_epoch} {stage}")
+
+    def step(self, values):
+        """Take the detached values of one step.
+
+        Raises:
+            NonFiniteLossError: found when the values are read, every ``print_freq`` steps.
+        """
+        for name, value in values.items():
+            total, count = self._window.get(name, (0.0, 0))
+            self._window[name] = (total + value, count + 1)
+        self._step += 1
+        self._bar.update()
+        if self._step % self.print_freq == 0:
+            self.read()
+
+    def read(self):
+        """Read everything collected since the last reading from the device, check it and show it."""
+        if not self._window:
+            return
+        names = list(self._window)
+        totals = torch.stack([torch.as_tensor(self._window[n][0], dtype=torch.float32) for n in names]).tolist()
+        counts = [self._window[n][1] for n in names]
+        self._window = {}
+        for name, total in zip(names, totals):
+            if not math.isfinite(total):
+                raise NonFiniteLossError(
+                    f"{name} became {total} within the {max(counts)} steps before step {self._step} (epoch "
+                    f"{self._epoch + 1}, {self._stage}); lower train.lr or ealn.lr, and go on from the last good "
+                    f"checkpoint with model.resume {self.save_dir}")
+        for name, total, count in zip(names, totals, counts):
+            self.writer.add_scalar(f"train/{name}", total / count, self._step)
+            self._epoch_sums[name] = self._epoch_sums.get(name, 0.0) + total
+            self._epoch_counts[name] = self._epoch_counts.get(name, 0) + count
+        means = {name: total / count for name, total, count in zip(names, totals, counts)}
+        self._bar.set_postfix_str(_brief(means), refresh=False)
+
+    def end_epoch(self, rates):
+        """Log the epoch's averages; ``rates``: learning rates by network, also sent to TensorBoard."""
+        self.read()
+        means = {name: self._epoch_sums[name] / self._epoch_counts[name] for name in self._epoch_sums}
+        for name, rate in rates.items():
+            self.writer.add_scalar(f"rate/{name}", rate, self._step)
+        # One line for the file; the bar already shows the latest on the screen.
+        text = ", ".join(f"{name} {value:.3f}" for name, value in sorted(means.items()))
+        log.info("epoch %d/%d (%s): %s", self._epoch + 1, self.max_epoch, self._stage, text)
+        self.writer.flush()
+        return means
+
+    def scalars(self, prefix, values, step):
+        """Numbers outside the training loop, such as test results."""
+        for name, value in values.items():
+            self.writer.add_scalar(f"{prefix}/{name}", value, step)
+
+    def pictures(self, rows, name, step):
+        """Save a grid, one row of images [n, 3, h, w] in [-1, 1] for each entry of ``rows``, as PNG and event."""
+        images = torch.cat([row.detach().cpu().float() for row in rows])
+        grid = make_grid(images, nrow=len(rows[0]), normalize=True, value_range=(-1, 1), padding=2, pad_value=1.0)
+        folder = os.path.join(self.save_dir, "samples")
+        os.makedirs(folder, exist_ok=True)
+        save_image(grid, os.path.join(folder, f"{name}.png"))
+        self.writer.add_image("samples", grid, step)
+
+    def close(self):
+        """End the bar and the event file."""
+        if self._bar is not None:
+            self._bar.close()
+        self.writer.close()
+
+
+def _brief(means):
+    """The few numbers that fit beside a progress bar."""
+    shown = [name for name in ("loss/E", "loss/G", "loss/D", "distance/positive", "distance/negative",
+                               "distance/hard", "distance/rear") if name in means]
+    return " ".join(f"{name.replace('loss/', '').replace('distance/', 'd_')} {means[name]:.2f}" for name in shown)

@@ -1,0 +1,56 @@
+"""What is trained in which epoch, and at which rate."""
+import math
+from typing import NamedTuple
+
+
+class Stage(NamedTuple):
+    """One part of a run: which phases its steps have."""
+    name: str
+    adversarial: bool  # generators and discriminators learn
+    embedding: bool    # D_emb learns, from the fakes too when ``adversarial``
+
+
+WARMUP = Stage("embedding", adversarial=False, embedding=True)
+GENERATORS = Stage("generators", adversarial=True, embedding=False)
+JOINT = Stage("joint", adversarial=True, embedding=True)
+
+
+def stage_of(epoch, warmup_epochs, warmup_generator_epochs):
+    """The stage of an epoch: D_emb alone, then the adversarial networks alone, then all of them.
+
+    The order is that of DAML (Duan et al., CVPR 2018), whose remedy for an untrained metric this is; with both
+    counts 0 every epoch is joint, as in the paper.
+    """
+    if epoch < warmup_epochs:
+        return WARMUP
+    return GENERATORS if epoch < warmup_epochs + warmup_generator_epochs else JOINT
+
+
+def default_generator_epochs(warmup_epochs):
+    """A quarter of the embedding network's warm-up, rounded up: a generator has to find its belt, not to converge."""
+    return math.ceil(warmup_epochs / 4)
+
+
+def linear_factor(epoch, max_epoch, constant_epochs):
+    """The paper's schedule (section III-E) for any length: 1, then linearly towards 0 at the end of the run.
+
+    factor(e) = min(1, (E - e) / (E - C)); with E = 50 and C = 20 it is the paper's.
+
+    Args:
+        epoch: e, counted from 0.
+        max_epoch: E.
+        constant_epochs: C, epochs at the full rate.
+    Raises:
+        ValueError: C is not in [0, E].
+    """
+    if not 0 <= constant_epochs <= max_epoch:
+        raise ValueError(f"constant_epochs is {constant_epochs}, expected a value from 0 to the {max_epoch} epochs "
+                         "of the run")
+    if epoch >= max_epoch:
+        return 0.0
+    return min(1.0, (max_epoch - epoch) / max(max_epoch - constant_epochs, 1))
+
+
+def default_constant_epochs(max_epoch):
+    """40% of the run, the paper's 20 of 50."""
+    return max_epoch * 2 // 5

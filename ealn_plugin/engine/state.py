@@ -1,0 +1,110 @@
+"""What a checkpoint holds of an engine, and how it gets back."""
+import logging
+import os
+
+import torch
+
+from ealn_plugin.engine import checkpoint
+
+log = logging.getLogger(__name__)
+
+
+def capture(engine, epoch, position):
+    """Everything needed to go on at batch ``position`` of ``epoch`` as if nothing had happened."""
+    return {
+        "ealn_format": checkpoint.FORMAT,
+        "epoch": epoch, "position": position, "global_step": engine.global_step, "max_epoch": engine.max_epoch,
+        "model": engine.model.state_dict(),
+        "optimizer": engine.optimizer.state_dict(),
+        "scheduler": engine.scheduler.state_dict() if engine.scheduler is not None else None,
+        "schemes": {scheme.name: scheme.state_dict() for scheme in engine.schemes},
+        "adversaries": {name: optimizer.state_dict() for name, optimizer in engine.adversaries.items()},
+        "random": checkpoint.random_states(engine.device), "choices": engine.random.get_state(),
+        "untrained": engine.untrained, "results": engine.results, "own_results": engine.own_results,
+        "best": engine.best, "run": _fingerprint(engine),
+    }
+
+
+def restore(engine, path):
+    """Put the state of the checkpoint ``path`` into ``engine``.
+
+    Without an optimiser only networks and results are restored, which is all that a test needs.
+
+    Raises:
+        CheckpointError: the file is broken, or of another architecture or other schemes.
+    """
+    state = checkpoint.load(path)
+    own = [scheme.name for scheme in engine.schemes]
+    if sorted(state["schemes"]) != sorted(own):
+        raise checkpoint.CheckpointError(
+            f"checkpoint {path!r} was trained with the schemes {sorted(state['schemes']) or 'none (en)'}, this run has "
+            f"{sorted(own) or 'none (en)'}; use the ealn.scheme of the run that wrote it")
+    checkpoint.fit(engine.model, state["model"], "embedding network", path)
+    for scheme in engine.schemes:
+        checkpoint.fit(scheme, state["schemes"][scheme.name], f"scheme {scheme.name!r}", path)
+    for name in ("global_step", "untrained", "results", "own_results", "best"):
+        setattr(engine, name, state[name])
+    if engine.optimizer is None:
+        return
+    _warn_of_changes(state, engine, path)
+    engine.optimizer.load_state_dict(state["optimizer"])
+    if engine.scheduler is not None and state["scheduler"] is not None:
+        engine.scheduler.load_state_dict(state["scheduler"])
+    for name, optimizer in engine.adversaries.items():
+        optimizer.load_state_dict(state["adversaries"][name])
+    engine.epoch, engine.position = state["epoch"], state["position"]
+    engine.random.set_state(state["choices"])
+    checkpoint.restore_random_states(state["random"], engine.device)
+    log.info("going on from %s: epoch %d, batch %d, step %d", path, engine.epoch + 1, engine.position,
+             engine.global_step)
+
+
+def _fingerprint(engine):
+    loader = engine.train_loader
+    return {"seed": engine.seed, "batch size": loader.batch_size, "training images": len(loader.dataset)}
+
+
+def _warn_of_changes(state, engine, path):
+    then = {**state["run"], "epochs": state["max_epoch"]}
+    now = {**_fingerprint(engine), "epochs": engine.max_epoch}
+    changed = [f"{name} {then[name]} -> {now[name]}" for name in now if then.get(name) != now[name]]
+    if changed:
+        log.warning("going on from %s with other settings (%s): the result will differ from that of a run with one "
+                    "set of them", path, ", ".join(changed))
+
+
+def check_finite(engine):
+    """Refuse to save networks that hold a NaN or an infinity.
+
+    Raises:
+        CheckpointError: naming the network; an earlier checkpoint stays as it is.
+    """
+    networks = {"the embedding network": engine.model, **{f"scheme {s.name!r}": s for s in engine.schemes}}
+    for name, network in networks.items():
+        values = [tensor.sum() for tensor in network.state_dict().values() if tensor.is_floating_point()]
+        if not torch.isfinite(torch.stack([value.float() for value in values])).all():
+            raise checkpoint.CheckpointError(
+                f"{name} holds values that are not finite after step {engine.global_step}, so nothing was saved; "
+                "lower train.lr or ealn.lr and go on from the last checkpoint with model.resume")
+
+
+def save(engine, save_dir, epoch, position):
+    """Write the last checkpoint of a run."""
+    check_finite(engine)
+    checkpoint.save_atomically(capture(engine, epoch, position), os.path.join(save_dir, checkpoint.LAST))
+
+
+def save_epoch(engine, save_dir, is_best):
+    """At the end of an epoch: the last checkpoint, the best one, and D_emb in torchreid's own format."""
+    save(engine, save_dir, engine.epoch + 1, 0)
+    names = [("last", checkpoint.LAST)] + ([("best", checkpoint.BEST)] if is_best else [])
+    primary = (engine.best or {}).get("rank1", 0.0)
+    network = {
+        "state_dict": engine.model.state_dict(), "epoch": engine.epoch + 1, "rank1": float(primary),
+        "optimizer": engine.optimizer.state_dict(),
+        "scheduler": engine.scheduler.state_dict() if engine.scheduler is not None else {},
+    }
+    for name, whole in names:
+        checkpoint.save_atomically(network, os.path.join(save_dir, "model", f"model-{name}.pth.tar"))
+        if name == "best":
+            checkpoint.save_atomically(capture(engine, engine.epoch + 1, 0), os.path.join(save_dir, whole))

@@ -1,0 +1,47 @@
+"""Fixtures shared by all tests, and the marker of slow ones."""
+import logging
+
+import pytest
+
+from standins import build_datamanager, make_veri_folder
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes minutes; run with pytest --slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--slow"):
+        return
+    skip = pytest.mark.skip(reason="slow; run with pytest --slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logging():
+    """The command lines configure the root logger; no test may see another's."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    for handler in root.handlers[:]:
+        if handler not in handlers:
+            handler.close()
+    root.handlers, root.level = handlers, level
+
+
+@pytest.fixture(scope="session")
+def veri_root(tmp_path_factory):
+    """Root of a stand-in VeRI-776: 6 training and 4 test vehicles, 3 cameras, front and rear views."""
+    return make_veri_folder(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def datamanager(veri_root):
+    """torchreid's data manager on the stand-in VeRI-776, 32 x 32 pixels, batches of 4 identities x 2 images."""
+    return build_datamanager(veri_root)

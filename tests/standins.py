@@ -1,0 +1,77 @@
+"""Small stand-ins for data, networks and engines, for tests of everything that needs them."""
+import numpy as np
+import torch
+from PIL import Image
+
+from ealn_plugin import EALNEngine, schemes, toolkit
+from ealn_plugin.data.viewpoints import View, write_viewpoints_csv
+from ealn_plugin.models import PatchGAN, ResnetGenerator
+
+
+def make_veri_folder(root, train=6, test=4, cameras=3, views=("front", "rear"), size=40):
+    """A stand-in VeRI-776 folder: one plain colour per vehicle with noise, one image per camera and view."""
+    folder = root / "VeRi"
+    rng = np.random.default_rng(0)
+    colours = rng.integers(30, 226, (train + test, 3))
+    labels = {}
+    for split in ("train", "query", "test"):
+        (folder / f"image_{split}").mkdir(parents=True)
+    for vehicle in range(1, train + test + 1):
+        for camera in range(1, cameras + 1):
+            for number, view in enumerate(views):
+                name = f"{vehicle:04d}_c{camera:03d}_{camera * 100 + number:08d}_{number}.jpg"
+                pixels = colours[vehicle - 1] + rng.integers(-30, 31, (size, size, 3))
+                pixels[: size // 4 if view == "front" else 0] = 255
+                splits = ["train"] if vehicle <= train else ["test"] + (["query"] if camera == 1 else [])
+                for split in splits:
+                    path = folder / f"image_{split}" / name
+                    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=95)
+                    labels[f"image_{split}/{name}"] = (View[view.upper()], 1.0)
+    write_viewpoints_csv(folder / "viewpoints.csv", labels)
+    return root
+
+
+def small_schemes(names=("hard", "view"), residual=True, **options):
+    """The paper's schemes with networks of a few hundred parameters."""
+    def generator():
+        return ResnetGenerator(filters=4, blocks=1, residual=residual)
+
+    def discriminator():
+        return PatchGAN(filters=4, layers=1)
+
+    made = {"hard": lambda: schemes.HardNegativeScheme(generator(), discriminator(), **options),
+            "view": lambda: schemes.CrossViewScheme(generator(), generator(), discriminator(), discriminator(),
+                                                    **options)}
+    return [made[name]() for name in names]
+
+
+def build_engine(datamanager, names=("hard", "view"), seed=1, scheme_options=None, **options):
+    """An EALNEngine on the CPU around a tiny backbone, from fixed initial weights."""
+    torch.manual_seed(seed)
+    model = TinyBackbone(datamanager.num_train_pids)
+    return EALNEngine(datamanager, model, torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9),
+                      schemes=small_schemes(names, **(scheme_options or {})), use_gpu=False, seed=seed, **options)
+
+
+def build_datamanager(root, **options):
+    """An ImageDataManager with small defaults."""
+    settings = dict(root=str(root), sources="veri776", height=32, width=32, batch_size_train=8, batch_size_test=16,
+                    workers=0, num_instances=2, train_sampler="RandomIdentitySampler", use_gpu=False)
+    return toolkit.build_datamanager(**{**settings, **options})
+
+
+class TinyBackbone(torch.nn.Module):
+    """A single-branch backbone that keeps torchreid's contract, with both kinds of batch normalization."""
+
+    def __init__(self, num_classes, dim=8):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 8, 5, stride=4)
+        self.norm = torch.nn.BatchNorm2d(8)
+        self.fc = torch.nn.Linear(8, dim)
+        self.fc_norm = torch.nn.BatchNorm1d(dim)
+        self.classifier = torch.nn.Linear(dim, num_classes)
+
+    def forward(self, images):
+        x = torch.relu(self.norm(self.conv(images))).mean((2, 3))
+        features = self.fc_norm(self.fc(x))
+        return (self.classifier(features), features) if self.training else features

@@ -1,0 +1,55 @@
+"""ealn_plugin/build.py: what the config keys become."""
+import pytest
+import torch
+
+from ealn_plugin import build, config
+from ealn_plugin.engine.schedule import linear_factor
+
+
+def load(*options):
+    return config.load_config(options=["ealn.generator.filters", "4", "ealn.generator.blocks", "1",
+                                       "ealn.discriminator.filters", "4", *options])
+
+
+@pytest.mark.parametrize("name, expected", [("en", []), ("hard", ["hard"]), ("view", ["view"]),
+                                            ("hard_view", ["hard", "view"])])
+def test_the_ablation_is_composition(name, expected):
+    assert [scheme.name for scheme in build.build_schemes(load("ealn.scheme", name))] == expected
+
+
+def test_options_reach_the_schemes():
+    hard, view = build.build_schemes(load(
+        "ealn.alpha", "0.5", "ealn.beta1", "0.4", "ealn.beta2", "0.2", "ealn.lambda_ed", "2", "ealn.lambda_cyc", "3",
+        "ealn.distance", "euclidean", "ealn.negatives", "hardest", "ealn.gan_loss", "lsgan",
+        "ealn.view_embedding_off_epochs", "4", "ealn.generator.residual", "True", "ealn.generator.padding", "zero"))
+    assert (hard.beta1, hard.beta2, view.lambda_cyc, view.embedding_off_epochs) == (0.4, 0.2, 3, 4)
+    for scheme in (hard, view):
+        assert (scheme.alpha, scheme.lambda_ed, scheme.distance) == (0.5, 2, "euclidean")
+        assert (scheme.negatives, scheme.gan_loss) == ("hardest", "lsgan")
+        assert all(generator.residual for generator in scheme.generators.values())
+
+
+def test_the_papers_schedule_for_the_embedding_network():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.5)
+    scheduler = build.build_scheduler(load("train.max_epoch", "5"), optimizer)
+    for epoch in range(5):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * linear_factor(epoch, 5, 2))
+        optimizer.step()
+        scheduler.step()
+
+
+@pytest.mark.parametrize("name", ["single_step", "multi_step", "cosine"])
+def test_torchreids_schedules(name):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    scheduler = build.build_scheduler(load("train.lr_scheduler", name, "train.stepsize", "[1, 2]"), optimizer)
+    assert name.replace("_", "")[:5] in type(scheduler).__name__.lower() or name == "single_step"
+
+
+def test_vggm_is_built_for_the_image_size():
+    with torch.device("meta"):
+        model = build.build_embedding_backbone(load("model.name", "vgg_cnn_m_1024", "data.height", "64",
+                                                    "data.width", "96", "model.pretrained", "False",
+                                                    "ealn.vggm_feature", "before_relu"), 7)
+        logits, features = model.train()(torch.rand(2, 3, 64, 96))
+    assert features.shape == (2, 1024) and logits.shape == (2, 7)

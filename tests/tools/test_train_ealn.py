@@ -1,0 +1,233 @@
+"""tools/train_ealn.py: the real command line, from files to results.json, killed, resumed, and fed with nonsense."""
+import dataclasses
+import importlib.util
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+
+from ealn_plugin.data.synthetic import presets
+from ealn_plugin.engine import checkpoint
+from standins import make_veri_folder
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TOOL = os.path.join(ROOT, "tools", "train_ealn.py")
+SMALL = ["use_gpu", "False", "data.height", "32", "data.width", "32", "data.workers", "0", "model.name", "osnet_x0_25",
+         "model.pretrained", "False", "train.batch_size", "8", "sampler.num_instances", "2", "train.max_epoch", "2",
+         "train.optim", "adam", "ealn.generator.filters", "4", "ealn.generator.blocks", "1",
+         "ealn.generator.residual", "True", "ealn.discriminator.filters", "4", "ealn.discriminator.layers", "1"]
+
+
+def load_tool():
+    spec = importlib.util.spec_from_file_location("train_ealn", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def train(root, save_dir, *options):
+    return load_tool().main(["--root", str(root), *SMALL, "data.save_dir", str(save_dir), *map(str, options)])
+
+
+def results_of(save_dir):
+    return json.loads((save_dir / "results.json").read_text())
+
+
+@pytest.mark.parametrize("scheme", ["en", "hard", "view", "hard_view"])
+def test_every_scheme_from_the_command_line(veri_root, tmp_path, capsys, scheme):
+    assert train(veri_root, tmp_path, "ealn.scheme", scheme) == 0
+    results = results_of(tmp_path)
+    assert set(results) == {"config", "primary", "datasets", "untrained"}
+    assert results["primary"] == "veri776/veri_image" and results["config"]["ealn"]["scheme"] == scheme
+    for part in ("datasets", "untrained"):
+        assert set(results[part]["veri776"]) == {"veri_image", "veri_track", "same_view", "cross_view", "all_views"}
+        assert all(0 <= v <= 1 for metrics in results[part]["veri776"].values() for v in metrics.values())
+    assert str(tmp_path) not in (tmp_path / "results.json").read_text()
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["ealn"]["scheme"] == scheme
+    assert "epoch 2/2 (joint)" in (tmp_path / "train.log").read_text()
+    assert any(name.startswith("events") for name in os.listdir(tmp_path))
+    out = capsys.readouterr().out
+    assert "trained" in out and "untrained" in out and ("without fusion" in out) == ("view" in scheme)
+
+
+def test_equal_runs_write_equal_files(veri_root, tmp_path):
+    for name in ("a", "b"):
+        assert train(veri_root, tmp_path / name) == 0
+    assert (tmp_path / "a" / "results.json").read_bytes() == (tmp_path / "b" / "results.json").read_bytes()
+
+
+def test_testing_alone(veri_root, tmp_path):
+    assert train(veri_root, tmp_path / "run") == 0
+    assert train(veri_root, tmp_path / "test", "test.evaluate", "True", "model.resume", tmp_path / "run") == 0
+    for key in ("datasets", "untrained", "primary"):
+        assert results_of(tmp_path / "test")[key] == results_of(tmp_path / "run")[key]
+    network = tmp_path / "run" / "model" / "model-last.pth.tar"
+    assert train(veri_root, tmp_path / "en", "test.evaluate", "True", "ealn.scheme", "en",
+                 "model.load_weights", network) == 0
+    assert results_of(tmp_path / "en")["untrained"] == {}
+
+
+def start(root, save_dir, *options):
+    command = [sys.executable, TOOL, "--root", str(root), *SMALL, "data.save_dir", str(save_dir), *map(str, options)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def test_killed_at_a_random_step_and_resumed(veri_root, tmp_path):
+    """SIGKILL, data workers, random augmentation: the same weights and the same results.json, bit for bit."""
+    options = ["train.max_epoch", "4", "data.workers", "2", "ealn.checkpoint_every", "1", "ealn.warmup_epochs", "1",
+               "data.transforms", "['random_flip', 'color_jitter', 'random_erase']", "test.eval_freq", "1"]
+    whole = start(veri_root, tmp_path / "whole", *options)
+    output, _ = whole.communicate(timeout=300)
+    assert whole.returncode == 0, output[-3000:]
+
+    broken = tmp_path / "broken"
+    process = start(veri_root, broken, *options)
+    deadline = time.monotonic() + 120
+    while not (broken / checkpoint.LAST).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(random.uniform(0.0, 1.5))
+    process.kill()
+    process.communicate()
+    assert process.returncode in (-signal.SIGKILL, 0)
+    stopped_at = checkpoint.load(str(broken / checkpoint.LAST))["global_step"]
+    again = start(veri_root, broken, *options, "model.resume", broken)
+    output, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, output[-3000:]
+
+    states = [checkpoint.load(str(folder / checkpoint.LAST)) for folder in (tmp_path / "whole", broken)]
+    assert 0 < stopped_at <= states[0]["global_step"] == states[1]["global_step"]
+    for name, weight in states[0]["model"].items():
+        assert torch.equal(weight, states[1]["model"][name]), f"{name} differs after a kill at step {stopped_at}"
+    for scheme, weights in states[0]["schemes"].items():
+        assert all(torch.equal(weight, states[1]["schemes"][scheme][name]) for name, weight in weights.items())
+    assert (tmp_path / "whole" / "results.json").read_bytes() == (broken / "results.json").read_bytes()
+    assert not [name for name in os.listdir(broken) if name.startswith(".saving-")] or stopped_at
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(veri_root, tmp_path):
+    process = start(veri_root, tmp_path / "run", "train.max_epoch", "200", "data.workers", "2")
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / checkpoint.LAST).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"go on with model.resume {tmp_path / 'run'}" in output and "Traceback" not in output
+    assert checkpoint.load(str(tmp_path / "run" / checkpoint.LAST))["global_step"] > 0
+
+
+def sentence_of(capsys, code=1):
+    error = capsys.readouterr().err
+    lines = [line for line in error.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and "Traceback" not in error, error
+    return lines[0]
+
+
+def test_a_missing_dataset(tmp_path, capsys):
+    assert train(tmp_path / "nowhere", tmp_path / "run") == 1
+    sentence = sentence_of(capsys)
+    assert str(tmp_path / "nowhere") in sentence and "VeRi" in sentence and "datasets.md" in sentence
+
+
+@pytest.mark.parametrize("options, expected", [
+    (["ealn.alhpa", "1"], "did you mean ealn.alpha"), (["ealn.alpha", "9"], "ealn.alpha is 9"),
+    (["train.batch_size", "9"], "sampler.num_instances 2 does not divide"),
+    (["data.height", "34"], "multiple of 4"), (["model.name", "resnet5"], "model.name is 'resnet5'"),
+    (["model.name", "pcb_p4", "data.height", "64"], "several branches"),
+    (["model.resume", "nowhere"], "no such file or folder"), (["model.load_weights", "nowhere"], "no such file"),
+    (["ealn.discriminator.layers", "5"], "leave no logits"), (["data.sources", "veri77"], "veri77"),
+    (["ealn.warmup_epochs", "2"], "leave no joint epoch"), (["train.batch_size", "64"], "lower train.batch_size"),
+    (["ealn.constant_epochs", "9"], "constant_epochs is 9"), (["ealn.protocols", "['veri_images']"], "veri_images")])
+def test_nonsense_gets_one_sentence(veri_root, tmp_path, capsys, options, expected):
+    assert train(veri_root, tmp_path, *options) == 1
+    assert expected in sentence_of(capsys)
+
+
+def test_a_missing_config_file(tmp_path, capsys):
+    assert load_tool().main(["--config-file", str(tmp_path / "none.yaml")]) == 1
+    assert "none.yaml' does not exist" in sentence_of(capsys)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_corrupt_image_is_named_and_costs_nothing(tmp_path, capsys, workers):
+    root = make_veri_folder(tmp_path / "data")
+    assert train(root, tmp_path / "run", "train.max_epoch", "1") == 0
+    saved = (tmp_path / "run" / checkpoint.LAST).read_bytes()
+    capsys.readouterr()
+    bad = next((root / "VeRi" / "image_train").iterdir())
+    bad.write_bytes(b"not an image")
+    assert train(root, tmp_path / "run", "train.max_epoch", "3", "model.resume", tmp_path / "run",
+                 "data.workers", workers) == 1
+    sentence = sentence_of(capsys)
+    assert bad.name in sentence and "cannot be decoded" in sentence
+    assert (tmp_path / "run" / checkpoint.LAST).read_bytes() == saved
+
+
+def test_a_truncated_checkpoint(veri_root, tmp_path, capsys):
+    assert train(veri_root, tmp_path, "train.max_epoch", "1") == 0
+    capsys.readouterr()
+    path = tmp_path / checkpoint.LAST
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert train(veri_root, tmp_path, "train.max_epoch", "1", "model.resume", tmp_path) == 1
+    assert "truncated or not a checkpoint; use another one of the run" in sentence_of(capsys)
+
+
+def test_a_cross_view_scheme_without_labels(tmp_path, capsys):
+    root = make_veri_folder(tmp_path / "data")
+    (root / "VeRi" / "viewpoints.csv").unlink()
+    assert train(root, tmp_path / "run") == 1
+    assert "0 are front and 0 are rear" in sentence_of(capsys)
+    assert train(root, tmp_path / "run", "ealn.scheme", "hard") == 0
+
+
+def test_a_malformed_viewpoint_line(tmp_path, capsys):
+    root = make_veri_folder(tmp_path / "data")
+    path = root / "VeRi" / "viewpoints.csv"
+    path.write_text(path.read_text().replace("rear", "behind", 1))
+    assert train(root, tmp_path / "run") == 1
+    sentence = sentence_of(capsys)
+    assert "behind" in sentence and "viewpoints.csv" in sentence and any(c.isdigit() for c in sentence)
+
+
+def test_an_output_folder_that_cannot_be_used(veri_root, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert train(veri_root, tmp_path / "file" / "run") == 1
+    assert "cannot be used" in sentence_of(capsys)
+
+
+def test_a_disk_that_fills_up(veri_root, tmp_path):
+    """Files may not grow beyond 64 KiB: the first checkpoint cannot be written."""
+    code = ("import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)); sys.argv = sys.argv[1:];"
+            "runpy.run_path(sys.argv[0], run_name='__main__')")
+    done = subprocess.run([sys.executable, "-c", code, TOOL, "--root", str(veri_root), *SMALL, "ealn.sample_every", "0",
+                           "data.save_dir", str(tmp_path / "run")], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-2000:]
+    assert "could not be written" in done.stderr and "model.resume" in done.stderr
+    assert not [name for name in os.listdir(tmp_path / "run") if "checkpoint" in name or name.startswith(".saving")]
+
+
+def test_the_demo_renders_what_is_missing(tmp_path, monkeypatch):
+    """configs/ealn_synthetic.yaml with a preset of a few vehicles in the place of tiny."""
+    small = dataclasses.replace(presets.PRESETS["tiny"], train_vehicles=8, train_images=64, train_tracks=32,
+                                test_vehicles=6, test_images=36, test_tracks=18, image_size=48)
+    monkeypatch.setitem(presets.PRESETS, "tiny", small)
+    arguments = ["--config-file", os.path.join(ROOT, "configs", "ealn_synthetic.yaml"),
+                 "--root", str(tmp_path / "data"), *SMALL, "train.max_epoch", "3", "ealn.warmup_epochs", "1",
+                 "data.save_dir", str(tmp_path / "run")]
+    assert load_tool().main(arguments) == 0
+    assert (tmp_path / "data" / "VeRi" / "synthetic.json").exists()
+    assert (tmp_path / "run" / "samples" / "epoch_003.png").exists()
+    before = (tmp_path / "data" / "VeRi" / "synthetic.json").stat().st_mtime_ns
+    shutil.rmtree(tmp_path / "run")
+    assert load_tool().main(arguments) == 0
+    assert (tmp_path / "data" / "VeRi" / "synthetic.json").stat().st_mtime_ns == before
