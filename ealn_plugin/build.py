@@ -52,7 +52,7 @@ def run_options(config):
         eval_freq=test.eval_freq, test_only=test.evaluate, dist_metric=test.dist_metric,
         normalize_feature=test.normalize_feature, visrank=test.visrank, visrank_topk=test.visrank_topk,
         use_metric_cuhk03=config.cuhk03.use_metric_cuhk03, ranks=tuple(test.ranks), rerank=test.rerank,
-        resume=config.model.resume, checkpoint_every=config.ealn.checkpoint_every,
+        resume=config.model.resume, start_from=config.ealn.start_from, checkpoint_every=config.ealn.checkpoint_every,
         sample_every=config.ealn.sample_every, test_untrained=config.ealn.test_untrained,
         protocols=tuple(config.ealn.protocols))
 

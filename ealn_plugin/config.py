@@ -102,6 +102,7 @@ refresh_fakes: false          # make the fakes again after the generators' step,
 fake_statistics: batch        # normalization statistics of the fakes in D_emb: batch (their own) | running
 fusion: by_view               # by_view | own_first
 vggm_feature: after_relu      # after_relu | before_relu
+start_from: ''                # checkpoint_warmup.pth.tar of another scheme's run with the same settings: share it
 checkpoint_every: 0           # steps between checkpoints inside an epoch; 0: at epoch ends only
 sample_every: 1               # epochs between saved pictures of generated images; 0: never
 test_untrained: true          # evaluate the network before training as well
@@ -338,6 +339,7 @@ def optimizer_options(config):
 def recorded(config):
     """The configuration for results.json: without where this run lives, so that equal runs write equal files."""
     tree = yaml.safe_load(config.dump())
-    for section, key in (("data", "root"), ("data", "save_dir"), ("model", "resume"), ("model", "load_weights")):
+    for section, key in (("data", "root"), ("data", "save_dir"), ("model", "resume"), ("model", "load_weights"),
+                         ("ealn", "start_from")):
         tree[section].pop(key)
     return tree

@@ -1,16 +1,12 @@
 """Train and test EALN: python tools/train_ealn.py --config-file configs/ealn_veri.yaml [KEY VALUE ...]"""
 import argparse
-import json
 import logging
 import os
 import sys
 
-from tqdm.contrib.logging import logging_redirect_tqdm
-
-import ealn_plugin  # noqa: F401  (before anything imports torchvision: it cures a CPU-only torch)
-from ealn_plugin import build
 from ealn_plugin import config as configuration
-from ealn_plugin.cli import sentence, start_log, write_atomically
+from ealn_plugin import training
+from ealn_plugin.cli import sentence, start_log
 from ealn_plugin.engine.interrupts import TrainingInterrupted
 
 log = logging.getLogger("train_ealn")
@@ -30,46 +26,16 @@ def parse_arguments(arguments=None):
     return parser.parse_args(arguments)
 
 
-def table(results, own_results):
-    """The results as text: the trained network, its own feature alone where features are fused, the untrained one."""
-    rows = []
-    for name, by_protocol in results["datasets"].items():
-        for protocol, metrics in by_protocol.items():
-            kinds = [("trained", metrics),
-                     ("  without fusion", own_results.get(name, {}).get(protocol)),
-                     ("untrained", results["untrained"].get(name, {}).get(protocol))]
-            rows += [(f"{name}/{protocol}", label, found) for label, found in kinds if found]
-    width = max(len(row[0]) for row in rows)
-    keys = ("mAP", "rank1", "rank5", "rank10")
-    lines = [f"{'protocol':{width}}  {'network':18}" + "".join(f"{key:>8}" for key in keys)]
-    for protocol, label, metrics in rows:
-        lines.append(f"{protocol:{width}}  {label:18}"
-                     + "".join(f"{100 * metrics[key]:7.1f}%" if key in metrics else f"{'':8}" for key in keys))
-    return "\n".join(lines)
-
-
-def train(config):
-    """Build, run, and write what came out; returns the results."""
-    save_dir = config.data.save_dir
-    start_log(save_dir, "test.log" if config.test.evaluate else "train.log")
-    write_atomically(os.path.join(save_dir, "config.yaml"), config.dump())
-    engine = build.build_engine(config)
-    with logging_redirect_tqdm():
-        results = engine.run(**build.run_options(config))
-    results = {"config": configuration.recorded(config), **results}
-    path = os.path.join(save_dir, "results.json")
-    write_atomically(path, json.dumps(results, indent=1, sort_keys=True) + "\n")
-    log.info("\n%s\n\nresults: %s, primary %s", table(results, engine.own_results), path, results["primary"])
-    return results
-
-
 def main(arguments=None):
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = parse_arguments(arguments)
     try:
         config = configuration.load_config(args.config_file, args.opts, root=args.root, sources=args.sources,
                                            targets=args.targets, transforms=args.transforms)
-        train(config)
+        start_log(config.data.save_dir, "test.log" if config.test.evaluate else "train.log")
+        results, own_results = training.train(config)
+        log.info("\n%s\n\nresults: %s, primary %s", training.table(results, own_results),
+                 os.path.join(config.data.save_dir, training.RESULTS), results["primary"])
     except TrainingInterrupted as stop:
         print(f"\n{stop}", file=sys.stderr)
         return 130

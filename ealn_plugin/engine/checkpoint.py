@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 LAST = "checkpoint_last.pth.tar"
 BEST = "checkpoint_best.pth.tar"
+WARMUP = "checkpoint_warmup.pth.tar"
 FORMAT = 1
 
 

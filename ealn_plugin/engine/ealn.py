@@ -36,7 +36,8 @@ class EALNEngine(toolkit.Engine):
         gan_optim, gan_lr, gan_betas: optimiser of the adversarial networks, 'adam' or 'sgd', its rate and betas.
         constant_epochs: epochs at full rate before the linear decay of ``gan_lr``; None: 40% of the run.
         warmup_epochs, warmup_generator_epochs: first epochs with D_emb alone, then with the adversarial networks
-            alone; None for the latter: a quarter of the former.
+            alone; None for the latter: a quarter of the former. EN skips the epochs of the latter, so that all
+            schemes update D_emb equally often and at equal rates.
         discriminator_steps, refresh_fakes, fake_statistics: see ``AdversarialStep``.
         fusion: order of the fused feature, see ``fuse``.
         norm_mean, norm_std: normalization of the data manager; None: read from its test transform.
@@ -73,7 +74,7 @@ class EALNEngine(toolkit.Engine):
         self.adversaries = _adversarial_optimizers(self.schemes, gan_optim, gan_lr, gan_betas)
         if warmup_generator_epochs is None:
             warmup_generator_epochs = schedule.default_generator_epochs(warmup_epochs)
-        self.warmup = (warmup_epochs, warmup_generator_epochs) if self.schemes else (0, 0)
+        self.warmup = (warmup_epochs, warmup_generator_epochs)
         en = dict(weight_t=weight_t, weight_x=weight_x, margin=margin, distance=distance, triplets=triplets,
                   label_smoothing=0.1 if label_smooth else 0.0)
         self.step = AdversarialStep(self.embedding, optimizer, self.schemes, self.adversaries, self.pixels, en,
@@ -108,11 +109,14 @@ class EALNEngine(toolkit.Engine):
     def run(self, save_dir="log", max_epoch=0, start_epoch=0, print_freq=10, fixbase_epoch=0, open_layers=None,
             start_eval=0, eval_freq=-1, test_only=False, dist_metric="euclidean", normalize_feature=False,
             visrank=False, visrank_topk=10, use_metric_cuhk03=False, ranks=(1, 5, 10, 20), rerank=False, *,
-            resume="", checkpoint_every=0, sample_every=1, test_untrained=True, protocols=(), progress=True):
+            resume="", start_from="", checkpoint_every=0, sample_every=1, test_untrained=True, protocols=(),
+            progress=True):
         """Train and evaluate, with torchreid's arguments and a few more.
 
         Args:
             resume: run folder or checkpoint file to go on from, exactly where it stopped.
+            start_from: checkpoint_warmup.pth.tar of a run of other schemes with the same settings, to share its
+                warm-up; ignored with ``resume``.
             checkpoint_every: steps between checkpoints inside an epoch; 0: at the end of each epoch only.
             sample_every: epochs between pictures of generated images in ``save_dir/samples``; 0: none.
             test_untrained: evaluate before the first step too.
@@ -136,6 +140,8 @@ class EALNEngine(toolkit.Engine):
             self._check_training(visrank)
         if resume:
             state.restore(self, checkpoint.find(resume))
+        elif start_from:
+            state.restore_warmup(self, checkpoint.find(start_from))
         if test_only:
             self.results = self.test(**tests)
             return self._summary()
@@ -166,6 +172,8 @@ class EALNEngine(toolkit.Engine):
             scheme.begin_epoch(self.epoch, self.max_epoch)
         self._set_adversarial_rates()
         loader, self.num_batches = epoch_loader(self.train_loader, self.seed, self.epoch, self.position)
+        if not self.stage.embedding and not self.adversaries:
+            loader, self.position = (), self.num_batches  # nothing learns in this epoch
         self.monitor.begin_epoch(self.epoch, self.stage.name, self.num_batches, self.position, self.global_step)
         for data in loader:
             values = self.forward_backward(data)

@@ -46,17 +46,40 @@ def restore(engine, path):
         setattr(engine, name, state[name])
     if engine.optimizer is None:
         return
+    for name, optimizer in engine.adversaries.items():
+        optimizer.load_state_dict(state["adversaries"][name])
+    _restore_embedding_training(engine, state, path)
+    log.info("going on from %s: epoch %d, batch %d, step %d", path, engine.epoch + 1, engine.position,
+             engine.global_step)
+
+
+def restore_warmup(engine, path):
+    """Put D_emb's half of a checkpoint that another scheme's run saved at the end of its warm-up into ``engine``.
+
+    In a warm-up only D_emb learns, so a run that starts from here is the run that would have done the warm-up itself.
+
+    Raises:
+        CheckpointError: the file is broken, of another architecture, or not from the end of a warm-up of this length.
+    """
+    state = checkpoint.load(path)
+    if (state["epoch"], state["position"]) != (engine.warmup[0], 0):
+        raise checkpoint.CheckpointError(
+            f"checkpoint {path!r} was saved at epoch {state['epoch']}, batch {state['position']}, expected the end of "
+            f"a warm-up of {engine.warmup[0]} epochs; use the {checkpoint.WARMUP} of a run with the same settings")
+    checkpoint.fit(engine.model, state["model"], "embedding network", path)
+    engine.global_step, engine.untrained = state["global_step"], state["untrained"]
+    _restore_embedding_training(engine, state, path)
+    log.info("starting behind the warm-up of %s: epoch %d, step %d", path, engine.epoch + 1, engine.global_step)
+
+
+def _restore_embedding_training(engine, state, path):
     _warn_of_changes(state, engine, path)
     engine.optimizer.load_state_dict(state["optimizer"])
     if engine.scheduler is not None and state["scheduler"] is not None:
         engine.scheduler.load_state_dict(state["scheduler"])
-    for name, optimizer in engine.adversaries.items():
-        optimizer.load_state_dict(state["adversaries"][name])
     engine.epoch, engine.position = state["epoch"], state["position"]
     engine.random.set_state(state["choices"])
     checkpoint.restore_random_states(state["random"], engine.device)
-    log.info("going on from %s: epoch %d, batch %d, step %d", path, engine.epoch + 1, engine.position,
-             engine.global_step)
 
 
 def _fingerprint(engine):
@@ -97,6 +120,8 @@ def save(engine, save_dir, epoch, position):
 def save_epoch(engine, save_dir, is_best):
     """At the end of an epoch: the last checkpoint, the best one, and D_emb in torchreid's own format."""
     save(engine, save_dir, engine.epoch + 1, 0)
+    if engine.epoch + 1 == engine.warmup[0]:
+        checkpoint.save_atomically(capture(engine, engine.epoch + 1, 0), os.path.join(save_dir, checkpoint.WARMUP))
     names = [("last", checkpoint.LAST)] + ([("best", checkpoint.BEST)] if is_best else [])
     primary = (engine.best or {}).get("rank1", 0.0)
     network = {

@@ -1,0 +1,130 @@
+"""The paper's ablation and comparison as one grid of runs.
+
+Every scheme gets the same data, backbone, seed and number of embedding updates. A grid is a folder; what is finished
+in it is not run again, what was interrupted goes on where it stopped.
+"""
+import json
+import logging
+import os
+from dataclasses import dataclass
+
+from ealn_plugin import config as configuration
+from ealn_plugin import training
+from ealn_plugin.engine import checkpoint
+from ealn_plugin.visualization.grid import NAMES
+
+log = logging.getLogger(__name__)
+
+SCHEMES = ("en", "hard", "view", "hard_view", "cyclegan", "stargan")
+
+PRESETS = {
+    # Made so that six schemes and three seeds of ealn_synthetic.yaml take about an hour on two cores.
+    "demo": ("train.max_epoch", 17, "ealn.warmup_epochs", 12, "ealn.warmup_generator_epochs", 1,
+             "ealn.sample_every", 1),
+    # The configuration file as it is.
+    "full": (),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cell of the grid.
+
+    Attributes:
+        scheme, seed: what is run. label: what the tables call it.
+        folder: its run folder. options: [KEY, VALUE, ...] on top of the configuration file.
+        start_from: checkpoint of the shared warm-up, or ''.
+    """
+
+    scheme: str
+    seed: int
+    label: str
+    folder: str
+    options: tuple
+    start_from: str = ""
+
+
+def plan(out, schemes, seeds, options, warmup_epochs):
+    """The runs of a grid, each seed's EN first: the others start from its warm-up.
+
+    Args:
+        out: folder of the grid. schemes: names. seeds: integers >= 0.
+        options: [KEY, VALUE, ...] of every run. warmup_epochs: of the configuration; 0: nothing is shared.
+    Raises:
+        ValueError: EN is missing, or a seed or scheme is given twice.
+    """
+    for name, values in (("--schemes", schemes), ("--seeds", seeds)):
+        if len(set(values)) < len(values):
+            raise ValueError(f"{name} are {' '.join(map(str, values))}, expected each once")
+    if "en" not in schemes:
+        raise ValueError(f"--schemes are {' '.join(schemes)}, expected en among them: the others are compared with it")
+    runs = []
+    for seed in seeds:
+        start = os.path.join(out, f"seed_{seed}", "en", checkpoint.WARMUP) if warmup_epochs else ""
+        for scheme in sorted(schemes, key=lambda name: name != "en"):
+            folder = os.path.join(out, f"seed_{seed}", scheme)
+            runs.append(Run(scheme, seed, NAMES.get(scheme, scheme), folder,
+                            (*options, "ealn.scheme", scheme, "train.seed", seed, "data.save_dir", folder),
+                            "" if scheme == "en" else start))
+    return runs
+
+
+def sweep(out, seeds, options, values, warmup_epochs):
+    """The runs of Fig. 10: Hard-EALN with one of beta1 and beta2 varied, the other as configured.
+
+    Args:
+        values: {'beta1' | 'beta2': list of values}.
+    Returns:
+        list of (name, value, Run)
+    """
+    cells = []
+    for name, candidates in values.items():
+        for value in candidates:
+            for run in plan(os.path.join(out, "sweep"), ("en", "hard"), seeds, options, warmup_epochs):
+                if run.scheme == "hard":
+                    folder = f"{run.folder}_{name}_{value:g}"
+                    start = run.start_from.replace(os.path.join(out, "sweep"), out)
+                    cells.append((name, value, Run(
+                        "hard", run.seed, f"{name} = {value:g}", folder,
+                        (*run.options, "data.save_dir", folder, f"ealn.{name}", float(value)), start)))
+    return cells
+
+
+def execute(run, config_file, progress=True, **flags):
+    """Bring one run to its end and return its results; a finished one is only read.
+
+    Args:
+        config_file, flags: as ``load_config``.
+    Raises:
+        ValueError: the folder holds the results of other settings; others as ``training.train``.
+    """
+    config = configuration.load_config(config_file, run.options, **flags)
+    done = finished(run, config)
+    if done is not None:
+        return done
+    last = os.path.join(run.folder, checkpoint.LAST)
+    goes_on = ["model.resume", run.folder] if os.path.exists(last) else ["ealn.start_from", run.start_from]
+    log.info("%s, seed %d: %s", run.label, run.seed, "going on" if os.path.exists(last) else "starting")
+    return training.train(configuration.load_config(config_file, [*run.options, *goes_on], **flags), progress)[0]
+
+
+def finished(run, config):
+    """The results of a finished run, or None.
+
+    Raises:
+        ValueError: they belong to other settings.
+    """
+    path = os.path.join(run.folder, training.RESULTS)
+    if not os.path.exists(path):
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            results = json.load(file)
+    except ValueError as error:
+        raise ValueError(f"{path!r} is not a results file ({error}); delete it to run that cell again") from error
+    wanted, found = (configuration.flat(tree) for tree in (configuration.recorded(config), results["config"]))
+    differing = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+    if differing:
+        raise ValueError(f"{run.folder!r} holds the results of other settings ({', '.join(differing[:5])}); give "
+                         "another --out, or delete it")
+    return results

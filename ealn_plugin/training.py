@@ -1,0 +1,55 @@
+"""One whole run from a configuration: build, train, test, and leave results.json in the run folder."""
+import json
+import logging
+import os
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from ealn_plugin import build
+from ealn_plugin import config as configuration
+from ealn_plugin.cli import write_atomically
+
+log = logging.getLogger(__name__)
+
+RESULTS, CONFIG = "results.json", "config.yaml"
+
+
+def train(config, progress=True):
+    """Run what the configuration says; writes ``config.yaml`` first and ``results.json`` last into data.save_dir.
+
+    Args:
+        config: what ``load_config`` returned.
+        progress: show progress bars.
+    Returns:
+        (results, own_results): the content of results.json, and {dataset: {protocol: metrics}} of the embedding
+        network's own feature where a scheme fuses it with that of a generated view.
+    Raises:
+        TrainingInterrupted, ValueError, OSError, RuntimeError: each with one sentence.
+    """
+    save_dir = config.data.save_dir
+    os.makedirs(save_dir, exist_ok=True)
+    write_atomically(os.path.join(save_dir, CONFIG), config.dump())
+    engine = build.build_engine(config)
+    with logging_redirect_tqdm():
+        results = engine.run(**build.run_options(config), progress=progress)
+    results = {"config": configuration.recorded(config), **results}
+    write_atomically(os.path.join(save_dir, RESULTS), json.dumps(results, indent=1, sort_keys=True) + "\n")
+    return results, engine.own_results
+
+
+def table(results, own_results):
+    """The results as text: the trained network, its own feature alone where features are fused, the untrained one."""
+    rows = []
+    for name, by_protocol in results["datasets"].items():
+        for protocol, metrics in by_protocol.items():
+            kinds = [("trained", metrics),
+                     ("  without fusion", own_results.get(name, {}).get(protocol)),
+                     ("untrained", results["untrained"].get(name, {}).get(protocol))]
+            rows += [(f"{name}/{protocol}", label, found) for label, found in kinds if found]
+    width = max(len(row[0]) for row in rows)
+    keys = ("mAP", "rank1", "rank5", "rank10")
+    lines = [f"{'protocol':{width}}  {'network':18}" + "".join(f"{key:>8}" for key in keys)]
+    for protocol, label, metrics in rows:
+        lines.append(f"{protocol:{width}}  {label:18}"
+                     + "".join(f"{100 * metrics[key]:7.1f}%" if key in metrics else f"{'':8}" for key in keys))
+    return "\n".join(lines)

@@ -1,0 +1,98 @@
+"""The paper's tables: python tools/reproduce.py --config-file configs/ealn_synthetic.yaml --preset demo"""
+import argparse
+import csv
+import io
+import logging
+import os
+import sys
+
+from ealn_plugin import config as configuration
+from ealn_plugin import reproduction
+from ealn_plugin.cli import sentence, start_log, write_atomically
+from ealn_plugin.engine.interrupts import TrainingInterrupted
+from ealn_plugin.visualization import grid as grids
+
+log = logging.getLogger("reproduce")
+
+SWEEP = {"beta1": (0.2, 0.4, 0.6, 0.8, 1.0), "beta2": (0.1, 0.2, 0.3, 0.4, 0.5)}
+
+
+def parse_arguments(arguments=None):
+    """The flags of train_ealn.py and those of a grid."""
+    parser = argparse.ArgumentParser(
+        description="Run schemes x seeds with the same number of embedding updates and print the paper's tables.")
+    parser.add_argument("--config-file", required=True, help="YAML file of settings, see configs/")
+    parser.add_argument("--preset", choices=sorted(reproduction.PRESETS), default="full",
+                        help="demo: about an hour on two cores for three seeds; full: the file as it is")
+    parser.add_argument("--schemes", nargs="+", default=list(reproduction.SCHEMES), choices=configuration.SCHEMES,
+                        metavar="SCHEME", help=f"of {', '.join(configuration.SCHEMES)}")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="one run of each scheme per seed")
+    parser.add_argument("--sweep", nargs="+", choices=sorted(SWEEP), default=[],
+                        help="also vary these margins under Hard-EALN (Fig. 10)")
+    parser.add_argument("--out", default="log/reproduce", help="folder of the grid; what is finished there is kept")
+    parser.add_argument("--root", default="", help="folder that holds the dataset folders")
+    parser.add_argument("-s", "--sources", nargs="+", help="training datasets")
+    parser.add_argument("-t", "--targets", nargs="+", help="test datasets")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings of every run")
+    return parser.parse_args(arguments)
+
+
+def reproduce(args):
+    """Run what is missing of the grid, print and write its tables; returns the Grid."""
+    flags = dict(root=args.root, sources=args.sources, targets=args.targets)
+    options = [*reproduction.PRESETS[args.preset], *args.opts]
+    warmup = configuration.load_config(args.config_file, options, **flags).ealn.warmup_epochs
+    runs = reproduction.plan(args.out, args.schemes, args.seeds, options, warmup)
+    cells = reproduction.sweep(args.out, args.seeds, options, {name: SWEEP[name] for name in args.sweep}, warmup)
+    start_log(args.out, "reproduce.log")
+    total, results, found = len(runs) + len(cells), {}, []
+    for number, run in enumerate(runs, 1):
+        log.info("run %d of %d", number, total)
+        results[run.scheme, run.seed] = reproduction.execute(run, args.config_file, **flags)
+    grid = grids.Grid(results)
+    for number, (name, value, run) in enumerate(cells, len(runs) + 1):
+        log.info("run %d of %d", number, total)
+        mean_ap = grids.Grid({("hard", run.seed): reproduction.execute(run, args.config_file, **flags)}).mean(
+            "hard", grid.protocol, "mAP").mean
+        found.append((name, value, run.seed, mean_ap))
+    write(args.out, grid, found)
+    return grid
+
+
+def write(out, grid, found):
+    """tables.md, one CSV per table, sweep.csv, and the tables on the screen."""
+    tables = grids.tables(grid)
+    for number, rows in enumerate(tables.values(), 1):
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(os.path.join(out, f"table_{number}.csv"), text.getvalue())
+    write_atomically(os.path.join(out, "tables.md"), "\n\n".join(
+        grids.as_markdown(title, rows) for title, rows in tables.items()) + "\n")
+    if found:
+        lines = ["margin,value,seed,mAP"] + [f"{name},{value:g},{seed},{mean:.6f}" for name, value, seed, mean in found]
+        write_atomically(os.path.join(out, "sweep.csv"), "\n".join(lines) + "\n")
+    for title, rows in tables.items():
+        log.info("\n%s", grids.as_text(title, rows))
+    log.info("\ntables: %s", os.path.join(out, "tables.md"))
+
+
+def main(arguments=None):
+    """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
+    args = parse_arguments(arguments)
+    try:
+        reproduce(args)
+    except (KeyboardInterrupt, TrainingInterrupted):
+        print("\nstopped; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, RuntimeError) as error:
+        log.debug("details", exc_info=True)
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
