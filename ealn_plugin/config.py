@@ -10,6 +10,7 @@ import yaml
 from yacs.config import CfgNode
 
 SCHEMES = ("en", "hard", "view", "hard_view")
+TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")
 
 _TORCHREID = """
@@ -94,7 +95,7 @@ lr: 0.0002
 beta_1: 0.5                   # Adam's betas for the adversarial networks
 beta_2: 0.999
 constant_epochs: -1           # epochs at the full rate before the linear decay; -1: 40% of train.max_epoch
-view_embedding_off_epochs: -1 # last epochs without Eq. 10; -1: 20% of train.max_epoch
+view_embedding_off_epochs: -1 # last epochs without Eq. 10; -1: 20% of the joint epochs
 warmup_epochs: 0              # first epochs: the embedding network alone
 warmup_generator_epochs: -1   # then: the adversarial networks alone; -1: a quarter of warmup_epochs
 discriminator_steps: 1
@@ -139,7 +140,8 @@ _RANGES = {
     "train.start_epoch": (0, 0), "sampler.num_instances": (1, None), "test.batch_size": (1, None),
     "loss.triplet.margin": (0, 4), "loss.triplet.weight_t": (0, None), "loss.triplet.weight_x": (0, None),
     "ealn.alpha": (0, 4), "ealn.beta1": (0, 4), "ealn.beta2": (0, 4), "ealn.lambda_ed": (0, None),
-    "ealn.lambda_cyc": (0, None), "ealn.lr": (0, None), "ealn.beta_1": (0, 1), "ealn.beta_2": (0, 1),
+    "ealn.lambda_cyc": (0, None), "ealn.lr": (0, None), "ealn.beta_1": (0, 0.9999),
+    "ealn.beta_2": (0, 0.999999), "train.seed": (0, 2**32 - 1),
     "ealn.generator.filters": (1, None), "ealn.generator.blocks": (0, None), "ealn.generator.max_change": (0, 2),
     "ealn.discriminator.filters": (1, None), "ealn.discriminator.layers": (1, None),
     "ealn.constant_epochs": (-1, None), "ealn.view_embedding_off_epochs": (-1, None),
@@ -147,6 +149,11 @@ _RANGES = {
     "ealn.discriminator_steps": (1, None), "ealn.checkpoint_every": (0, None), "ealn.sample_every": (0, None),
     "ealn.render.seed": (0, None), "ealn.render.image_size": (0, None),
 }
+
+
+_LISTS = {"train.stepsize": int, "test.ranks": int, "data.sources": str, "data.targets": str, "data.transforms": str,
+          "train.open_layers": str, "train.new_layers": str, "ealn.protocols": str, "data.norm_mean": float,
+          "data.norm_std": float}
 
 
 def default_config():
@@ -176,8 +183,8 @@ def load_config(config_file="", options=(), **overrides):
             _set(config, f"data.{flag}", overrides[flag], f"--{flag}")
     options = list(options or ())
     if len(options) % 2:
-        raise ValueError(f"the options {' '.join(map(str, options))!r} are not pairs of KEY VALUE; "
-                         f"the last key, {options[-1]!r}, has no value")
+        raise ValueError(f"the options are not pairs of KEY VALUE: the last one, {options[-1]!r}, has no value; "
+                         "give one to every key")
     for key, value in zip(options[::2], options[1::2]):
         _set(config, key, _literal(value), "the command line")
     check_config(config)
@@ -258,6 +265,8 @@ def _convert(default, value, name, source):
         return [value] if isinstance(value, str) else list(value)
     if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)  # a folder called 2024
+    if wanted is CfgNode:
+        raise ValueError(f"{name} is {value!r} in {source}, expected a group of keys such as {next(iter(default))}")
     raise ValueError(f"{name} is {value!r} in {source}, expected {wanted.__name__} such as {default!r}")
 
 
@@ -306,8 +315,16 @@ def check_config(config):
     for key in ("data.sources", "data.targets"):
         if not values[key]:
             raise ValueError(f"{key} is empty, expected at least one dataset name such as veri776")
-    if config.train.seed < 0:
-        raise ValueError(f"train.seed is {config.train.seed}, expected 0 or more")
+    for key, kind in _LISTS.items():
+        wrong = [item for item in values[key] if type(item) not in ((int, float) if kind is float else (kind,))]
+        if wrong or (key == "train.stepsize" and not values[key]):
+            raise ValueError(f"{key} is {values[key]}, expected a list of {kind.__name__}, such as "
+                             f"{flat(default_config())[key]}")
+    for name in config.data.transforms:
+        if name.lower() not in TRANSFORMS:
+            near = difflib.get_close_matches(name, TRANSFORMS, n=1, cutoff=0.0)[0]
+            raise ValueError(f"data.transforms holds {name!r}, expected some of {', '.join(TRANSFORMS)}; did you mean "
+                             f"{near}?")
     if sorted(config.ealn.view_order) != ["front", "rear"]:
         raise ValueError(f"ealn.view_order is {config.ealn.view_order}, expected [front, rear] or [rear, front]")
 

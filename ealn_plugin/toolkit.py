@@ -114,6 +114,9 @@ def build_model(name, num_classes, loss="triplet", pretrained=False, use_gpu=Tru
         raise ValueError(f"model.name is {name!r}, expected one of {', '.join(sorted(_model_factory()))}")
     try:
         return factory(num_classes=num_classes, loss=loss, pretrained=pretrained, use_gpu=use_gpu, **extra)
+    except OSError as error:
+        raise ValueError(f"model.pretrained is True, but the ImageNet weights of {name} could not be downloaded "
+                         f"({error}); set model.pretrained False, or give a file with model.load_weights") from error
     except KeyError as error:  # several torchreid backbones raise a bare KeyError for an unknown loss
         raise ValueError(f"model {name!r} cannot be built with loss={loss!r} ({error}); choose a single-branch "
                          "backbone such as resnet50 or osnet_x1_0") from error
@@ -161,6 +164,12 @@ def normalization_of(datamanager):
             return [float(m) for m in step.mean], [float(s) for s in step.std]
     raise ValueError(f"the data manager's test transform {steps or None} has no Normalize to read mean and std from; "
                      "pass norm_mean and norm_std to the engine")
+
+
+def keeps_past_images(datamanager):
+    """Whether the training transform remembers earlier images, as torchreid's RandomPatch does."""
+    return any(hasattr(step, "patchpool")
+               for step in getattr(getattr(datamanager, "transform_tr", None), "transforms", []))
 
 
 # ---------------------------------------------------------------------------------------------- reading images

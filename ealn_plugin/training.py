@@ -17,6 +17,8 @@ RESULTS, CONFIG = "results.json", "config.yaml"
 def train(config, progress=True):
     """Run what the configuration says; writes ``config.yaml`` first and ``results.json`` last into data.save_dir.
 
+    Nothing in the folder is touched before everything is built, checked and restored.
+
     Args:
         config: what ``load_config`` returned.
         progress: show progress bars.
@@ -28,13 +30,33 @@ def train(config, progress=True):
     """
     save_dir = config.data.save_dir
     os.makedirs(save_dir, exist_ok=True)
-    write_atomically(os.path.join(save_dir, CONFIG), config.dump())
     engine = build.build_engine(config)
+
+    def on_start():
+        if not config.model.resume:
+            keep_earlier_run(save_dir)
+        write_atomically(os.path.join(save_dir, CONFIG), config.dump())
+
     with logging_redirect_tqdm():
-        results = engine.run(**build.run_options(config), progress=progress)
+        results = engine.run(**build.run_options(config), progress=progress, on_start=on_start)
     results = {"config": configuration.recorded(config), **results}
     write_atomically(os.path.join(save_dir, RESULTS), json.dumps(results, indent=1, sort_keys=True) + "\n")
     return results, engine.own_results
+
+
+def keep_earlier_run(save_dir):
+    """Move what another run left in the folder, its log apart, to ``earlier_N`` in it; nothing saved is lost."""
+    if not any(name.startswith("checkpoint_") for name in os.listdir(save_dir)):
+        return
+    number = 1
+    while os.path.exists(os.path.join(save_dir, f"earlier_{number}")):
+        number += 1
+    target = os.path.join(save_dir, f"earlier_{number}")
+    os.makedirs(target)
+    for name in os.listdir(save_dir):
+        if not name.startswith("earlier_") and not name.endswith(".log"):
+            os.rename(os.path.join(save_dir, name), os.path.join(target, name))
+    log.warning("%s held another run; it is kept in %s (to go on with a run, use model.resume)", save_dir, target)
 
 
 def table(results, own_results):

@@ -63,9 +63,9 @@ def fill_weights(model, path, norm_mean, norm_std, flag="model.load_weights"):
         fitting = {key: weights[key] for key in own if key in weights and own[key].shape == weights[key].shape}
         model.load_state_dict({**own, **fitting})
         filled, left = list(fitting), [key for key in own if key not in fitting]
-    if not filled:
-        raise ValueError(f"{flag} {path!r} fits no layer of {type(model).__name__}; its first layers are "
-                         f"{', '.join(list(weights)[:3])}: use weights of the same model.name")
+    if not any(not key.startswith(CLASSIFIER) for key in filled):
+        raise ValueError(f"{flag} {path!r} fits no layer of {type(model).__name__} before the classifier; its first "
+                         f"layers are {', '.join(list(weights)[:3])}: use weights of the same model.name")
     log.info("%s filled %d layers: %s", path, len(filled), ", ".join(filled))
     if left:
         log.info("not filled, they start fresh: %s", ", ".join(left))

@@ -17,6 +17,7 @@ LAST = "checkpoint_last.pth.tar"
 BEST = "checkpoint_best.pth.tar"
 WARMUP = "checkpoint_warmup.pth.tar"
 FORMAT = 1
+_UNFINISHED = ".saving-"
 
 
 class CheckpointError(RuntimeError):
@@ -33,17 +34,26 @@ def save_atomically(state, path):
     temporary = None
     try:
         os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".saving-", dir=folder)
+        handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED, dir=folder)
         with os.fdopen(handle, "wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp lets only the owner read
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
         raise CheckpointError(f"checkpoint {path!r} could not be written ({error}); an earlier one is untouched: "
                               "free some space or change data.save_dir, then go on with model.resume") from error
+
+
+def remove_leftovers(folder):
+    """Remove the unfinished files that killed runs left in a run folder."""
+    for place in (folder, os.path.join(folder, "model")):
+        for name in os.listdir(place) if os.path.isdir(place) else ():
+            if name.startswith(_UNFINISHED):
+                os.unlink(os.path.join(place, name))
 
 
 def find(path):

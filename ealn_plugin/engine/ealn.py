@@ -12,10 +12,11 @@ from ealn_plugin.engine import checkpoint, schedule, state
 from ealn_plugin.engine.interrupts import TrainingInterrupted, stop_on_signals
 from ealn_plugin.engine.monitor import Monitor
 from ealn_plugin.engine.pixels import PixelRange
-from ealn_plugin.engine.sampling import derived_seed, epoch_loader, own_randomness
+from ealn_plugin.engine.sampling import derived_seed, epoch_loader, own_randomness, seed_everything
 from ealn_plugin.engine.schemes import Batch, Scheme
 from ealn_plugin.engine.step import AdversarialStep, evaluating
 from ealn_plugin.engine.testing import FeatureExtraction, evaluate, protocols_of
+from ealn_plugin.evaluation.measure import check_protocols
 from ealn_plugin.losses.distance import check_choice, check_margins
 from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone
 
@@ -42,7 +43,8 @@ class EALNEngine(toolkit.Engine):
         fusion: order of the fused feature, see ``fuse``.
         norm_mean, norm_std: normalization of the data manager; None: read from its test transform.
         views: {image path: View}; None: the labels that the datasets loaded.
-        seed: of everything random in training. use_gpu: use CUDA where there is one.
+        seed: of everything random in training; a fresh run seeds the global random states with it.
+        use_gpu: use CUDA where there is one.
 
     Raises:
         ValueError: one sentence, for a backbone, an option or training data that cannot work.
@@ -61,6 +63,9 @@ class EALNEngine(toolkit.Engine):
         check_backbone(model, datamanager.height, datamanager.width)
         self.schemes = _checked_schemes(schemes)
         self.device = torch.device("cuda" if self.use_gpu else "cpu")
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            raise ValueError("the scheduler is a ReduceLROnPlateau, expected one that steps by epoch alone, such as "
+                             "those of torchreid.optim.build_lr_scheduler")
         self.model, self.optimizer, self.scheduler = model.to(self.device), optimizer, scheduler
         self.register_model("model", model, optimizer, scheduler)
         self.embedding = EmbeddingNetwork(model)
@@ -110,7 +115,7 @@ class EALNEngine(toolkit.Engine):
             start_eval=0, eval_freq=-1, test_only=False, dist_metric="euclidean", normalize_feature=False,
             visrank=False, visrank_topk=10, use_metric_cuhk03=False, ranks=(1, 5, 10, 20), rerank=False, *,
             resume="", start_from="", checkpoint_every=0, sample_every=1, test_untrained=True, protocols=(),
-            progress=True):
+            progress=True, on_start=None):
         """Train and evaluate, with torchreid's arguments and a few more.
 
         Args:
@@ -122,6 +127,7 @@ class EALNEngine(toolkit.Engine):
             test_untrained: evaluate before the first step too.
             protocols: evaluation protocols; empty: those of each dataset.
             progress: show progress bars.
+            on_start: called without arguments before the first step, once everything is checked and restored.
         Returns:
             {"primary": "NAME/PROTOCOL", "datasets": {...}, "untrained": {...}}, the results of the shape of
             results.json; "datasets" and "untrained" are {name: {protocol: {metric: value in [0, 1]}}}.
@@ -136,8 +142,9 @@ class EALNEngine(toolkit.Engine):
                      visrank_topk=visrank_topk, use_metric_cuhk03=use_metric_cuhk03, ranks=ranks, rerank=rerank,
                      save_dir=save_dir, protocols=protocols, progress=progress)
         self.max_epoch = max_epoch
+        check_protocols(protocols)
         if not test_only:
-            self._check_training(visrank)
+            self._check_training(visrank, open_layers if fixbase_epoch else None)
         if resume:
             state.restore(self, checkpoint.find(resume))
         elif start_from:
@@ -146,6 +153,11 @@ class EALNEngine(toolkit.Engine):
             self.results = self.test(**tests)
             return self._summary()
         _make_folder(save_dir)
+        if not self.global_step:
+            seed_everything(derived_seed(self.seed, "run"))
+        if on_start is not None:
+            on_start()
+        checkpoint.remove_leftovers(save_dir)
         if test_untrained and not self.global_step:
             log.info("testing the network before training")
             self.untrained = self.test(**tests)
@@ -159,6 +171,8 @@ class EALNEngine(toolkit.Engine):
                     self.epoch += 1
         finally:
             self.monitor.close()
+        if not self.results:  # resumed behind its last epoch, and never tested
+            self.results = self.test(**tests)
         return self._summary()
 
     def train(self, print_freq=10, fixbase_epoch=0, open_layers=None, *, save_dir="", checkpoint_every=0, stop=False):
@@ -169,7 +183,7 @@ class EALNEngine(toolkit.Engine):
             self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
         for scheme in self.schemes:
             scheme.train()
-            scheme.begin_epoch(self.epoch, self.max_epoch)
+            scheme.begin_epoch(self.epoch - sum(self.warmup), self.max_epoch - sum(self.warmup))
         self._set_adversarial_rates()
         loader, self.num_batches = epoch_loader(self.train_loader, self.seed, self.epoch, self.position)
         if not self.stage.embedding and not self.adversaries:
@@ -186,10 +200,6 @@ class EALNEngine(toolkit.Engine):
                 self.monitor.read()
                 state.save(self, save_dir, self.epoch, self.position)
         self.monitor.end_epoch(self._rates())
-        with warnings.catch_warnings():  # in a stage without embedding phase the optimiser rightly has not stepped
-            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-            self.update_lr()
-        self.position = 0
 
     def _end_epoch(self, save_dir, tests, start_eval, eval_freq, sample_every, stop):
         """Pictures, test and checkpoints, as often as asked for and always after the last epoch."""
@@ -199,11 +209,16 @@ class EALNEngine(toolkit.Engine):
             self._save_pictures()
         is_best = False
         if last or (eval_freq > 0 and done >= start_eval and done % eval_freq == 0):
+            state.save(self, save_dir, self.epoch, self.position)  # a test that fails costs no training
             self.results = self.test(**tests)
             for name, by_protocol in self.results.items():
                 for protocol, metrics in by_protocol.items():
                     self.monitor.scalars(f"test/{name}/{protocol}", metrics, self.global_step)
             is_best = self._update_best()
+        with warnings.catch_warnings():  # in a stage without embedding phase the optimiser rightly has not stepped
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            self.update_lr()
+        self.position = 0
         state.save_epoch(self, save_dir, is_best)
         if stop and not last:
             self._save_and_stop(save_dir, done, 0)
@@ -224,7 +239,8 @@ class EALNEngine(toolkit.Engine):
         Returns:
             {dataset name: {protocol: {metric: value in [0, 1]}}}
         """
-        options = dict(dist_metric=dist_metric, normalize_feature=normalize_feature, ranks=ranks, rerank=rerank)
+        options = dict(dist_metric=dist_metric, normalize_feature=normalize_feature, rerank=rerank,
+                       ranks=sorted({1, 5, 10, *ranks}))
         results, self.own_results = {}, {}
         with own_randomness(), evaluating(self.embedding, *self.schemes):
             for name, loaders in self.test_loader.items():
@@ -235,6 +251,9 @@ class EALNEngine(toolkit.Engine):
                     self.own_results[name] = evaluate(own, names, **options)
                 if visrank:
                     self._show_ranking(name, own if fused is None else fused, dist_metric, save_dir, visrank_topk)
+        if not any(results.values()):
+            raise ValueError(f"none of the protocols {', '.join(protocols) or '(those of the datasets)'} can be run on "
+                             f"{', '.join(results)}, see the warnings above; choose others with ealn.protocols")
         return results
 
     def _show_ranking(self, name, features, dist_metric, save_dir, topk):
@@ -242,12 +261,17 @@ class EALNEngine(toolkit.Engine):
         distances = toolkit.distance_matrix(query, gallery, dist_metric).numpy()
         toolkit.show_ranked_lists(distances, self.datamanager, name, os.path.join(save_dir, f"visrank_{name}"), topk)
 
+    def _primary(self):
+        """The first protocol that could be run: (dataset name, protocol, metrics)."""
+        return next((name, protocol, metrics) for name, found in self.results.items()
+                    for protocol, metrics in found.items())
+
     def _summary(self):
-        name, by_protocol = next(iter(self.results.items()))
-        return {"primary": f"{name}/{next(iter(by_protocol))}", "datasets": self.results, "untrained": self.untrained}
+        name, protocol, _ = self._primary()
+        return {"primary": f"{name}/{protocol}", "datasets": self.results, "untrained": self.untrained}
 
     def _update_best(self):
-        metrics = next(iter(next(iter(self.results.values())).values()))
+        metrics = self._primary()[2]
         if self.best is not None and metrics["mAP"] <= self.best["mAP"]:
             return False
         self.best = {"mAP": metrics["mAP"], "rank1": metrics["rank1"], "epoch": self.epoch + 1}
@@ -265,7 +289,7 @@ class EALNEngine(toolkit.Engine):
         self.monitor.pictures(rows, f"epoch_{self.epoch + 1:03d}", self.global_step)
 
     # ------------------------------------------------------------------------------------------ small pieces
-    def _check_training(self, visrank):
+    def _check_training(self, visrank, open_layers):
         if visrank:
             raise ValueError("visrank is True while training, expected it with test_only (test.evaluate True) only")
         if self.optimizer is None:
@@ -279,9 +303,17 @@ class EALNEngine(toolkit.Engine):
         if self.constant_epochs is None:
             self.constant_epochs = schedule.default_constant_epochs(self.max_epoch)
         schedule.linear_factor(0, self.max_epoch, self.constant_epochs)
+        for layer in [open_layers] if isinstance(open_layers, str) else open_layers or ():
+            if not hasattr(self.model, layer):
+                raise ValueError(f"open_layers holds {layer!r}, expected attributes of {type(self.model).__name__}: "
+                                 f"{', '.join(name for name, _ in self.model.named_children())}")
         views = self.views_of([item[0] for item in self.train_loader.dataset.train])
         for scheme in self.schemes:
             scheme.check(views, self.datamanager.height, self.datamanager.width)
+            scheme.begin_epoch(0, self.max_epoch - sum(self.warmup))
+        if toolkit.keeps_past_images(self.datamanager):
+            log.warning("the transform random_patch keeps images of earlier batches, which no checkpoint holds: a run "
+                        "that is resumed will differ from one that was not interrupted")
 
     def _set_adversarial_rates(self):
         rate = self.gan_lr * schedule.linear_factor(self.epoch, self.max_epoch, self.constant_epochs)

@@ -34,12 +34,12 @@ class Monitor:
         self.save_dir, self.max_epoch, self.print_freq, self.progress = save_dir, max_epoch, print_freq, progress
         self.writer = SummaryWriter(log_dir=save_dir, purge_step=first_step or None)
         self._bar = None
-        self._window, self._epoch_sums, self._epoch_counts = {}, {}, {}
+        self._window, self._epoch_sums, self._epoch_counts = [], {}, {}
 
     def begin_epoch(self, epoch, stage, batches, done, step):
         """Called before the first batch; ``done`` batches of the epoch were trained in an earlier process."""
         self._epoch, self._stage, self._step = epoch, stage, step
-        self._window, self._epoch_sums, self._epoch_counts = {}, {}, {}
+        self._window, self._epoch_sums, self._epoch_counts = [], {}, {}
         if self._bar is None:
             self._bar = tqdm(initial=step, unit="step", disable=not self.progress, dynamic_ncols=True, mininterval=0.5)
         # Epochs of an identity sampler differ a little in length, so the end is estimated anew from each one.
@@ -52,9 +52,7 @@ class Monitor:
         Raises:
             NonFiniteLossError: found when the values are read, every ``print_freq`` steps.
         """
-        for name, value in values.items():
-            total, count = self._window.get(name, (0.0, 0))
-            self._window[name] = (total + value, count + 1)
+        self._window.append(values)
         self._step += 1
         self._bar.update()
         if self._step % self.print_freq == 0:
@@ -64,22 +62,21 @@ class Monitor:
         """Read everything collected since the last reading from the device, check it and show it."""
         if not self._window:
             return
-        names = list(self._window)
-        totals = torch.stack([torch.as_tensor(self._window[n][0], dtype=torch.float32) for n in names]).tolist()
-        counts = [self._window[n][1] for n in names]
-        self._window = {}
-        for name, total in zip(names, totals):
-            if not math.isfinite(total):
+        first = self._step - len(self._window) + 1
+        keys = [(step, name) for step, values in enumerate(self._window, first) for name in values]
+        numbers = torch.stack([value for values in self._window for value in values.values()]).float().tolist()
+        self._window, found = [], {}
+        for (step, name), number in zip(keys, numbers):  # in the order in which they were computed
+            if not math.isfinite(number):
                 raise NonFiniteLossError(
-                    f"{name} became {total} within the {max(counts)} steps before step {self._step} (epoch "
-                    f"{self._epoch + 1}, {self._stage}); lower train.lr or ealn.lr, and go on from the last good "
-                    f"checkpoint with model.resume {self.save_dir}")
-        for name, total, count in zip(names, totals, counts):
-            self.writer.add_scalar(f"train/{name}", total / count, self._step)
-            self._epoch_sums[name] = self._epoch_sums.get(name, 0.0) + total
-            self._epoch_counts[name] = self._epoch_counts.get(name, 0) + count
-        means = {name: total / count for name, total, count in zip(names, totals, counts)}
-        self._bar.set_postfix_str(_brief(means), refresh=False)
+                    f"{name} became {number} in step {step} (epoch {self._epoch + 1}, {self._stage}); lower train.lr "
+                    f"or ealn.lr, and go on from the last good checkpoint with model.resume {self.save_dir}")
+            found.setdefault(name, []).append(number)
+        for name, values in found.items():
+            self.writer.add_scalar(f"train/{name}", sum(values) / len(values), self._step)
+            self._epoch_sums[name] = self._epoch_sums.get(name, 0.0) + sum(values)
+            self._epoch_counts[name] = self._epoch_counts.get(name, 0) + len(values)
+        self._bar.set_postfix_str(_brief({name: sum(v) / len(v) for name, v in found.items()}), refresh=False)
 
     def end_epoch(self, rates):
         """Log the epoch's averages; ``rates``: learning rates by network, also sent to TensorBoard."""

@@ -90,7 +90,8 @@ class Scheme(nn.Module, abc.ABC):
                 network(probe)
 
     def begin_epoch(self, epoch, max_epoch):
-        """Called before each epoch, ``epoch`` counted from 0."""
+        """Called before each epoch. Joint epochs are counted: ``epoch`` from 0, below 0 in a warm-up, of ``max_epoch``.
+        """
 
     @abc.abstractmethod
     def generate(self, batch):
@@ -215,7 +216,7 @@ class CrossViewScheme(Scheme):
             ``patchgan_70``.
         lambda_cyc: weight of the cycle loss in Eq. 13 (10, as in CycleGAN).
         embedding_off_epochs: last epochs in which D_emb no longer minimises Eq. 10 (10 of 50 in the paper);
-            None: a fifth of the run.
+            None: a fifth of the joint epochs.
         Others as in ``Scheme``.
     """
     name = "view"
@@ -245,8 +246,16 @@ class CrossViewScheme(Scheme):
                 "folder (see datasets.md), or train with ealn.scheme hard")
 
     def begin_epoch(self, epoch, max_epoch):
-        """Switch Eq. 10 off in the last epochs (section III-E of the paper)."""
+        """Switch Eq. 10 off in the last epochs (section III-E of the paper).
+
+        Raises:
+            ValueError: it would be off in all of them.
+        """
         off = max_epoch // 5 if self.embedding_off_epochs is None else self.embedding_off_epochs
+        if off >= max_epoch:
+            raise ValueError(f"embedding_off_epochs is {off}, expected fewer than the {max_epoch} joint epochs: the "
+                             "embedding network would never learn from the cross views; lower "
+                             "ealn.view_embedding_off_epochs or train longer")
         self.embedding_active = epoch < max_epoch - off
 
     def generate(self, batch):

@@ -21,7 +21,7 @@ def capture(engine, epoch, position):
         "adversaries": {name: optimizer.state_dict() for name, optimizer in engine.adversaries.items()},
         "random": checkpoint.random_states(engine.device), "choices": engine.random.get_state(),
         "untrained": engine.untrained, "results": engine.results, "own_results": engine.own_results,
-        "best": engine.best, "run": _fingerprint(engine),
+        "best": engine.best, "run": _fingerprint(engine), "kinds": _kinds(engine),
     }
 
 
@@ -39,6 +39,8 @@ def restore(engine, path):
         raise checkpoint.CheckpointError(
             f"checkpoint {path!r} was trained with the schemes {sorted(state['schemes']) or 'none (en)'}, this run has "
             f"{sorted(own) or 'none (en)'}; use the ealn.scheme of the run that wrote it")
+    if engine.optimizer is not None:
+        _check_optimizers(engine, state, path)
     checkpoint.fit(engine.model, state["model"], "embedding network", path)
     for scheme in engine.schemes:
         checkpoint.fit(scheme, state["schemes"][scheme.name], f"scheme {scheme.name!r}", path)
@@ -66,6 +68,7 @@ def restore_warmup(engine, path):
         raise checkpoint.CheckpointError(
             f"checkpoint {path!r} was saved at epoch {state['epoch']}, batch {state['position']}, expected the end of "
             f"a warm-up of {engine.warmup[0]} epochs; use the {checkpoint.WARMUP} of a run with the same settings")
+    _check_optimizers(engine, {**state, "kinds": {**_kinds(engine), **state["kinds"]}}, path)
     checkpoint.fit(engine.model, state["model"], "embedding network", path)
     engine.global_step, engine.untrained = state["global_step"], state["untrained"]
     _restore_embedding_training(engine, state, path)
@@ -85,6 +88,22 @@ def _restore_embedding_training(engine, state, path):
 def _fingerprint(engine):
     loader = engine.train_loader
     return {"seed": engine.seed, "batch size": loader.batch_size, "training images": len(loader.dataset)}
+
+
+def _kinds(engine):
+    """{what: class and number of parameter groups} of everything whose state only its own kind can take."""
+    kinds = {name: f"{type(optimizer).__name__} of {len(optimizer.param_groups)} parameter group(s)"
+             for name, optimizer in (("embedding network", engine.optimizer), *engine.adversaries.items())}
+    kinds["schedule"] = type(engine.scheduler).__name__
+    return kinds
+
+
+def _check_optimizers(engine, state, path):
+    for name, kind in _kinds(engine).items():
+        if state["kinds"].get(name) != kind:
+            raise checkpoint.CheckpointError(
+                f"checkpoint {path!r} was trained with {state['kinds'].get(name)} for the {name}, this run has {kind}; "
+                "use train.optim, ealn.optim, train.staged_lr and train.lr_scheduler of the run that wrote it")
 
 
 def _warn_of_changes(state, engine, path):
