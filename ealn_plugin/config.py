@@ -9,7 +9,9 @@ import difflib
 import yaml
 from yacs.config import CfgNode
 
-SCHEMES = ("en", "hard", "view", "hard_view")
+SCHEMES = ("en", "hard", "view", "hard_view", "cyclegan", "stargan", "hard_cyclegan", "hard_stargan", "en_mix",
+           "en_perturb")
+GENERATOR_FREE = ("en", "en_mix", "en_perturb")
 LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")
 
 _TORCHREID = """
@@ -77,9 +79,10 @@ test:
 """
 
 _EALN = """
-scheme: hard_view             # en | hard | view | hard_view
+scheme: hard_view             # en | hard | view | hard_view; comparators: cyclegan | stargan | hard_cyclegan |
+                              # hard_stargan; controls without generators: en_mix | en_perturb (docs/schemes.md)
 distance: squared             # d of Eq. 2: squared | euclidean
-triplets: random              # of EN: random | batch_hard | all_active
+triplets: random              # of EN: random | batch_hard (with scheme en the control "mere mining") | all_active
 negatives: random             # x_n of Eq. 4 and 9: random | semi_hard | hardest | attribute
 alpha: 0.6                    # Eq. 5, 9, 10
 beta1: 0.6                    # Eq. 4
@@ -88,7 +91,8 @@ lambda_ed: 1.0                # Eq. 7, 8, 13, 14
 lambda_cyc: 10.0              # Eq. 13
 gan_loss: vanilla             # Eq. 6, 11: vanilla | lsgan
 generator: {filters: 64, blocks: 9, padding: reflect, residual: false, max_change: 1.0}
-discriminator: {filters: 64, layers: 3}
+discriminator: {filters: 64, layers: 3}   # StarGAN's: these filters, layers by the image size
+stargan: {lambda_cls: 1.0, lambda_rec: 10.0, lambda_gp: 10.0}   # StarGAN, Choi et al. 2018
 optim: adam                   # of generators and discriminators: adam | sgd
 lr: 0.0002
 beta_1: 0.5                   # Adam's betas for the adversarial networks
@@ -97,10 +101,15 @@ constant_epochs: -1           # epochs at the full rate before the linear decay;
 view_embedding_off_epochs: -1 # last epochs without Eq. 10; -1: 20% of train.max_epoch
 warmup_epochs: 0              # first epochs: the embedding network alone
 warmup_generator_epochs: -1   # then: the adversarial networks alone; -1: a quarter of warmup_epochs
-discriminator_steps: 1
+discriminator_steps: 1        # on the same batch; StarGAN has 5
 refresh_fakes: false          # make the fakes again after the generators' step, the paper's order
 fake_statistics: batch        # normalization statistics of the fakes in D_emb: batch (their own) | running
 fusion: by_view               # by_view | own_first
+# Remedies that the paper does not have, off by default; sources in docs/schemes.md
+degrade: 0.0                  # strength of the same blur, noise and JPEG on all that D_emb learns from, up to 1
+reconstructions: false        # the hard generator also reproduces its input, and D_emb takes that as a positive
+lambda_rec: 10.0              # weight of the reconstructions' L1 in the generator's loss
+adaptive_weight: 0.0          # beta of the weight 1 - exp(-beta / L) of synthetic losses, L of Eq. 4 or 9; 0: none
 vggm_feature: after_relu      # after_relu | before_relu
 checkpoint_every: 0           # steps between checkpoints inside an epoch; 0: at epoch ends only
 sample_every: 1               # epochs between saved pictures of generated images; 0: never
@@ -143,6 +152,8 @@ _RANGES = {
     "ealn.discriminator.filters": (1, None), "ealn.discriminator.layers": (1, None),
     "ealn.constant_epochs": (-1, None), "ealn.view_embedding_off_epochs": (-1, None),
     "ealn.warmup_epochs": (0, None), "ealn.warmup_generator_epochs": (-1, None),
+    "ealn.degrade": (0, 1), "ealn.lambda_rec": (0, None), "ealn.adaptive_weight": (0, None),
+    "ealn.stargan.lambda_cls": (0, None), "ealn.stargan.lambda_rec": (0, None), "ealn.stargan.lambda_gp": (0, None),
     "ealn.discriminator_steps": (1, None), "ealn.checkpoint_every": (0, None), "ealn.sample_every": (0, None),
     "ealn.render.seed": (0, None), "ealn.render.image_size": (0, None),
 }
@@ -297,7 +308,7 @@ def check_config(config):
                          "there would be no negatives; use at least twice as many images")
     if config.loss.triplet.weight_t + config.loss.triplet.weight_x <= 0:
         raise ValueError("loss.triplet.weight_t and loss.triplet.weight_x are both 0; give at least one a weight")
-    if config.ealn.scheme != "en":
+    if config.ealn.scheme not in GENERATOR_FREE:
         for side in ("height", "width"):
             if config.data[side] % 4:
                 raise ValueError(f"data.{side} is {config.data[side]}, expected a multiple of 4: the generator halves "
