@@ -1,13 +1,12 @@
 """Configuration: torchreid's own tree of defaults, one ``ealn`` node, and the checks that turn a slip into a sentence.
 
 The torchreid keys and their defaults are those of its scripts/default_config.py, which is not part of the package.
-Only this module and tools/ know yacs; everything else takes explicit keyword arguments.
+Only this module, config_merge.py and tools/ know yacs; everything else takes explicit keyword arguments.
 """
-import ast
-import difflib
-
 import yaml
 from yacs.config import CfgNode
+
+from ealn_plugin.config_merge import flat, literal, merge, read_yaml, set_key
 
 SCHEMES = ("en", "hard", "view", "hard_view", "cyclegan", "stargan", "hard_cyclegan", "hard_stargan", "en_mix",
            "en_perturb")
@@ -180,106 +179,19 @@ def load_config(config_file="", options=(), **overrides):
     """
     config = default_config()
     if config_file:
-        _merge(config, _read_yaml(config_file), "", config_file)
+        merge(config, read_yaml(config_file), config_file)
     for flag in ("root", "sources", "targets", "transforms"):
         if overrides.get(flag):
-            _set(config, f"data.{flag}", overrides[flag], f"--{flag}")
+            set_key(config, f"data.{flag}", overrides[flag], f"--{flag}")
     options = list(options or ())
     if len(options) % 2:
         raise ValueError(f"the options {' '.join(map(str, options))!r} are not pairs of KEY VALUE; "
                          f"the last key, {options[-1]!r}, has no value")
     for key, value in zip(options[::2], options[1::2]):
-        _set(config, key, _literal(value), "the command line")
+        set_key(config, key, literal(value), "the command line")
     check_config(config)
     config.freeze()
     return config
-
-
-def _read_yaml(path):
-    try:
-        with open(path, encoding="utf-8") as file:
-            tree = yaml.safe_load(file)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"--config-file {path!r} does not exist; the project's own are in configs/") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"--config-file {path!r} cannot be read ({error}); expected a YAML text file") from None
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise ValueError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ValueError(f"{path}: expected a tree of KEY: VALUE, found {type(tree).__name__}")
-    return tree
-
-
-def _literal(text):
-    if not isinstance(text, str):
-        return text
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return {"true": True, "false": False}.get(text.lower(), text)
-
-
-def _merge(config, tree, prefix, source):
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict) and isinstance(config.get(key), CfgNode):
-            _merge(config[key], value, f"{name}.", source)
-        else:
-            _set_here(config, key, value, name, source)
-
-
-def _set(config, name, value, source):
-    node, *keys = config, *name.split(".")
-    for key in keys[:-1]:
-        if not isinstance(node.get(key), CfgNode):
-            raise ValueError(_unknown(name, source))
-        node = node[key]
-    _set_here(node, keys[-1], value, name, source)
-
-
-def _set_here(node, key, value, name, source):
-    if key not in node:
-        raise ValueError(_unknown(name, source))
-    node[key] = _convert(node[key], value, name, source)
-
-
-def _unknown(name, source):
-    near = difflib.get_close_matches(name, list(flat(default_config())), n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else "; the known keys are in ealn_plugin/config.py"
-    return f"unknown config key {name!r} in {source}{hint}"
-
-
-def _convert(default, value, name, source):
-    wanted = type(default)
-    if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
-        return value
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if wanted is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if wanted is list and isinstance(value, (str, tuple)):
-        return [value] if isinstance(value, str) else list(value)
-    if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)  # a folder called 2024
-    raise ValueError(f"{name} is {value!r} in {source}, expected {wanted.__name__} such as {default!r}")
-
-
-def flat(config, prefix=""):
-    """The tree as {dotted key: value}."""
-    items = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            items.update(flat(value, f"{prefix}{key}."))
-        else:
-            items[prefix + key] = value
-    return items
 
 
 def check_config(config):
