@@ -10,8 +10,21 @@ from ealn_plugin.data.vehicleid import VehicleID
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.ealn import EALNEngine
 from ealn_plugin.engine.sampling import seed_everything
-from ealn_plugin.engine.schemes import CrossViewScheme, HardNegativeScheme
-from ealn_plugin.models import patchgan_70, resnet_generator_9blocks
+from ealn_plugin.models import (
+    ReconstructingGenerator,
+    StarGANDiscriminator,
+    StarGANGenerator,
+    patchgan_70,
+    resnet_generator_9blocks,
+)
+from ealn_plugin.schemes import (
+    CrossViewScheme,
+    CycleGANScheme,
+    HardNegativeScheme,
+    MixedNegativesScheme,
+    PerturbedCopiesScheme,
+    StarGANScheme,
+)
 from ealn_plugin.weights import fill_weights
 
 log = logging.getLogger(__name__)
@@ -39,8 +52,8 @@ def build_engine(config):
         gan_optim=ealn.optim, gan_lr=ealn.lr, gan_betas=(ealn.beta_1, ealn.beta_2),
         constant_epochs=_or_none(ealn.constant_epochs), warmup_epochs=ealn.warmup_epochs,
         warmup_generator_epochs=_or_none(ealn.warmup_generator_epochs), discriminator_steps=ealn.discriminator_steps,
-        refresh_fakes=ealn.refresh_fakes, fake_statistics=ealn.fake_statistics, fusion=ealn.fusion,
-        seed=config.train.seed, use_gpu=config.use_gpu)
+        refresh_fakes=ealn.refresh_fakes, fake_statistics=ealn.fake_statistics, degrade=ealn.degrade,
+        fusion=ealn.fusion, seed=config.train.seed, use_gpu=config.use_gpu)
 
 
 def run_options(config):
@@ -95,10 +108,10 @@ def build_scheduler(config, optimizer):
 
 
 def build_schemes(config):
-    """The list of schemes that ``ealn.scheme`` names."""
+    """The list of schemes that ``ealn.scheme`` names: its words, 'en' being none."""
     ealn = config.ealn
-    shared = dict(alpha=ealn.alpha, lambda_ed=ealn.lambda_ed, distance=ealn.distance, negatives=ealn.negatives,
-                  gan_loss=ealn.gan_loss)
+    constraint = dict(alpha=ealn.alpha, lambda_ed=ealn.lambda_ed, distance=ealn.distance)
+    paper = dict(constraint, negatives=ealn.negatives, gan_loss=ealn.gan_loss, adaptive_weight=ealn.adaptive_weight)
 
     def generator():
         return resnet_generator_9blocks(**ealn.generator)
@@ -106,14 +119,33 @@ def build_schemes(config):
     def discriminator():
         return patchgan_70(**ealn.discriminator)
 
-    schemes = []
-    if "hard" in ealn.scheme:
-        schemes.append(HardNegativeScheme(generator(), discriminator(), beta1=ealn.beta1, beta2=ealn.beta2, **shared))
-    if "view" in ealn.scheme:
-        schemes.append(CrossViewScheme(
-            generator(), generator(), discriminator(), discriminator(), lambda_cyc=ealn.lambda_cyc,
-            embedding_off_epochs=_or_none(ealn.view_embedding_off_epochs), **shared))
-    return schemes
+    def hard():
+        made = ReconstructingGenerator(**ealn.generator) if ealn.reconstructions else generator()
+        return HardNegativeScheme(made, discriminator(), beta1=ealn.beta1, beta2=ealn.beta2,
+                                  reconstructions=ealn.reconstructions, lambda_rec=ealn.lambda_rec, **paper)
+
+    def view():
+        return CrossViewScheme(generator(), generator(), discriminator(), discriminator(), lambda_cyc=ealn.lambda_cyc,
+                               embedding_off_epochs=_or_none(ealn.view_embedding_off_epochs), **paper)
+
+    def cyclegan():
+        return CycleGANScheme(generator(), generator(), discriminator(), discriminator(), lambda_cyc=ealn.lambda_cyc,
+                              distance=ealn.distance, gan_loss=ealn.gan_loss)
+
+    builders = {
+        "hard": hard, "view": view, "cyclegan": cyclegan, "stargan": lambda: _build_stargan(config),
+        "mix": lambda: MixedNegativesScheme(negatives=ealn.negatives, **constraint),
+        "perturb": lambda: PerturbedCopiesScheme(**constraint)}
+    return [builders[word]() for word in ealn.scheme.split("_") if word != "en"]
+
+
+def _build_stargan(config):
+    ealn = config.ealn
+    networks = {name: value for name, value in ealn.generator.items() if name != "padding"}  # its padding is zero
+    size = (config.data.height, config.data.width)
+    return StarGANScheme(StarGANGenerator(**networks),
+                         StarGANDiscriminator(size, filters=ealn.discriminator.filters), distance=ealn.distance,
+                         **ealn.stargan)
 
 
 def _or_none(value):

@@ -1,15 +1,18 @@
 """Configuration: torchreid's own tree of defaults, one ``ealn`` node, and the checks that turn a slip into a sentence.
 
 The torchreid keys and their defaults are those of its scripts/default_config.py, which is not part of the package.
-Only this module and tools/ know yacs; everything else takes explicit keyword arguments.
+Only this module, config_merge.py and tools/ know yacs; everything else takes explicit keyword arguments.
 """
-import ast
 import difflib
 
 import yaml
 from yacs.config import CfgNode
 
-SCHEMES = ("en", "hard", "view", "hard_view")
+from ealn_plugin.config_merge import flat, literal, merge, read_yaml, set_key
+
+SCHEMES = ("en", "hard", "view", "hard_view", "cyclegan", "stargan", "hard_cyclegan", "hard_stargan", "en_mix",
+           "en_perturb")
+GENERATOR_FREE = ("en", "en_mix", "en_perturb")
 TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")
 
@@ -78,9 +81,10 @@ test:
 """
 
 _EALN = """
-scheme: hard_view             # en | hard | view | hard_view
+scheme: hard_view             # en | hard | view | hard_view; comparators: cyclegan | stargan | hard_cyclegan |
+                              # hard_stargan; controls without generators: en_mix | en_perturb (docs/schemes.md)
 distance: squared             # d of Eq. 2: squared | euclidean
-triplets: random              # of EN: random | batch_hard | all_active
+triplets: random              # of EN: random | batch_hard (with scheme en the control "mere mining") | all_active
 negatives: random             # x_n of Eq. 4 and 9: random | semi_hard | hardest | attribute
 alpha: 0.6                    # Eq. 5, 9, 10
 beta1: 0.6                    # Eq. 4
@@ -89,7 +93,8 @@ lambda_ed: 1.0                # Eq. 7, 8, 13, 14
 lambda_cyc: 10.0              # Eq. 13
 gan_loss: vanilla             # Eq. 6, 11: vanilla | lsgan
 generator: {filters: 64, blocks: 9, padding: reflect, residual: false, max_change: 1.0}
-discriminator: {filters: 64, layers: 3}
+discriminator: {filters: 64, layers: 3}   # StarGAN's: these filters, layers by the image size
+stargan: {lambda_cls: 1.0, lambda_rec: 10.0, lambda_gp: 10.0}   # StarGAN, Choi et al. 2018
 optim: adam                   # of generators and discriminators: adam | sgd
 lr: 0.0002
 beta_1: 0.5                   # Adam's betas for the adversarial networks
@@ -98,10 +103,15 @@ constant_epochs: -1           # epochs at the full rate before the linear decay;
 view_embedding_off_epochs: -1 # last epochs without Eq. 10; -1: 20% of the joint epochs
 warmup_epochs: 0              # first epochs: the embedding network alone
 warmup_generator_epochs: -1   # then: the adversarial networks alone; -1: a quarter of warmup_epochs
-discriminator_steps: 1
+discriminator_steps: 1        # on the same batch; StarGAN has 5
 refresh_fakes: false          # make the fakes again after the generators' step, the paper's order
 fake_statistics: batch        # normalization statistics of the fakes in D_emb: batch (their own) | running
 fusion: by_view               # by_view | own_first
+# Remedies that the paper does not have, off by default; sources in docs/schemes.md
+degrade: 0.0                  # strength of the same blur, noise and JPEG on all that D_emb learns from, up to 1
+reconstructions: false        # the hard generator also reproduces its input, and D_emb takes that as a positive
+lambda_rec: 10.0              # weight of the reconstructions' L1 in the generator's loss
+adaptive_weight: 0.0          # beta of the weight 1 - exp(-beta / L) of synthetic losses, L of Eq. 4 or 9; 0: none
 vggm_feature: after_relu      # after_relu | before_relu
 start_from: ''                # checkpoint_warmup.pth.tar of another scheme's run with the same settings: share it
 checkpoint_every: 0           # steps between checkpoints inside an epoch; 0: at epoch ends only
@@ -146,6 +156,8 @@ _RANGES = {
     "ealn.discriminator.filters": (1, None), "ealn.discriminator.layers": (1, None),
     "ealn.constant_epochs": (-1, None), "ealn.view_embedding_off_epochs": (-1, None),
     "ealn.warmup_epochs": (0, None), "ealn.warmup_generator_epochs": (-1, None),
+    "ealn.degrade": (0, 1), "ealn.lambda_rec": (0, None), "ealn.adaptive_weight": (0, None),
+    "ealn.stargan.lambda_cls": (0, None), "ealn.stargan.lambda_rec": (0, None), "ealn.stargan.lambda_gp": (0, None),
     "ealn.discriminator_steps": (1, None), "ealn.checkpoint_every": (0, None), "ealn.sample_every": (0, None),
     "ealn.render.seed": (0, None), "ealn.render.image_size": (0, None),
 }
@@ -177,108 +189,19 @@ def load_config(config_file="", options=(), **overrides):
     """
     config = default_config()
     if config_file:
-        _merge(config, _read_yaml(config_file), "", config_file)
+        merge(config, read_yaml(config_file), config_file)
     for flag in ("root", "sources", "targets", "transforms"):
         if overrides.get(flag):
-            _set(config, f"data.{flag}", overrides[flag], f"--{flag}")
+            set_key(config, f"data.{flag}", overrides[flag], f"--{flag}")
     options = list(options or ())
     if len(options) % 2:
         raise ValueError(f"the options are not pairs of KEY VALUE: the last one, {options[-1]!r}, has no value; "
                          "give one to every key")
     for key, value in zip(options[::2], options[1::2]):
-        _set(config, key, _literal(value), "the command line")
+        set_key(config, key, literal(value), "the command line")
     check_config(config)
     config.freeze()
     return config
-
-
-def _read_yaml(path):
-    try:
-        with open(path, encoding="utf-8") as file:
-            tree = yaml.safe_load(file)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"--config-file {path!r} does not exist; the project's own are in configs/") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"--config-file {path!r} cannot be read ({error}); expected a YAML text file") from None
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise ValueError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ValueError(f"{path}: expected a tree of KEY: VALUE, found {type(tree).__name__}")
-    return tree
-
-
-def _literal(text):
-    if not isinstance(text, str):
-        return text
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return {"true": True, "false": False}.get(text.lower(), text)
-
-
-def _merge(config, tree, prefix, source):
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict) and isinstance(config.get(key), CfgNode):
-            _merge(config[key], value, f"{name}.", source)
-        else:
-            _set_here(config, key, value, name, source)
-
-
-def _set(config, name, value, source):
-    node, *keys = config, *name.split(".")
-    for key in keys[:-1]:
-        if not isinstance(node.get(key), CfgNode):
-            raise ValueError(_unknown(name, source))
-        node = node[key]
-    _set_here(node, keys[-1], value, name, source)
-
-
-def _set_here(node, key, value, name, source):
-    if key not in node:
-        raise ValueError(_unknown(name, source))
-    node[key] = _convert(node[key], value, name, source)
-
-
-def _unknown(name, source):
-    near = difflib.get_close_matches(name, list(flat(default_config())), n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else "; the known keys are in ealn_plugin/config.py"
-    return f"unknown config key {name!r} in {source}{hint}"
-
-
-def _convert(default, value, name, source):
-    wanted = type(default)
-    if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
-        return value
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if wanted is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if wanted is list and isinstance(value, (str, tuple)):
-        return [value] if isinstance(value, str) else list(value)
-    if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)  # a folder called 2024
-    if wanted is CfgNode:
-        raise ValueError(f"{name} is {value!r} in {source}, expected a group of keys such as {next(iter(default))}")
-    raise ValueError(f"{name} is {value!r} in {source}, expected {wanted.__name__} such as {default!r}")
-
-
-def flat(config, prefix=""):
-    """The tree as {dotted key: value}."""
-    items = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            items.update(flat(value, f"{prefix}{key}."))
-        else:
-            items[prefix + key] = value
-    return items
 
 
 def check_config(config):
@@ -307,7 +230,7 @@ def check_config(config):
                          "there would be no negatives; use at least twice as many images")
     if config.loss.triplet.weight_t + config.loss.triplet.weight_x <= 0:
         raise ValueError("loss.triplet.weight_t and loss.triplet.weight_x are both 0; give at least one a weight")
-    if config.ealn.scheme != "en":
+    if config.ealn.scheme not in GENERATOR_FREE:
         for side in ("height", "width"):
             if config.data[side] % 4:
                 raise ValueError(f"data.{side} is {config.data[side]}, expected a multiple of 4: the generator halves "

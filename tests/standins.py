@@ -5,7 +5,13 @@ from PIL import Image
 
 from ealn_plugin import EALNEngine, schemes, toolkit
 from ealn_plugin.data.viewpoints import View, write_viewpoints_csv
-from ealn_plugin.models import PatchGAN, ResnetGenerator
+from ealn_plugin.models import (
+    PatchGAN,
+    ReconstructingGenerator,
+    ResnetGenerator,
+    StarGANDiscriminator,
+    StarGANGenerator,
+)
 
 
 def make_veri_folder(root, train=6, test=4, cameras=3, views=("front", "rear"), size=40):
@@ -32,16 +38,28 @@ def make_veri_folder(root, train=6, test=4, cameras=3, views=("front", "rear"), 
 
 
 def small_schemes(names=("hard", "view"), residual=True, **options):
-    """The paper's schemes with networks of a few hundred parameters."""
+    """Schemes with networks of a few hundred parameters, StarGAN's for 32 x 32 pixels."""
+    small = dict(filters=4, blocks=1, residual=residual)
+
     def generator():
-        return ResnetGenerator(filters=4, blocks=1, residual=residual)
+        return ResnetGenerator(**small)
 
     def discriminator():
         return PatchGAN(filters=4, layers=1)
 
-    made = {"hard": lambda: schemes.HardNegativeScheme(generator(), discriminator(), **options),
-            "view": lambda: schemes.CrossViewScheme(generator(), generator(), discriminator(), discriminator(),
-                                                    **options)}
+    def hard():
+        return ReconstructingGenerator(**small) if options.get("reconstructions") else generator()
+
+    def four():
+        return generator(), generator(), discriminator(), discriminator()
+
+    made = {"hard": lambda: schemes.HardNegativeScheme(hard(), discriminator(), **options),
+            "view": lambda: schemes.CrossViewScheme(*four(), **options),
+            "cyclegan": lambda: schemes.CycleGANScheme(*four(), **options),
+            "stargan": lambda: schemes.StarGANScheme(StarGANGenerator(**small),
+                                                     StarGANDiscriminator((32, 32), filters=2), **options),
+            "mix": lambda: schemes.MixedNegativesScheme(**options),
+            "perturb": lambda: schemes.PerturbedCopiesScheme(**options)}
     return [made[name]() for name in names]
 
 

@@ -14,7 +14,9 @@ def load(*options):
 
 
 @pytest.mark.parametrize("name, expected", [("en", []), ("hard", ["hard"]), ("view", ["view"]),
-                                            ("hard_view", ["hard", "view"])])
+                                            ("hard_view", ["hard", "view"]), ("cyclegan", ["cyclegan"]),
+                                            ("hard_stargan", ["hard", "stargan"]), ("en_mix", ["mix"]),
+                                            ("en_perturb", ["perturb"])])
 def test_the_ablation_is_composition(name, expected):
     assert [scheme.name for scheme in build.build_schemes(load("ealn.scheme", name))] == expected
 
@@ -29,6 +31,26 @@ def test_options_reach_the_schemes():
         assert (scheme.alpha, scheme.lambda_ed, scheme.distance) == (0.5, 2, "euclidean")
         assert (scheme.negatives, scheme.gan_loss) == ("hardest", "lsgan")
         assert all(generator.residual for generator in scheme.generators.values())
+
+
+def test_options_reach_the_comparators_and_controls():
+    star, = build.build_schemes(load("ealn.scheme", "stargan", "ealn.stargan.lambda_gp", "3", "data.height", "64",
+                                     "data.width", "96", "ealn.generator.residual", "True"))
+    assert (star.lambda_cls, star.lambda_rec, star.lambda_gp) == (1, 10, 3)
+    assert star.generators["any"].residual and star.discriminators["critic"].image_size == (64, 96)
+    cycle, = build.build_schemes(load("ealn.scheme", "cyclegan", "ealn.gan_loss", "lsgan", "ealn.lambda_cyc", "3"))
+    assert (cycle.gan_loss, cycle.lambda_cyc, cycle.lambda_ed) == ("lsgan", 3, 0)
+    mix, = build.build_schemes(load("ealn.scheme", "en_mix", "ealn.negatives", "hardest", "ealn.alpha", "0.3"))
+    assert (mix.negatives, mix.alpha) == ("hardest", 0.3)
+
+
+def test_remedies_are_off_unless_asked_for():
+    for scheme in build.build_schemes(load()):
+        assert scheme.adaptive_weight == 0 and not getattr(scheme, "reconstructions", False)
+    hard, view = build.build_schemes(load("ealn.adaptive_weight", "0.2", "ealn.reconstructions", "True",
+                                          "ealn.lambda_rec", "5"))
+    assert hard.adaptive_weight == view.adaptive_weight == 0.2
+    assert hard.reconstructions and hard.lambda_rec == 5 and hasattr(hard.generators["hard"], "both")
 
 
 def test_the_papers_schedule_for_the_embedding_network():

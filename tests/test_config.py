@@ -52,14 +52,17 @@ def test_values_from_the_command_line(text, key, value):
     (["data.transforms", "random_flop"], "data.transforms holds 'random_flop'.*did you mean random_flip"),
     (["ealn.view_order", "['front', 'front']"], "ealn.view_order is"), (["data.type", "video"], "data.type is 'video'"),
     (["train.start_epoch", "3"], "train.start_epoch is 3"), (["data.k_tfm", "2"], "data.k_tfm is 2"),
-    (["ealn.generator.blocks", "-1"], "ealn.generator.blocks is -1")])
+    (["ealn.generator.blocks", "-1"], "ealn.generator.blocks is -1"),
+    (["ealn.degrade", "1.5"], "ealn.degrade is 1.5, expected a value from 0 to 1"),
+    (["ealn.stargan.lambda_gp", "-1"], "ealn.stargan.lambda_gp is -1")])
 def test_slips_get_a_sentence(options, message):
     with pytest.raises(ValueError, match=message):
         config.load_config(options=options)
 
 
-def test_image_sizes_are_free_without_generators():
-    assert config.load_config(options=["ealn.scheme", "en", "data.height", "62"]).data.height == 62
+@pytest.mark.parametrize("scheme", config.GENERATOR_FREE)
+def test_image_sizes_are_free_without_generators(scheme):
+    assert config.load_config(options=["ealn.scheme", scheme, "data.height", "62"]).data.height == 62
 
 
 def test_batches_of_other_samplers_need_no_instances():
@@ -106,6 +109,7 @@ def test_the_papers_settings(name, backbone, scheme):
         "loss.triplet.margin": 0.6, "ealn.alpha": 0.6, "ealn.beta1": 0.6, "ealn.beta2": 0.3, "ealn.lambda_ed": 1.0,
         "ealn.lambda_cyc": 10.0, "ealn.constant_epochs": 20, "ealn.view_embedding_off_epochs": 10,
         "ealn.warmup_epochs": 0, "ealn.generator.residual": False, "ealn.generator.blocks": 9,
+        "ealn.degrade": 0.0, "ealn.reconstructions": False, "ealn.adaptive_weight": 0.0, "ealn.discriminator_steps": 1,
         "ealn.generator.filters": 64, "train.lr_scheduler": "linear", "ealn.gan_loss": "vanilla"}
     found = config.flat(cfg)
     assert {key: found[key] for key in expected} == expected

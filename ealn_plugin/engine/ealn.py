@@ -9,11 +9,12 @@ from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.engine import checkpoint, schedule, state
+from ealn_plugin.engine.degradation import Degradation
 from ealn_plugin.engine.interrupts import TrainingInterrupted, stop_on_signals
 from ealn_plugin.engine.monitor import Monitor
 from ealn_plugin.engine.pixels import PixelRange
 from ealn_plugin.engine.sampling import derived_seed, epoch_loader, own_randomness, seed_everything
-from ealn_plugin.engine.schemes import Batch, Scheme
+from ealn_plugin.engine.scheme_base import Batch, Scheme
 from ealn_plugin.engine.step import AdversarialStep, evaluating
 from ealn_plugin.engine.testing import FeatureExtraction, evaluate, protocols_of
 from ealn_plugin.evaluation.measure import check_protocols
@@ -40,6 +41,7 @@ class EALNEngine(toolkit.Engine):
             alone; None for the latter: a quarter of the former. EN skips the epochs of the latter, so that all
             schemes update D_emb equally often and at equal rates.
         discriminator_steps, refresh_fakes, fake_statistics: see ``AdversarialStep``.
+        degrade: strength of the ``Degradation`` of all that D_emb learns from, in [0, 1]; 0, the paper's, is none.
         fusion: order of the fused feature, see ``fuse``.
         norm_mean, norm_std: normalization of the data manager; None: read from its test transform.
         views: {image path: View}; None: the labels that the datasets loaded.
@@ -54,7 +56,7 @@ class EALNEngine(toolkit.Engine):
                  weight_x=1.0, label_smooth=False, distance="squared", triplets="random", gan_optim="adam",
                  gan_lr=0.0002, gan_betas=(0.5, 0.999), constant_epochs=None, warmup_epochs=0,
                  warmup_generator_epochs=None, discriminator_steps=1, refresh_fakes=False, fake_statistics="batch",
-                 fusion="by_view", norm_mean=None, norm_std=None, views=None, seed=1, use_gpu=True):
+                 degrade=0.0, fusion="by_view", norm_mean=None, norm_std=None, views=None, seed=1, use_gpu=True):
         super().__init__(datamanager, use_gpu)
         check_choice("triplets", triplets, ("random", "batch_hard", "all_active"))
         check_choice("fusion", fusion, ("by_view", "own_first"))
@@ -83,7 +85,8 @@ class EALNEngine(toolkit.Engine):
         en = dict(weight_t=weight_t, weight_x=weight_x, margin=margin, distance=distance, triplets=triplets,
                   label_smoothing=0.1 if label_smooth else 0.0)
         self.step = AdversarialStep(self.embedding, optimizer, self.schemes, self.adversaries, self.pixels, en,
-                                    discriminator_steps, refresh_fakes, fake_statistics)
+                                    discriminator_steps, refresh_fakes, fake_statistics,
+                                    Degradation(degrade) if degrade else None)
         self.extraction = FeatureExtraction(self.embedding, self.pixels, self.schemes, self.views_of, self.device,
                                             fusion)
         self.seed = seed
@@ -350,12 +353,14 @@ def spread(indices, count):
 
 
 def _adversarial_optimizers(schemes, kind, rate, betas):
-    if not schemes:
-        return {}
-    check_choice("gan_optim", kind, ("adam", "sgd"))
+    """{'generators' | 'discriminators': optimiser}, without the roles that no scheme has networks for."""
+    if schemes:
+        check_choice("gan_optim", kind, ("adam", "sgd"))
     made = {}
     for role in ("generators", "discriminators"):
         parameters = [parameter for scheme in schemes for parameter in getattr(scheme, role).parameters()]
+        if not parameters:
+            continue
         made[role] = (torch.optim.Adam(parameters, lr=rate, betas=tuple(betas)) if kind == "adam"
                       else torch.optim.SGD(parameters, lr=rate, momentum=0.9))
     return made

@@ -124,7 +124,7 @@ def check_finite(engine):
     networks = {"the embedding network": engine.model, **{f"scheme {s.name!r}": s for s in engine.schemes}}
     for name, network in networks.items():
         values = [tensor.sum() for tensor in network.state_dict().values() if tensor.is_floating_point()]
-        if not torch.isfinite(torch.stack([value.float() for value in values])).all():
+        if values and not torch.isfinite(torch.stack([value.float() for value in values])).all():
             raise checkpoint.CheckpointError(
                 f"{name} holds values that are not finite after step {engine.global_step}, so nothing was saved; "
                 "lower train.lr or ealn.lr and go on from the last checkpoint with model.resume")

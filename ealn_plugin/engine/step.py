@@ -15,20 +15,22 @@ class AdversarialStep:
         embedding: ``EmbeddingNetwork`` around the torchreid backbone, D_emb.
         optimizer: of the embedding network.
         schemes: list of ``Scheme``.
-        adversaries: {'generators' | 'discriminators': optimiser}, or an empty dict without schemes.
+        adversaries: {'generators' | 'discriminators': optimiser}; a role that no scheme has networks for is missing,
+            and so is its phase.
         pixels: ``PixelRange`` between D_emb's normalization and [-1, 1].
         en: keyword arguments of ``embedding_network_loss``.
         discriminator_steps: updates of the discriminators in each step.
         refresh_fakes: make the fakes again after the generators' update, the paper's order; else they are reused.
         fake_statistics: 'batch' (the fakes' own) or 'running': the normalization statistics that D_emb uses for fakes.
+        degradation: ``Degradation`` of every image, real or generated, before D_emb sees it, or None.
     """
 
     def __init__(self, embedding, optimizer, schemes, adversaries, pixels, en, discriminator_steps=1,
-                 refresh_fakes=False, fake_statistics="batch"):
+                 refresh_fakes=False, fake_statistics="batch", degradation=None):
         self.embedding, self.optimizer, self.schemes = embedding, optimizer, schemes
         self.adversaries, self.pixels, self.en = adversaries, pixels, en
         self.discriminator_steps, self.refresh_fakes = discriminator_steps, refresh_fakes
-        self.fake_statistics = fake_statistics
+        self.fake_statistics, self.degradation = fake_statistics, degradation
 
     def __call__(self, images, batch, stage):
         """Train on one batch.
@@ -42,24 +44,47 @@ class AdversarialStep:
         """
         values, fakes = {}, []
         if stage.adversarial and self.schemes:
-            batch = self._with_embeddings(images, batch)
-            fakes = self._generator_phase(batch, values)
-            self._discriminator_phase(batch, fakes, values)
+            batch, fakes = self._fakes(images, batch, values)
+            if "discriminators" in self.adversaries:
+                self._discriminator_phase(batch, fakes, values)
         if stage.embedding:
             self._embedding_phase(images, batch, fakes, values)
         return values
 
+    def _fakes(self, images, batch, values):
+        """The batch, with embeddings where generators learn from it, and each scheme's {name: Fakes}, detached."""
+        if "generators" in self.adversaries:
+            batch = self._with_embeddings(images, batch)
+            return batch, self._generator_phase(batch, values)
+        with torch.no_grad():
+            return batch, [scheme.generate(batch) for scheme in self.schemes]
+
     def _with_embeddings(self, images, batch):
         with frozen(self.embedding, evaluate=True), torch.no_grad():
-            return type(batch)(**{**vars(batch), "embeddings": self.embedding(images)})
+            seen = self._seen(images, batch.images, batch.random)
+            return type(batch)(**{**vars(batch), "embeddings": self.embedding(seen)})
+
+    def _seen(self, images, generator_range, random):
+        """What D_emb is given of real images, known in both normalizations."""
+        return images if self.degradation is None else self._of_generated(generator_range, random)
+
+    def _of_generated(self, images, random):
+        """What D_emb is given of images in [-1, 1]."""
+        if self.degradation is not None and len(images):
+            images = self.degradation(images, random)
+        return self.pixels.to_embedding(images)
 
     def _generator_phase(self, batch, values):
         judges = [scheme.discriminators for scheme in self.schemes]
+
+        def embed(generated):
+            return self.embedding(self._of_generated(generated, batch.random))
+
         with frozen(self.embedding, evaluate=True), frozen(*judges):
             fakes = [scheme.generate(batch) for scheme in self.schemes]
             total = 0
             for scheme, made in zip(self.schemes, fakes):
-                loss, parts = scheme.generator_loss(batch, made, self._embed_generated)
+                loss, parts = scheme.generator_loss(batch, made, embed)
                 total = total + loss
                 values.update(parts)
             _update(self.adversaries["generators"], total)
@@ -82,35 +107,34 @@ class AdversarialStep:
         values["loss/D"] = total.detach()
 
     def _embedding_phase(self, images, batch, fakes, values):
-        logits, real = self.embedding(images)
+        logits, real = self.embedding(self._seen(images, batch.images, batch.random))
         total, parts = embedding_network_loss(logits, real, batch.pids, generator=batch.random, **self.en)
         values.update({f"loss/E_{name}": value for name, value in parts.items()})
         with frozen(*self.schemes):
             for scheme, made in zip(self.schemes, fakes):
                 if not scheme.embedding_active:
                     continue
-                loss, parts = scheme.embedding_loss(batch, real, self._embed_fakes(made, real))
+                loss, parts = scheme.embedding_loss(batch, real, self._embed_fakes(made, real, batch.random))
                 total = total + loss
                 values.update(parts)
             _update(self.optimizer, total)
         values["loss/E"] = total.detach()
         values.update(self._real_distances(real.detach(), batch))
 
-    def _embed_generated(self, generated):
-        return self.embedding(self.pixels.to_embedding(generated))
-
-    def _embed_fakes(self, made, real):
+    def _embed_fakes(self, made, real, random):
         """{name: (embeddings, anchor_index)} of one scheme's fakes, apart from the real images.
 
         All of them pass in one go and leave the running statistics alone. A single image has no statistics of its
         own; it is normalized with the running ones.
         """
+        if not made:
+            return {}
         images = torch.cat([fake.images for fake in made.values()])
         own = self.fake_statistics == "batch" and len(images) > 1
         statistics = untouched_statistics if own else running_statistics
         if len(images):
             with statistics(self.embedding):
-                embeddings = self.embedding(self.pixels.to_embedding(images))[1]
+                embeddings = self.embedding(self._of_generated(images, random))[1]
         else:
             embeddings = real[:0]
         sizes = [len(fake.anchor_index) for fake in made.values()]

@@ -13,10 +13,12 @@ from .embedding import (
     untouched_statistics,
 )
 from .generators import ResnetGenerator, resnet_generator_9blocks
+from .reconstructing import ReconstructingGenerator
+from .stargan import StarGANDiscriminator, StarGANGenerator
 from .vggm import VGGM, load_vggm_weights, vgg_cnn_m_1024
 
 __all__ = [
-    'EmbeddingNetwork', 'PatchGAN', 'ResnetGenerator', 'VGGM', 'check_backbone', 'frozen', 'l2_normalize',
-    'load_vggm_weights', 'patchgan_70', 'resnet_generator_9blocks', 'running_statistics',
-    'untouched_statistics', 'vgg_cnn_m_1024',
+    'EmbeddingNetwork', 'PatchGAN', 'ReconstructingGenerator', 'ResnetGenerator', 'StarGANDiscriminator',
+    'StarGANGenerator', 'VGGM', 'check_backbone', 'frozen', 'l2_normalize', 'load_vggm_weights', 'patchgan_70',
+    'resnet_generator_9blocks', 'running_statistics', 'untouched_statistics', 'vgg_cnn_m_1024',
 ]

@@ -82,7 +82,10 @@ class ResnetGenerator(nn.Module):
         check_image_size(*images.shape[-2:])
         if images.shape[0] == 0:
             return images.new_zeros(0, self.last.out_channels, *images.shape[-2:]) + self._no_images()
-        step = torch.tanh(self.last(self.body(images)).to(images.dtype))
+        return self._picture(images, self.last(self.body(images)))
+
+    def _picture(self, images, output):
+        step = torch.tanh(output.to(images.dtype))
         return bounded_change(images, step, self.max_change) if self.residual else step
 
     def _no_images(self):

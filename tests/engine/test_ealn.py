@@ -30,8 +30,8 @@ def assert_same(a, b):
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
 
 
-@pytest.mark.parametrize("names", [(), ("hard",), ("view",), ("hard", "view")])
-def test_all_four_schemes_train(datamanager, tmp_path, names):
+@pytest.mark.parametrize("names", [(), ("hard",), ("view",), ("hard", "view"), ("cyclegan",), ("hard", "stargan")])
+def test_schemes_train(datamanager, tmp_path, names):
     engine = build_engine(datamanager, names)
     before = copy.deepcopy(weights(engine))
     results = run(engine, tmp_path)
@@ -42,7 +42,8 @@ def test_all_four_schemes_train(datamanager, tmp_path, names):
     json.dumps(results)
     changed = [name for name, value in weights(engine).items() if not torch.equal(value, before[name])]
     assert {name.split(".")[0] for name in changed} >= {"conv", *names}
-    assert set(engine.own_results) == ({"veri776"} if "view" in names else set())
+    fused = {"view", "cyclegan", "stargan"} & set(names)
+    assert set(engine.own_results) == ({"veri776"} if fused else set())
     files = {os.path.relpath(os.path.join(folder, f), tmp_path) for folder, _, fs in os.walk(tmp_path) for f in fs}
     expected = {"checkpoint_last.pth.tar", "checkpoint_best.pth.tar", "model/model-last.pth.tar",
                 "model/model-best.pth.tar"}
@@ -59,10 +60,15 @@ def test_the_same_seed_gives_the_same_run(datamanager, tmp_path):
     assert results[0] == results[1]
 
 
-@pytest.mark.parametrize("stop_at", [1, 4, 6, 9])
-def test_interrupted_and_resumed_is_the_same_run(veri_root, tmp_path, stop_at):
+REMEDIES = dict(degrade=1.0, scheme_options=dict(reconstructions=True, adaptive_weight=0.1, residual=False))
+
+
+@pytest.mark.parametrize("stop_at, more", [
+    (1, {}), (4, {}), (6, {}), (9, {}), (6, dict(names=("hard", "stargan"))), (9, dict(names=("stargan",))),
+    (9, dict(names=("hard",), **REMEDIES)), (5, dict(names=("mix", "perturb")))])
+def test_interrupted_and_resumed_is_the_same_run(veri_root, tmp_path, stop_at, more):
     manager = build_datamanager(veri_root, transforms=["random_flip", "color_jitter", "random_erase"])
-    options = dict(warmup_epochs=1, warmup_generator_epochs=1, triplets="random")
+    options = dict(warmup_epochs=1, warmup_generator_epochs=1, triplets="random", discriminator_steps=2, **more)
     whole = build_engine(manager, **options)
     expected = run(whole, tmp_path / "whole", eval_freq=1)
 

@@ -30,7 +30,7 @@ def first_batch(engine):
     return next(iter(engine.train_loader))
 
 
-@pytest.mark.parametrize("names", [(), ("hard",), ("view",), ("hard", "view")])
+@pytest.mark.parametrize("names", [(), ("hard",), ("view",), ("hard", "view"), ("hard", "cyclegan"), ("stargan",)])
 @pytest.mark.parametrize("refresh", [False, True])
 def test_each_phase_changes_its_own_networks_alone(datamanager, monkeypatch, names, refresh):
     engine = build_engine(datamanager, names, refresh_fakes=refresh, scheme_options=dict(residual=False))

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 
+from ealn_plugin import config
 from ealn_plugin.data.synthetic import presets
 from ealn_plugin.engine import checkpoint
 from standins import make_veri_folder
@@ -41,7 +42,7 @@ def results_of(save_dir):
     return json.loads((save_dir / "results.json").read_text())
 
 
-@pytest.mark.parametrize("scheme", ["en", "hard", "view", "hard_view"])
+@pytest.mark.parametrize("scheme", config.SCHEMES)
 def test_every_scheme_from_the_command_line(veri_root, tmp_path, capsys, scheme):
     assert train(veri_root, tmp_path, "ealn.scheme", scheme) == 0
     results = results_of(tmp_path)
@@ -55,7 +56,17 @@ def test_every_scheme_from_the_command_line(veri_root, tmp_path, capsys, scheme)
     assert "epoch 2/2 (joint)" in (tmp_path / "train.log").read_text()
     assert any(name.startswith("events") for name in os.listdir(tmp_path))
     out = capsys.readouterr().out
-    assert "trained" in out and "untrained" in out and ("without fusion" in out) == ("view" in scheme)
+    assert "trained" in out and "untrained" in out and ("without fusion" in out) == (
+        scheme.split("_")[-1] in ("view", "cyclegan", "stargan"))
+
+
+def test_every_remedy_from_the_command_line(veri_root, tmp_path):
+    """A killed run of them goes on bit for bit: tests/engine/test_ealn.py."""
+    assert train(veri_root, tmp_path, "ealn.degrade", "0.5", "ealn.reconstructions", "True", "ealn.adaptive_weight",
+                 "0.1", "ealn.negatives", "semi_hard", "ealn.generator.residual", "False") == 0
+    log = (tmp_path / "train.log").read_text()
+    for name in ("loss/E_reconstruction", "loss/G_hard_reconstruction", "weight/hard", "weight/view"):
+        assert name in log
 
 
 def test_equal_runs_write_equal_files(veri_root, tmp_path):
