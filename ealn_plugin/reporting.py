@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ealn_plugin import visualization
-from ealn_plugin.cli import write_atomically
 from ealn_plugin.data import DATASETS
 from ealn_plugin.evaluation.measure import measure
 from ealn_plugin.evaluation.protocols import PROTOCOLS
 from ealn_plugin.subjects import file_name
+from ealn_plugin.writing import write_atomically
 
 log = logging.getLogger(__name__)
 

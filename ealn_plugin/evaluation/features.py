@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.writing import replacing
 
 # Names of the arrays inside an .npz file, where they differ from the attribute's.
 _ARRAY_NAMES = {"embeddings": "features"}
@@ -82,19 +83,12 @@ class Features:
         path = os.fspath(path)
         arrays = {_ARRAY_NAMES.get(item.name, item.name): getattr(self, item.name) for item in fields(self)}
         arrays["paths"] = np.array(self.paths, dtype=np.str_)
-        unfinished = f"{path}.{os.getpid()}.unfinished"
         try:
-            with open(unfinished, "wb") as file:
+            with replacing(path) as unfinished, open(unfinished, "wb") as file:
                 np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
         except OSError as error:
             raise OSError(f"the features cannot be written to {path!r} ({error}); choose a folder that exists and has "
                           f"{self.embeddings.nbytes / 2**20:.0f} MiB free") from error
-        finally:
-            if os.path.exists(unfinished):
-                os.remove(unfinished)
 
     @classmethod
     def load(cls, path):
