@@ -187,7 +187,8 @@ def _markdown(report, rows):
     lines += [f"- {protocol}: {PROTOCOLS[protocol].description}."
               for protocol in dict.fromkeys(row.protocol for row in rows)]
     lines += [f"- {label}: {_metric_name(ranking)}{', re-ranked' if ranking['rerank'] else ''}, average precision "
-              f"{'by trapezoids' if ranking['average_precision'] == 'trapezoid' else 'as mean of precisions'}."
+              f"{'by trapezoids' if ranking['average_precision'] == 'trapezoid' else 'as mean of precisions'}"
+              f"{', CMC of protocol image by the metric of CUHK03' if ranking['use_metric_cuhk03'] else ''}."
               for label, ranking in report.rankings.items()]
     if published:
         lines += ["", "Rows marked *published* are the figures of the methods' authors on the original releases, under "
