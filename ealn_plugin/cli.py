@@ -1,9 +1,11 @@
-"""What the command lines in tools/ share: one sentence per error, files written in one go, a log."""
-import contextlib
+"""What the command lines in tools/ share: one sentence per error, and a log."""
 import logging
 import os
 import sys
-import tempfile
+
+from ealn_plugin.writing import replacing, write_atomically
+
+__all__ = ["replacing", "sentence", "start_log", "write_atomically"]
 
 
 def sentence(error):
@@ -12,30 +14,6 @@ def sentence(error):
     if "DataLoader worker" in text:
         text = text.splitlines()[-1].partition(": ")[2] or text
     return text
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """Give the name of a temporary file beside ``path`` that takes its place when the block ends without an error.
-
-    The temporary name ends as ``path`` does, for libraries that tell the format by it.
-    """
-    folder, name = os.path.split(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(prefix=".writing-", suffix=os.path.splitext(name)[1], dir=folder)
-    os.close(handle)
-    try:
-        yield temporary
-        os.chmod(temporary, 0o644)  # mkstemp lets only the owner read
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def write_atomically(path, text):
-    """Replace ``path`` by a UTF-8 file that holds ``text``, in one go."""
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
 
 
 def start_log(folder, name):

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ealn_plugin import visualization
-from ealn_plugin.cli import write_atomically
 from ealn_plugin.data import DATASETS
 from ealn_plugin.evaluation.measure import measure
 from ealn_plugin.evaluation.protocols import PROTOCOLS
 from ealn_plugin.subjects import file_name
+from ealn_plugin.writing import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +187,8 @@ def _markdown(report, rows):
     lines += [f"- {protocol}: {PROTOCOLS[protocol].description}."
               for protocol in dict.fromkeys(row.protocol for row in rows)]
     lines += [f"- {label}: {_metric_name(ranking)}{', re-ranked' if ranking['rerank'] else ''}, average precision "
-              f"{'by trapezoids' if ranking['average_precision'] == 'trapezoid' else 'as mean of precisions'}."
+              f"{'by trapezoids' if ranking['average_precision'] == 'trapezoid' else 'as mean of precisions'}"
+              f"{', CMC of protocol image by the metric of CUHK03' if ranking['use_metric_cuhk03'] else ''}."
               for label, ranking in report.rankings.items()]
     if published:
         lines += ["", "Rows marked *published* are the figures of the methods' authors on the original releases, under "

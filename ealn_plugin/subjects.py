@@ -3,22 +3,25 @@
 Each subject gives, dataset by dataset, the features and everything that ranking and reporting need to know of them.
 """
 import abc
+import contextlib
 import logging
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 import yaml
 
 from ealn_plugin import build, toolkit
 from ealn_plugin import config as configuration
-from ealn_plugin.data import DATASETS, VIEWPOINTS
+from ealn_plugin.data import DATASETS, VIEWPOINTS, VehicleID
 from ealn_plugin.engine import checkpoint, state
 from ealn_plugin.engine.sampling import own_randomness, seed_everything
 from ealn_plugin.engine.step import evaluating
 from ealn_plugin.engine.testing import FeatureExtraction, protocols_of
 from ealn_plugin.evaluation.features import Features
+from ealn_plugin.evaluation.splits import is_one_draw
 from ealn_plugin.evaluation.store import fingerprint_of_images, fingerprint_of_networks, with_paths
 from ealn_plugin.weights import check_file, load_weights
 
@@ -58,7 +61,7 @@ class Subject(abc.ABC):
         """Keyword arguments of ``Protocol.evaluate`` that the configuration fixes."""
         test = self.config.test
         return dict(dist_metric=test.dist_metric, normalize_feature=test.normalize_feature, ranks=tuple(test.ranks),
-                    rerank=test.rerank)
+                    rerank=test.rerank, use_metric_cuhk03=self.config.cuhk03.use_metric_cuhk03)
 
     def recorded(self):
         """The part of the configuration that results.json keeps: nothing that depends on the machine's folders."""
@@ -100,7 +103,8 @@ class RunSubject(Subject):
         self.fusion = fusion
 
     def test_sets(self, store):
-        engine = build.build_engine(self._build)
+        with _view_labels_mean(self._build.ealn.view_order):
+            engine = build.build_engine(self._build)
         engine.optimizer = None  # a test needs the networks alone
         state.restore(engine, self.checkpoint)
         self.own_results, self.untrained = engine.results, engine.untrained
@@ -117,7 +121,7 @@ class ModelSubject(Subject):
 
     Args:
         label: see ``Subject``; weights: file of weights, or ''.
-        options: [KEY, VALUE, ...], model.name and data.targets among them.
+        options: [KEY, VALUE, ...], model.name and data.targets among them; ealn.view_order for VehicleID.
     Raises:
         FileNotFoundError, ValueError: no such file, or an option out of range.
     """
@@ -141,7 +145,8 @@ class ModelSubject(Subject):
     def test_sets(self, store):
         data = self.config.data
         seed_everything(self.config.train.seed)
-        datamanager = toolkit.build_datamanager(**configuration.datamanager_options(self.config))
+        with _view_labels_mean(self.config.ealn.view_order):
+            datamanager = toolkit.build_datamanager(**configuration.datamanager_options(self.config))
         model = build.build_embedding_backbone(self.config, datamanager.num_train_pids)
         if self.weights:
             load_weights(model, self.weights)
@@ -184,10 +189,26 @@ class FeaturesSubject(Subject):
             protocols = ("image",) if features.is_query.any() else ("vehicleid_cmc", "vehicleid_map")
             log.info("%s is not a dataset of this plugin: its protocols are %s unless --protocols says otherwise",
                      self.dataset, ", ".join(protocols))
+        if "vehicleid_map" in protocols and not is_one_draw(features):
+            log.info("%s: is_query and camids are ignored, as the release of %s has neither; the draws are made from "
+                     "pids", self.label, self.dataset)
+            features = replace(features, is_query=np.zeros(len(features), dtype=bool),
+                               camids=np.ones(len(features), dtype=np.int64))
         yield TestSet(self.dataset, features, protocols)
 
 
 # ---------------------------------------------------------------------------------------------- extraction
+@contextlib.contextmanager
+def _view_labels_mean(view_order):
+    """Datasets built within it read VehicleID's view lists by ``view_order``, whatever another subject's order was."""
+    before = VehicleID.view_order
+    VehicleID.view_order = tuple(view_order)
+    try:
+        yield
+    finally:
+        VehicleID.view_order = before
+
+
 def _extracted(label, test_loader, extraction, key, store, networks, fusion=True):
     """Yield the TestSets of torchreid's test loaders."""
     for name, loaders in test_loader.items():

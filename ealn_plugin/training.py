@@ -7,7 +7,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ealn_plugin import build
 from ealn_plugin import config as configuration
-from ealn_plugin.cli import write_atomically
+from ealn_plugin.writing import write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -1,28 +1,9 @@
-"""ealn_plugin/cli.py: whole files or none, and one sentence per error."""
+"""ealn_plugin/cli.py: one sentence per error, and the log."""
 import logging
-import os
 
 import pytest
 
 from ealn_plugin import cli
-
-
-def test_a_file_is_replaced_in_one_go(tmp_path):
-    path = tmp_path / "a.json"
-    cli.write_atomically(path, "1\n")
-    cli.write_atomically(path, "2 ü\n")
-    assert path.read_bytes() == "2 ü\n".encode() and os.listdir(tmp_path) == ["a.json"]
-    assert path.stat().st_mode & 0o777 == 0o644
-
-
-def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_text("old")
-    with pytest.raises(ZeroDivisionError):
-        with cli.replacing(path) as temporary:
-            assert temporary.endswith(".png") and os.path.dirname(temporary) == str(tmp_path)
-            raise ZeroDivisionError
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.png"]
 
 
 def test_a_workers_error_is_one_sentence():

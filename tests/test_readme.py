@@ -53,3 +53,10 @@ def test_commands_name_what_exists(command):
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+?)\)", TEXT))))
 def test_links_and_pictures_exist(target):
     assert target.startswith("https://") or os.path.exists(os.path.join(ROOT, target))
+
+
+def test_the_layout_names_every_file():
+    layout = TEXT[TEXT.index("## Layout"):]
+    for folder, hidden in (("ealn_plugin", {"__init__.py", "__pycache__"}), ("tools", {"__pycache__"})):
+        names = set(os.listdir(os.path.join(ROOT, folder))) - hidden
+        assert sorted(name for name in names if name not in layout) == []

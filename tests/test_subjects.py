@@ -2,9 +2,12 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from ealn_plugin import build, toolkit
+from ealn_plugin import build, subjects, toolkit
+from ealn_plugin.data import VehicleID, View
 from ealn_plugin.evaluation.features import Features
+from ealn_plugin.evaluation.protocols import PROTOCOLS
 from ealn_plugin.evaluation.store import FeatureStore
 from ealn_plugin.subjects import FeaturesSubject, ModelSubject, RunSubject, file_name, short_labels
 from standins import TinyBackbone
@@ -123,3 +126,60 @@ def test_labels():
 def test_features_reach_the_store_under_the_networks_name(tmp_path, options):
     features_of(ModelSubject("a net", "", options), FeatureStore(tmp_path))
     assert len(Features.load(tmp_path / "a_net" / "veri776.npz")) == 32
+
+
+@pytest.fixture
+def vehicleid_options(tmp_path, options):
+    """VehicleID with two test vehicles, whose images have the labels 0 and 1 by turns."""
+    folder = tmp_path / "VehicleID_V1.0"
+    (folder / "image").mkdir(parents=True)
+    (folder / "train_test_split").mkdir()
+    for image in range(12):
+        Image.new("RGB", (32, 32), (20 * image, 0, 0)).save(folder / "image" / f"{image:07d}.jpg")
+    (folder / "train_test_split" / "train_list.txt").write_text("".join(f"{i:07d} {i % 2}\n" for i in range(4)))
+    (folder / "train_test_split" / "test_list_800.txt").write_text(
+        "".join(f"{i:07d} {i // 4} {i % 2}\n" for i in range(4, 12)))
+    return ["data.root", str(tmp_path), "data.targets", ["vehicleid"], *options[4:]]
+
+
+@pytest.mark.parametrize("own, view_of_even", [([], View.FRONT), (["ealn.view_order", ["rear", "front"]], View.REAR)])
+def test_another_subjects_view_order_is_not_inherited(tmp_path, vehicleid_options, monkeypatch, own, view_of_even):
+    monkeypatch.setattr(VehicleID, "view_order", ("rear", "front") if not own else ("front", "rear"))
+    before = VehicleID.view_order
+    features = features_of(ModelSubject("net", "", [*vehicleid_options, *own]), FeatureStore(tmp_path / "store"))
+    even = [int(path[-5]) % 2 == 0 for path in features.paths]
+    assert (features.views == np.where(even, view_of_even, 1 - view_of_even)).all() and len(features) == 8
+    assert VehicleID.view_order == before
+
+
+def test_a_runs_view_order_ends_with_its_datasets(tmp_path, monkeypatch):
+    (tmp_path / "config.yaml").write_text("ealn: {view_order: [rear, front], scheme: en}")
+    (tmp_path / "checkpoint_last.pth.tar").write_bytes(b"")
+    monkeypatch.setattr(VehicleID, "view_order", ("front", "rear"))
+    seen = []
+
+    def build_engine(config):
+        VehicleID.view_order = tuple(config.ealn.view_order)
+        seen.append(VehicleID.view_order)
+        raise RuntimeError("no data")
+    monkeypatch.setattr(subjects.build, "build_engine", build_engine)
+    with pytest.raises(RuntimeError, match="no data"):
+        features_of(RunSubject(str(tmp_path), "net"), None)
+    assert seen == [("rear", "front")] and VehicleID.view_order == ("front", "rear")
+
+
+def test_features_of_vehicleid_are_drawn_whatever_split_they_come_with(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = dict(features=rng.normal(size=(24, 3)), pids=np.arange(24) % 4, views=np.arange(24) % 3 % 2)
+    np.savez(tmp_path / "a.npz", **arrays)
+    np.savez(tmp_path / "b.npz", **arrays, is_query=np.arange(24) < 4)  # vehicleid_map's way round
+    found = []
+    for name in ("a", "b"):
+        (test_set,) = FeaturesSubject(str(tmp_path / f"{name}.npz"), name, "vehicleid").test_sets(None)
+        found.append([PROTOCOLS[protocol].evaluate(test_set.features) for protocol in test_set.protocols])
+    assert found[0] == found[1] and all("mAP_std" in metrics for metrics in found[0])
+
+
+def test_cuhk03s_metric_is_that_of_the_configuration(tmp_path, options):
+    assert not ModelSubject("net", "", options).ranking()["use_metric_cuhk03"]
+    assert ModelSubject("net", "", [*options, "cuhk03.use_metric_cuhk03", True]).ranking()["use_metric_cuhk03"]

@@ -9,7 +9,6 @@ import os
 import platform
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import asdict, dataclass
@@ -19,7 +18,9 @@ import torch
 from tqdm import tqdm
 
 from ealn_plugin import toolkit
+from ealn_plugin.cli import sentence
 from ealn_plugin.evaluation.ranking import evaluate_rank
+from ealn_plugin.writing import check_writable, write_atomically
 
 SAMPLING_SECONDS = 0.005
 
@@ -85,7 +86,7 @@ def run_rank(args):
             del task
     print_rank(result)
     if args.json:
-        write_json(args.json, result)
+        write_atomically(args.json, json.dumps(result, indent=2) + "\n")
     return 0
 
 
@@ -141,7 +142,7 @@ def add_rank(commands):
     parser.add_argument("--repeats", type=positive, default=5, help="runs of the fast methods (default: 5)")
     parser.add_argument("--python-repeats", type=positive, default=1, help="runs of the Python ranking (default: 1)")
     parser.add_argument("--no-python", action="store_true", help="leave the Python ranking out: it takes minutes")
-    parser.add_argument("--seed", type=int, default=0, help="of the random distances (default: 0)")
+    parser.add_argument("--seed", type=not_negative, default=0, help="of the random distances (default: 0)")
     parser.set_defaults(run=run_rank)
 
 
@@ -207,32 +208,32 @@ def positive(text):
     return value
 
 
-def write_json(path, content):
-    """Write a JSON file that appears under its name only when it is complete."""
-    handle, unfinished = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), suffix=".unfinished")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
-        os.chmod(unfinished, 0o644)  # mkstemp lets only the owner read
-        os.replace(unfinished, path)
-    finally:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
+def not_negative(text):
+    """A whole number of at least 0, for argparse."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 0")
+    return value
 
 
 def main(argv=None):
-    """Parse the command line and run the sub-command; returns the exit status."""
+    """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_rank(commands)
     args = parser.parse_args(argv)
     args.given = argv
-    folder = os.path.dirname(os.path.abspath(getattr(args, "json", None) or "."))
-    if not os.path.isdir(folder):
-        parser.error(f"the folder {folder!r} of --json does not exist; create it or choose another")
-    return args.run(args)
+    try:
+        if args.json:
+            check_writable(args.json, "--json")  # first: the figures may take minutes
+        return args.run(args)
+    except KeyboardInterrupt:
+        print("\nstopped; nothing was written, run the same command to start again", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import sys
 
 from ealn_plugin import config as configuration
 from ealn_plugin import reproduction
-from ealn_plugin.cli import sentence, start_log, write_atomically
+from ealn_plugin.cli import sentence, start_log
 from ealn_plugin.engine.interrupts import TrainingInterrupted
 from ealn_plugin.visualization import grid as grids
+from ealn_plugin.writing import write_atomically
 
 log = logging.getLogger("reproduce")
 

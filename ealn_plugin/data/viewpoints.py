@@ -12,6 +12,7 @@ import re
 from enum import IntEnum
 
 from ealn_plugin.data.files import malformed, read_lines, undecodable
+from ealn_plugin.writing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -139,12 +140,10 @@ def write_viewpoints_csv(path, views):
             raise ValueError(f"image {image!r} has view {view!r} and confidence {confidence}, expected a "
                              f"non-empty name, a View and a value in [0, 1]; correct it to write {path}")
         rows.append((image, View(view).name.lower(), repr(confidence)))
-    partial = f"{os.fspath(path)}.partial"
-    with open(partial, "w", encoding="utf-8", newline="") as handle:
+    with replacing(path) as partial, open(partial, "w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(("image", "view", "confidence"))
         writer.writerows(rows)
-    os.replace(partial, path)
 
 
 def gather_views(dataset_dir, images, released, min_confidence=0.0):

@@ -6,9 +6,20 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.writing import replacing
 
 # Names of the arrays inside an .npz file, where they differ from the attribute's.
 _ARRAY_NAMES = {"embeddings": "features"}
+
+# What each array of labels may hold, and what to do about one that does not.
+_NUMBER_THEM = "whole numbers", "number them, as numpy.unique(labels, return_inverse=True)[1] does"
+_WANTED = {
+    "pids": _NUMBER_THEM,
+    "camids": _NUMBER_THEM,
+    "views": (", ".join(f"{int(view)} ({view.name.lower()})" for view in View),
+              "translate the labels with ealn_plugin.data.viewpoints.view_from_name"),
+    "is_query": ("True or False", "store booleans"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +35,8 @@ class Features:
         paths: list of n strings, or empty where the images are not known.
 
     Raises:
-        ValueError: an array of another length or number of dimensions.
+        ValueError: an array of another length or number of dimensions, or with values that have no place in it. Whole
+            numbers may come as floats, and is_query as zeros and ones.
     """
 
     embeddings: np.ndarray
@@ -35,22 +47,11 @@ class Features:
     paths: list = field(default_factory=list)
 
     def __post_init__(self):
-        embeddings = np.asarray(self.embeddings, dtype=np.float32)
-        if embeddings.ndim != 2:
-            raise ValueError(f"embeddings have shape {embeddings.shape}, expected [images, dimensions]; flatten each "
-                             "image's feature to one row")
+        embeddings = _checked_embeddings(self.embeddings)
         object.__setattr__(self, "embeddings", embeddings)
-        for name, dtype in (("pids", np.int64), ("camids", np.int64), ("views", np.int64), ("is_query", bool)):
-            values = np.asarray(getattr(self, name))
-            if values.shape != (len(embeddings),):
-                raise ValueError(f"{name} has shape {values.shape}, expected ({len(embeddings)},) as there are "
-                                 f"{len(embeddings)} embeddings; give one value per image")
-            object.__setattr__(self, name, values.astype(dtype, copy=False))
-        paths = [str(path) for path in self.paths]
-        if paths and len(paths) != len(embeddings):
-            raise ValueError(f"paths has {len(paths)} entries, expected {len(embeddings)} or none; give one path per "
-                             "embedding")
-        object.__setattr__(self, "paths", paths)
+        for name, dtype in (("is_query", bool), ("pids", np.int64), ("camids", np.int64), ("views", np.int64)):
+            object.__setattr__(self, name, _checked_labels(name, getattr(self, name), len(embeddings), dtype))
+        object.__setattr__(self, "paths", _checked_paths(self.paths, len(embeddings)))
 
     def __len__(self):
         return len(self.embeddings)
@@ -82,19 +83,12 @@ class Features:
         path = os.fspath(path)
         arrays = {_ARRAY_NAMES.get(item.name, item.name): getattr(self, item.name) for item in fields(self)}
         arrays["paths"] = np.array(self.paths, dtype=np.str_)
-        unfinished = f"{path}.{os.getpid()}.unfinished"
         try:
-            with open(unfinished, "wb") as file:
+            with replacing(path) as unfinished, open(unfinished, "wb") as file:
                 np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
         except OSError as error:
             raise OSError(f"the features cannot be written to {path!r} ({error}); choose a folder that exists and has "
                           f"{self.embeddings.nbytes / 2**20:.0f} MiB free") from error
-        finally:
-            if os.path.exists(unfinished):
-                os.remove(unfinished)
 
     @classmethod
     def load(cls, path):
@@ -106,7 +100,8 @@ class Features:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: not an .npz file, an array missing, or arrays that do not fit together.
+            ValueError: not an .npz file, an array missing, or arrays that are not what ``Features`` asks for; the file
+                and the array are named.
         """
         path = os.fspath(path)
         if not os.path.isfile(path):
@@ -122,8 +117,53 @@ class Features:
         if missing:
             raise ValueError(f"{path!r} has the arrays {sorted(arrays)}, expected also {' and '.join(missing)}; store "
                              "features, pids, camids, views, is_query")
-        is_query = arrays.get("is_query", np.zeros(len(arrays["pids"]), dtype=bool))
-        return cls(arrays["features"], arrays["pids"],
-                   arrays.get("camids", np.where(is_query, 0, 1)),
-                   arrays.get("views", np.full(len(arrays["pids"]), int(View.UNKNOWN))),
-                   is_query, list(arrays.get("paths", ())))
+        images = np.shape(arrays["features"])[:1]
+        is_query = arrays.get("is_query", np.zeros(images, dtype=bool))
+        try:
+            return cls(arrays["features"], arrays["pids"], arrays.get("camids", np.where(is_query, 0, 1)),
+                       arrays.get("views", np.full(images, int(View.UNKNOWN))), is_query, arrays.get("paths", ()))
+        except ValueError as error:
+            raise ValueError(f"{path!r}: {error}") from error
+
+
+def _checked_embeddings(values):
+    values = np.asarray(values)
+    if values.ndim != 2:
+        raise ValueError(f"embeddings (the array 'features') have shape {values.shape}, expected [images, dimensions]; "
+                         "flatten each image's feature to one row")
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"embeddings (the array 'features') hold {values.dtype}, expected real numbers; convert them "
+                         "to float32")
+    return values.astype(np.float32, copy=False)
+
+
+def _checked_labels(name, values, images, dtype):
+    """``values`` as an array [images] of ``dtype`` that equals them; nothing is rounded or guessed."""
+    values = np.asarray(values)
+    if values.shape != (images,):
+        raise ValueError(f"{name} has shape {values.shape}, expected ({images},) as there are {images} embeddings; "
+                         "give one value per image")
+    wanted, remedy = _WANTED[name]
+    if values.dtype.kind not in ("biuf" if dtype is bool else "iuf"):
+        raise ValueError(f"{name} holds {values.dtype}, expected {wanted}; {remedy}")
+    with np.errstate(invalid="ignore"):
+        converted = values.astype(dtype, copy=False)
+    wrong = converted != values
+    if name == "views":
+        wrong |= ~np.isin(converted, [int(view) for view in View])
+    if wrong.any():
+        image = int(np.argmax(wrong))
+        raise ValueError(f"{name}[{image}] is {values[image]}, expected {wanted}; {remedy}")
+    return converted
+
+
+def _checked_paths(paths, images):
+    listed = paths.tolist() if isinstance(paths, np.ndarray) else paths
+    if isinstance(listed, (str, bytes)) or not hasattr(listed, "__len__"):
+        raise ValueError(f"paths is {listed!r}, expected {images} file names or none; give one path per embedding")
+    if len(listed) not in (0, images):
+        raise ValueError(f"paths has {len(listed)} entries, expected {images} or none; give one path per embedding")
+    for path in listed:
+        if not isinstance(path, (str, os.PathLike)):
+            raise ValueError(f"paths has the entry {path!r}, expected file names; store them as strings")
+    return [str(path) for path in listed]

@@ -8,34 +8,36 @@ vehicleid_cmc             ten draws of one gallery image per identity, all other
                           rank); no junk
 vehicleid_map             the same draws the other way round: the drawn image is the probe; no junk
 same_view, cross_view,    Table II of the paper: only matches with the query's view, only those with another, or both.
-all_views                 Queries without a view are skipped, the vehicle's gallery images without a view are junk,
-                          and so are those of the query's camera
+all_views                 Queries without a view are skipped, the vehicle's gallery images without a view are junk.
+                          On VehicleID within the ten draws of vehicleid_map, as the paper; where the dataset has a
+                          split and cameras, on that split, and images of the query's camera are junk too
 ========================  ==========================================================================================
 """
+import contextlib
 import logging
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.viewpoints import View
-from ealn_plugin.evaluation.distances import check_metric, normalize_rows
-from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.positions import NoValidQuery
-from ealn_plugin.evaluation.ranking import rank_distances, rank_features
+from ealn_plugin.evaluation.ranker import Ranker
+from ealn_plugin.evaluation.ranking import rank_distances
+from ealn_plugin.evaluation.splits import (
+    DRAWS,
+    SEED,
+    ProtocolUnavailable,
+    draw_one_per_identity,
+    is_one_draw,
+    own_split,
+)
 from ealn_plugin.evaluation.veri_lists import gallery_tracks, has_index_files, release_folder, verify_veri_index
 
 log = logging.getLogger(__name__)
 
-RERANKING_LIMIT = 20000  # query and gallery images together: re-ranking holds about five matrices of that side
-
 _verified_folders = set()
-
-
-class ProtocolUnavailable(ValueError):
-    """The features cannot support the protocol, for instance because they have no view labels."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Protocol:
     description: str = ""
 
     def evaluate(self, features, dist_metric="euclidean", normalize_feature=False, ranks=(1, 5, 10), rerank=False,
-                 average_precision="mean", device=None):
+                 average_precision="mean", device=None, use_metric_cuhk03=False):
         """Rank and summarise.
 
         Args:
@@ -62,6 +64,8 @@ class Protocol:
             rerank: apply torchreid's k-reciprocal re-ranking to the distances.
             average_precision: 'mean' of precisions, or 'trapezoid' as VeRI-776's own script.
             device: torch device for the distances and their order; by default the CPU.
+            use_metric_cuhk03: CMC over galleries of one image per identity, as for the old CUHK03 split; the protocol
+                'image' has it, all others pay no attention to it.
         Returns:
             dict of floats in [0, 1]: mAP, rank1 ..., mINP; protocols of several draws give means, and the standard
             deviations over the draws as mAP_std and so on.
@@ -70,9 +74,13 @@ class Protocol:
             ValueError: an option or the features are wrong in themselves.
         """
         ranks = _check_ranks(ranks)
-        draws = self.rank(features, dist_metric=dist_metric, normalize_feature=normalize_feature, rerank=rerank,
-                          average_precision=average_precision, device=device)
-        return self._summary([_metrics(draw, ranks) for draw in draws])
+        options = dict(dist_metric=dist_metric, normalize_feature=normalize_feature, rerank=rerank,
+                       average_precision=average_precision, device=device)
+        draws = [_metrics(draw, ranks) for draw in self.rank(features, **options)]
+        metrics = _mean_and_deviation(draws) if self._draws(features) else draws[0]
+        if use_metric_cuhk03:
+            metrics.update(self._cmc_cuhk03(features, Ranker(features, **options), ranks))
+        return metrics
 
     def rank(self, features, dist_metric="euclidean", normalize_feature=False, rerank=False, average_precision="mean",
              device=None):
@@ -81,22 +89,41 @@ class Protocol:
         Returns:
             list of QueryRanks, one per draw (one for protocols without draws).
         """
-        ranker = _Ranker(features, check_metric(dist_metric), normalize_feature, rerank, average_precision, device)
+        ranker = Ranker(features, dist_metric, normalize_feature, rerank, average_precision, device)
         try:
             return self._rank(features, ranker)
         except (ProtocolUnavailable, NoValidQuery) as error:
             raise type(error)(f"{self.name}: {error}") from error
 
     def _rank(self, features, ranker):
-        query, gallery = _split(features)
+        query, gallery = own_split(features)
         return [ranker(query, gallery, self._junk(features, query, gallery))]
 
     def _junk(self, features, query, gallery):
         camids = features.camids
         return lambda queries, entries: camids[query[queries]] == camids[gallery[entries]]
 
-    def _summary(self, draws):
-        return draws[0]
+    def _draws(self, features):
+        """Whether ``rank`` gives the outcomes of several draws, to be averaged."""
+        return False
+
+    def _cmc_cuhk03(self, features, ranker, ranks):
+        return {}
+
+
+@dataclass(frozen=True)
+class ImageProtocol(Protocol):
+    """torchreid's own rule, with its metric for CUHK03 as an option."""
+
+    def _cmc_cuhk03(self, features, ranker, ranks):
+        """{"rank1": float, ...}; the galleries are drawn from a fixed seed, so equal features give equal figures."""
+        query, gallery = own_split(features)
+        labels = [values[rows] for values in (features.pids, features.camids) for rows in (query, gallery)]
+        identities = len(np.unique(features.pids[gallery]))
+        with _numpy_seeded(SEED):
+            curve, _ = toolkit.evaluate_rank(ranker.distances(query, gallery), *labels, use_metric_cuhk03=True,
+                                             max_rank=min(max(ranks), identities))
+        return {f"rank{rank}": float(curve[min(rank, identities) - 1]) for rank in ranks}
 
 
 @dataclass(frozen=True)
@@ -119,7 +146,7 @@ class VeriTrackProtocol(Protocol):
     """Image to track: one gallery entry per track, at the smallest distance of the track's images."""
 
     def _rank(self, features, ranker):
-        query, gallery = _split(features)
+        query, gallery = own_split(features)
         tracks = gallery_tracks(features.subset(gallery))
         order = np.argsort(tracks, kind="stable")
         first = np.flatnonzero(np.diff(tracks[order], prepend=-1))
@@ -132,27 +159,48 @@ class VeriTrackProtocol(Protocol):
 
 @dataclass(frozen=True)
 class ViewProtocol(Protocol):
-    """Retrieval within one view, across views, or both; ``matches`` is 'same', 'cross' or 'all'."""
+    """Retrieval within one view, across views, or both; ``matches`` is 'same', 'cross' or 'all'.
+
+    Where the features' split is only one draw of many, as on VehicleID, the rule is applied within the ten draws of
+    vehicleid_map (one probe per identity, all others are the gallery), and cameras play no part. Draws without one
+    match of the asked view do not count.
+    """
 
     matches: str = "all"
 
+    def _draws(self, features):
+        return is_one_draw(features)
+
     def _rank(self, features, ranker):
-        query, gallery = _split(features)
-        query = query[features.views[query] != View.UNKNOWN]
-        if not len(query):
+        several = self._draws(features)
+        splits = draw_one_per_identity(features) if several else [own_split(features)]
+        results, labelled = [], 0
+        for query, gallery in tqdm(splits, self.name, DRAWS if several else 1, leave=False, delay=5, unit="draw",
+                                   dynamic_ncols=True):
+            query = query[features.views[query] != View.UNKNOWN]
+            labelled += len(query)
+            with contextlib.suppress(NoValidQuery):
+                if len(query):
+                    results.append(ranker(query, gallery, self._junk(features, query, gallery)))
+        if not labelled:
             raise ProtocolUnavailable("no query image has a view label; give the dataset a viewpoints.csv")
-        try:
-            return [ranker(query, gallery, self._junk(features, query, gallery))]
-        except NoValidQuery:
-            raise ProtocolUnavailable(f"none of the {len(query)} queries with a view label has a match of the asked "
-                                      "view; label more gallery images or leave the protocol out") from None
+        if not results:
+            raise ProtocolUnavailable(f"none of the {labelled} queries with a view label has a match of the asked "
+                                      "view; label more gallery images or leave the protocol out")
+        if several and len(results) < DRAWS:
+            log.warning("%s: %d of %d draws have no match of the asked view and do not count", self.name,
+                        DRAWS - len(results), DRAWS)
+        return results
 
     def _junk(self, features, query, gallery):
         same_camera, views = super()._junk(features, query, gallery), features.views
+        cameras_count = not self._draws(features)
 
         def junk(queries, entries):
             entry_views = views[gallery[entries]]
-            left_out = same_camera(queries, entries) | (entry_views == View.UNKNOWN)
+            left_out = entry_views == View.UNKNOWN
+            if cameras_count:
+                left_out |= same_camera(queries, entries)
             if self.matches == "all":
                 return left_out
             same_view = views[query[queries]] == entry_views
@@ -171,8 +219,8 @@ class VehicleIdProtocol(Protocol):
     """
 
     drawn_is: str = "gallery"
-    draws: int = 10
-    seed: int = 0
+    draws: int = DRAWS
+    seed: int = SEED
 
     def _rank(self, features, ranker):
         results = []
@@ -182,72 +230,8 @@ class VehicleIdProtocol(Protocol):
             results.append(ranker(query, gallery, None))
         return results
 
-    def _summary(self, draws):
-        means = {key: float(np.mean([draw[key] for draw in draws])) for key in draws[0]}
-        deviations = {f"{key}_std": float(np.std([draw[key] for draw in draws])) for key in draws[0]}
-        return {**means, **deviations}
-
-
-def draw_one_per_identity(features, draws=10, seed=0):
-    """Yield (drawn, others) per draw: row numbers int64, one image of every identity, and all its other images.
-
-    Identities with a single image are skipped altogether.
-
-    Raises:
-        ProtocolUnavailable: no identity has two images.
-    """
-    keys = (features.paths, features.pids) if features.paths else (features.pids,)
-    order = np.lexsort(keys)
-    _, starts, counts = np.unique(features.pids[order], return_index=True, return_counts=True)
-    starts, counts = starts[counts > 1], counts[counts > 1]
-    if not len(starts):
-        raise ProtocolUnavailable(f"none of the {len(features)} images shares its identity with another; check pids")
-    usable = np.concatenate([order[start:start + count] for start, count in zip(starts, counts)])
-    starts = np.cumsum(counts) - counts
-    for draw in range(draws):
-        drawn = starts + np.random.default_rng([seed, draw]).integers(0, counts)
-        yield usable[drawn], np.delete(usable, drawn)
-
-
-@dataclass(frozen=True)
-class _Ranker:
-    """How to rank one set of features: the options that all protocols share."""
-
-    features: Features
-    metric: str
-    normalize_feature: bool
-    rerank: bool
-    average_precision: str
-    device: object
-
-    def __call__(self, query, gallery, junk):
-        """QueryRanks of row numbers ``query`` against row numbers ``gallery``."""
-        pids = self.features.pids[query], self.features.pids[gallery]
-        if self.rerank:
-            return rank_distances(self.distances(query, gallery), *pids, junk=junk,
-                                  average_precision=self.average_precision)
-        return rank_features(self._embeddings(query), self._embeddings(gallery), *pids, metric=self.metric, junk=junk,
-                             average_precision=self.average_precision, device=self.device)
-
-    def distances(self, query, gallery):
-        """The whole matrix, numpy [queries, gallery], re-ranked if asked for."""
-        images = len(query) + len(gallery)
-        if self.rerank and images > RERANKING_LIMIT:
-            raise ProtocolUnavailable(f"re-ranking {images} images needs about {20 * images ** 2 / 2**30:.0f} GiB, the "
-                                      f"limit is {RERANKING_LIMIT} images; evaluate without re-ranking")
-        query, gallery = (self._embeddings(rows).to(self.device or "cpu") for rows in (query, gallery))
-        matrix = self._matrix(query, gallery)
-        if not self.rerank:
-            return matrix
-        return toolkit.re_ranking(matrix, self._matrix(query, query), self._matrix(gallery, gallery))
-
-    def _embeddings(self, rows):
-        """A tensor of its own, so that nothing but the rows asked for is copied and normalized."""
-        embeddings = torch.from_numpy(self.features.embeddings[rows])
-        return normalize_rows(embeddings) if self.normalize_feature else embeddings
-
-    def _matrix(self, a, b):
-        return toolkit.distance_matrix(a, b, self.metric).cpu().numpy()
+    def _draws(self, features):
+        return True
 
 
 def evaluate_protocols(features, names, **options):
@@ -274,14 +258,6 @@ def evaluate_protocols(features, names, **options):
     return results
 
 
-def _split(features):
-    query, gallery = np.flatnonzero(features.is_query), np.flatnonzero(~features.is_query)
-    if not len(query) or not len(gallery):
-        raise ProtocolUnavailable(f"there are {len(query)} query and {len(gallery)} gallery images, expected some of "
-                                  "each; set is_query in the features")
-    return query, gallery
-
-
 def _check_ranks(ranks):
     ranks = [int(rank) for rank in ranks]
     if not ranks or min(ranks) < 1:
@@ -295,8 +271,25 @@ def _metrics(result, ranks):
             "mINP": result.mean_inverse_negative_penalty}
 
 
+def _mean_and_deviation(draws):
+    """Metrics of several draws as their means, and their standard deviations as mAP_std and so on."""
+    means = {key: float(np.mean([draw[key] for draw in draws])) for key in draws[0]}
+    return {**means, **{f"{key}_std": float(np.std([draw[key] for draw in draws])) for key in draws[0]}}
+
+
+@contextlib.contextmanager
+def _numpy_seeded(seed):
+    """Within it numpy's global random state starts from ``seed``; afterwards it is as before."""
+    before = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
+
+
 PROTOCOLS = {protocol.name: protocol for protocol in (
-    Protocol("image", "image to image; same vehicle and camera is junk"),
+    ImageProtocol("image", "image to image; same vehicle and camera is junk"),
     VeriImageProtocol("veri_image", "VeRI-776, image to image"),
     VeriTrackProtocol("veri_track", "VeRI-776, image to track"),
     VehicleIdProtocol("vehicleid_cmc", "VehicleID, one gallery image per identity, ten draws", drawn_is="gallery"),

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import torch
 
-from ealn_plugin.cli import write_atomically
 from ealn_plugin.evaluation.features import Features
+from ealn_plugin.writing import write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import importlib.util
 import io
 import textwrap
 
-from ealn_plugin.cli import replacing, write_atomically
+from ealn_plugin.writing import replacing, write_atomically
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")

@@ -26,7 +26,8 @@ class Published:
 _VERI, _SMALL = ("veri776",), ("vehicleid", "vehicleid_small")
 
 # The paper does not say whether its VeRI-776 figures rank images or tracks; they are listed with images.
-# Its mAP on VehicleID has one probe per identity (Liu et al.'s code), which is vehicleid_map here.
+# Its mAP on VehicleID has one probe per identity (Liu et al.'s code), which is vehicleid_map here. Table II splits the
+# same figures by view, and so do same_view and cross_view here, within the draws of vehicleid_map.
 PUBLISHED = (
     Published("EN", _VERI, "veri_image", {"mAP": 0.4785}),
     Published("Hard-EALN", _VERI, "veri_image", {"mAP": 0.5536, "rank1": 0.8426}),

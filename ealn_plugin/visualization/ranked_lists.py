@@ -7,10 +7,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ealn_plugin import toolkit
-from ealn_plugin.cli import replacing
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.distances import BlockDistances, normalize_rows
 from ealn_plugin.evaluation.protocols import draw_one_per_identity
+from ealn_plugin.writing import replacing
 
 CORRECT, WRONG, JUNK, QUERY = "correct", "wrong", "junk", "query"
 COLOURS = {CORRECT: (26, 150, 65), WRONG: (215, 48, 39), JUNK: (140, 140, 140), QUERY: (40, 60, 140)}

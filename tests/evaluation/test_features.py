@@ -101,3 +101,43 @@ def test_arrays_that_do_not_fit(changes, sentence):
     arrays = dict(embeddings=np.zeros((2, 3)), pids=[1, 2], camids=[0, 1], views=[0, 1], is_query=[True, False])
     with pytest.raises(ValueError, match=sentence):
         Features(**{**arrays, **changes})
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    ({"features": np.zeros(())}, r"embeddings \(the array 'features'\) have shape \(\), expected \[images, dimensions"),
+    ({"features": np.full((2, 3), 1 + 2j)}, r"embeddings \(the array 'features'\) hold complex128, expected"),
+    ({"features": np.full((2, 3), "0.5")}, r"embeddings \(the array 'features'\) hold <U3, expected real"),
+    ({"pids": np.array(7)}, r"pids has shape \(\), expected \(2,\)"),
+    ({"pids": [1.5, 2.0]}, r"pids\[0\] is 1.5, expected whole numbers; number them"),
+    ({"pids": [1.0, np.nan]}, r"pids\[1\] is nan, expected whole numbers"),
+    ({"pids": [1.0, 1e300]}, r"pids\[1\] is 1e\+300, expected whole numbers"),
+    ({"pids": np.array([1, 2**63], dtype=np.uint64)}, r"pids\[1\] is 9223372036854775808, expected"),
+    ({"pids": ["12", "13"]}, "pids holds <U2, expected whole numbers; number them"),
+    ({"pids": [1j, 2]}, "pids holds complex128, expected whole numbers"),
+    ({"camids": [0, 0.5]}, r"camids\[1\] is 0.5, expected whole numbers"),
+    ({"camids": ["c1", "c2"]}, "camids holds <U2, expected whole numbers"),
+    ({"views": [0, 3]}, r"views\[1\] is 3, expected 0 \(front\), 1 \(rear\), 2 \(side\), -1 \(unknown\); translate"),
+    ({"views": [-2, 0]}, r"views\[0\] is -2, expected 0 \(front\)"),
+    ({"views": ["front", "rear"]}, r"views holds <U5, expected 0 \(front\)"),
+    ({"is_query": ["True", "False"]}, "is_query holds <U5, expected True or False; store booleans"),
+    ({"is_query": [0, 2]}, r"is_query\[1\] is 2, expected True or False"),
+    ({"is_query": np.array(True)}, r"is_query has shape \(\), expected \(2,\)"),
+    ({"paths": np.array("a.jpg")}, "paths is 'a.jpg', expected 2 file names or none"),
+    ({"paths": np.array(3)}, "paths is 3, expected 2 file names or none"),
+    ({"paths": [1, 2]}, "paths has the entry 1, expected file names"),
+    ({"paths": np.array([b"a", b"b"])}, "paths has the entry b'a', expected file names"),
+])
+def test_arrays_of_the_wrong_kind_are_named_with_their_file(tmp_path, changes, sentence):
+    np.savez(tmp_path / "f.npz", **{"features": np.zeros((2, 3)), "pids": [1, 2], **changes})
+    with pytest.raises(ValueError, match=r"^'.*f\.npz': " + sentence) as caught:
+        Features.load(tmp_path / "f.npz")
+    assert "\n" not in str(caught.value)
+
+
+def test_whole_floats_and_zeros_and_ones_are_what_they_say(tmp_path):
+    np.savez(tmp_path / "f.npz", features=np.ones((2, 3), dtype=np.float16), pids=[1.0, 2.0], views=[-1.0, 2.0],
+             is_query=[0, 1.0], paths=["a", "b"])
+    features = Features.load(tmp_path / "f.npz")
+    assert features.pids.tolist() == [1, 2] and features.views.tolist() == [View.UNKNOWN, View.SIDE]
+    assert features.is_query.tolist() == [False, True] and features.paths == ["a", "b"]
+    assert features.camids.tolist() == [1, 0]

@@ -9,7 +9,7 @@ from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation import protocols, veri_lists
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.protocols import PROTOCOLS, ProtocolUnavailable, draw_one_per_identity, evaluate_protocols
-from ealn_plugin.evaluation.ranking import rank_distances
+from ealn_plugin.evaluation.ranking import fast_ranking, rank_distances
 
 RANKS = (1, 5, 10)
 
@@ -76,6 +76,51 @@ def test_views(name, seed):
     check(PROTOCOLS[name].evaluate(features), naive_metrics(naive_lists(features, queries, gallery, is_junk)))
 
 
+def as_vehicleid(features):
+    """The same images in VehicleID's way: the first of each vehicle is the gallery with camera 1, no other cameras."""
+    drawn = np.zeros(len(features), dtype=bool)
+    drawn[np.unique(features.pids, return_index=True)[1]] = True
+    return changed(features, is_query=~drawn, camids=drawn.astype(int))
+
+
+@pytest.mark.parametrize("name", ["same_view", "cross_view", "all_views"])
+def test_views_of_vehicleid_are_ranked_within_the_ten_draws(name):
+    """Table II: one probe per vehicle, all others are the gallery; the release's own camera numbers mean nothing."""
+    features = as_vehicleid(features_of(images=80, vehicles=15))
+
+    def is_junk(q, g):
+        query_view, view = features.views[q], features.views[g]
+        return (view == View.UNKNOWN or (name == "same_view" and view != query_view)
+                or (name == "cross_view" and view == query_view))
+    draws = []
+    for probes, gallery in draw_one_per_identity(features):
+        probes = [q for q in probes if features.views[q] != View.UNKNOWN]
+        draws.append(naive_metrics(naive_lists(features, probes, gallery, is_junk)))
+    assert len(draws) == 10
+    expected = {key: np.mean([draw[key] for draw in draws]) for key in draws[0]}
+    expected.update({f"{key}_std": np.std([draw[key] for draw in draws]) for key in draws[0]})
+    check(PROTOCOLS[name].evaluate(features), expected)
+    assert expected["mAP_std"] > 0
+    without_split = changed(features, is_query=np.zeros(80), camids=np.ones(80))
+    assert PROTOCOLS[name].evaluate(without_split) == PROTOCOLS[name].evaluate(features)
+
+
+def test_all_views_is_vehicleid_map_where_every_view_is_known():
+    features = as_vehicleid(changed(features_of(images=80), views=np.arange(80) % 3))
+    assert PROTOCOLS["all_views"].evaluate(features) == PROTOCOLS["vehicleid_map"].evaluate(features)
+
+
+def test_draws_without_a_match_of_the_asked_view_do_not_count(caplog):
+    views = np.full(12, -1)
+    views[:2] = 0, 1  # one vehicle of four images, of which two have a view
+    features = as_vehicleid(Features(np.arange(12)[:, None], np.arange(12) // 4, np.zeros(12), views, np.zeros(12)))
+    with caplog.at_level(logging.WARNING):
+        metrics = PROTOCOLS["cross_view"].evaluate(features)
+    counted = len(PROTOCOLS["cross_view"].rank(features))
+    assert 0 < counted < 10 and metrics["mAP_std"] >= 0
+    assert f"cross_view: {10 - counted} of 10 draws have no match of the asked view" in caplog.text
+
+
 def naive_track_lists(features, track_of):
     queries, gallery = split(features)
     for q in queries:
@@ -132,37 +177,6 @@ def test_mean_average_precision_of_one_match_is_the_mean_reciprocal_rank():
         np.testing.assert_allclose(ranks.average_precision, 1 / (ranks.first_match + 1))
 
 
-def test_draws_are_seeded_complete_and_skip_single_images():
-    features = features_of(images=60, vehicles=25)
-    counts = np.bincount(features.pids)
-    several = np.flatnonzero(counts > 1)
-    assert (counts == 1).any()
-    first, again = (list(draw_one_per_identity(features, seed=4)) for _ in range(2))
-    other = next(draw_one_per_identity(features, seed=5))
-    assert not np.array_equal(first[0][0], other[0]) and not np.array_equal(first[0][0], first[1][0])
-    for (drawn, others), (drawn_again, _) in zip(first, again):
-        np.testing.assert_array_equal(drawn, drawn_again)
-        np.testing.assert_array_equal(np.sort(features.pids[drawn]), several)
-        together = np.sort(np.concatenate([drawn, others]))
-        np.testing.assert_array_equal(together, np.flatnonzero(counts[features.pids] > 1))
-
-
-def test_draws_do_not_depend_on_the_order_of_the_images_or_on_the_first_split():
-    features = features_of()
-    rng = np.random.default_rng(1)
-    shuffled = features.subset(rng.permutation(len(features)))
-    shuffled = Features(shuffled.embeddings, shuffled.pids, shuffled.camids, shuffled.views,
-                        rng.random(len(features)) < 0.5, shuffled.paths)
-    for (drawn, _), (drawn_shuffled, _) in zip(draw_one_per_identity(features), draw_one_per_identity(shuffled)):
-        assert {features.paths[g] for g in drawn} == {shuffled.paths[g] for g in drawn_shuffled}
-
-
-def test_each_image_of_an_identity_is_drawn_equally_often():
-    features = Features(np.zeros((4, 1)), [7] * 4, [0] * 4, [0] * 4, [False] * 4)
-    drawn = np.concatenate([drawn for drawn, _ in draw_one_per_identity(features, draws=2000)])
-    np.testing.assert_allclose(np.bincount(drawn) / 2000, 0.25, atol=0.04)
-
-
 def test_normalized_features_under_both_metrics_rank_alike():
     features = features_of(levels=100)
     euclidean = PROTOCOLS["image"].evaluate(features, normalize_feature=True)
@@ -195,12 +209,6 @@ def test_reranking_is_torchreids():
     assert metrics["mAP"] != PROTOCOLS["image"].evaluate(features)["mAP"]
     for name in ("veri_track", "cross_view"):
         assert 0 < PROTOCOLS[name].evaluate(features, rerank=True)["mAP"] <= 1
-
-
-def test_reranking_has_a_limit(monkeypatch):
-    monkeypatch.setattr(protocols, "RERANKING_LIMIT", 50)
-    with pytest.raises(ProtocolUnavailable, match="image: re-ranking 160 images .* limit is 50"):
-        PROTOCOLS["image"].evaluate(features_of(), rerank=True)
 
 
 def changed(features, **arrays):
@@ -269,3 +277,33 @@ def test_index_files_that_do_not_fit_do_not_stop_the_evaluation(tmp_path, caplog
         (tmp_path / name).write_text("1\n")
     assert PROTOCOLS["veri_image"].evaluate(features) == PROTOCOLS["image"].evaluate(features)
     assert "could not be compared" in caplog.text
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_metric_of_cuhk03_is_torchreids(fast):
+    features = features_of(levels=1000)
+    query, gallery = features.query, features.gallery
+    distances = toolkit.distance_matrix(*(torch.from_numpy(part.embeddings) for part in (query, gallery))).numpy()
+    state = np.random.get_state()[1:3]
+    fast_ranking(fast)
+    try:
+        metrics = PROTOCOLS["image"].evaluate(features, use_metric_cuhk03=True, ranks=(1, 5, 500))
+        assert (np.random.get_state()[1] == state[0]).all() and np.random.get_state()[2] == state[1]
+        assert metrics == PROTOCOLS["image"].evaluate(features, use_metric_cuhk03=True, ranks=(1, 5, 500))
+        np.random.seed(0)
+        curve, mean = toolkit.evaluate_rank(distances, query.pids, gallery.pids, query.camids, gallery.camids,
+                                            max_rank=5, use_metric_cuhk03=True)
+    finally:
+        fast_ranking(True)
+    usual = PROTOCOLS["image"].evaluate(features, ranks=(1, 5, 500))
+    check(metrics, {"mAP": mean, "mINP": usual["mINP"], "rank1": float(curve[0]), "rank5": float(curve[4]),
+                    "rank500": 1.0})
+    assert metrics["mAP"] == pytest.approx(usual["mAP"]) and metrics["rank1"] != usual["rank1"]
+
+
+def test_other_protocols_pay_no_attention_to_the_metric_of_cuhk03():
+    features = changed(features_of(), views=np.arange(160) % 3)
+    names = [name for name in PROTOCOLS if name != "image"]
+    results = evaluate_protocols(features, [*names, "image"], use_metric_cuhk03=True)
+    assert results.pop("image") != PROTOCOLS["image"].evaluate(features)
+    assert results == evaluate_protocols(features, names)

@@ -78,9 +78,32 @@ def test_memory_is_seen(benchmark):
 
 @pytest.mark.parametrize("arguments, sentence", [
     (["rank", "--sizes", "huge"], "invalid choice: 'huge'"), (["rank", "--repeats", "0"], "not at least 1"),
-    ([], "required: COMMAND"), (["rank", "--json", "/no/such/folder/f.json"], "'/no/such/folder' of --json does not"),
+    ([], "required: COMMAND"), (["rank", "--seed", "-1"], "-1 is not at least 0"),
 ])
 def test_bad_arguments(benchmark, arguments, sentence, capsys):
     with pytest.raises(SystemExit):
         benchmark.main(arguments)
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path, sentence", [
+    ("/no/such/folder/f.json", "error: the folder '/no/such/folder' of --json does not exist"),
+    (".", "error: --json is '.', which is a folder, expected the name of a file"),
+])
+def test_a_path_that_cannot_be_written_is_refused_before_anything_is_timed(benchmark, path, sentence, capsys,
+                                                                           monkeypatch):
+    monkeypatch.setattr(benchmark, "rank_methods", lambda: pytest.fail("the timing began"))
+    assert benchmark.main(["rank", "--json", path]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith(sentence) and err.count("\n") == 1 and out == ""
+
+
+@pytest.mark.parametrize("error, status, sentence", [
+    (KeyboardInterrupt(), 130, "stopped; nothing was written"), (ValueError("bad task"), 1, "error: bad task\n"),
+])
+def test_errors_and_interrupts_are_sentences(benchmark, error, status, sentence, tmp_path, monkeypatch, capsys):
+    def method(*task):
+        raise error
+    monkeypatch.setattr(benchmark, "rank_methods", lambda: {"ours": method})
+    assert benchmark.main(["rank", "--json", str(tmp_path / "f.json"), "--sizes", "small"]) == status
+    assert sentence in capsys.readouterr().err and os.listdir(tmp_path) == []

@@ -1,12 +1,12 @@
 """A picture of the benchmark: every type from every side, and look-alikes with their marks boxed."""
 import dataclasses
-import os
 import pathlib
 
 import cv2
 import numpy as np
 
 from ealn_plugin.data.synthetic import population, presets, renderer
+from ealn_plugin.writing import replacing
 
 WIDTH = 896
 VIEWS = {"front": 0, "left-front": 40, "left": 85, "left-rear": 140, "rear": 180, "right-rear": 220, "right": 275,
@@ -45,9 +45,8 @@ def write_contact_sheet(path, preset="small", seed=0):
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet = draw_contact_sheet(preset, seed) & 0xF8 | 4   # five bits a channel halve the file
     data = cv2.imencode(".png", sheet, (cv2.IMWRITE_PNG_COMPRESSION, 9))[1].tobytes()
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        pathlib.Path(partial).write_bytes(data)
     return path
 
 
