@@ -3,6 +3,8 @@ import contextlib
 import os
 import tempfile
 
+UNFINISHED = ".writing-"
+"""How the names of temporary files begin; a killed process leaves them."""
 _MODE = 0o644  # mkstemp lets only the owner read
 
 
@@ -19,7 +21,7 @@ def replacing(path):
         OSError: the file cannot be written; an older one stays as it is.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(prefix=".writing-", suffix=os.path.splitext(name)[1], dir=folder)
+    handle, temporary = tempfile.mkstemp(prefix=UNFINISHED, suffix=os.path.splitext(name)[1], dir=folder)
     os.close(handle)
     try:
         yield temporary
@@ -53,7 +55,7 @@ def check_writable(path, flag):
     if not os.path.isdir(folder):
         raise OSError(f"the folder {folder!r} of {flag} does not exist; create it or choose another")
     try:
-        with tempfile.TemporaryFile(prefix=".writing-", dir=folder):
+        with tempfile.TemporaryFile(prefix=UNFINISHED, dir=folder):
             pass
     except OSError as error:
         raise OSError(f"{flag} is {path!r}, but nothing can be written in {folder!r} ({error}); choose another "

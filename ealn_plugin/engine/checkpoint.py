@@ -6,10 +6,11 @@ code of whoever made it.
 import logging
 import os
 import random
-import tempfile
 
 import numpy as np
 import torch
+
+from ealn_plugin.writing import UNFINISHED, replacing
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +18,6 @@ LAST = "checkpoint_last.pth.tar"
 BEST = "checkpoint_best.pth.tar"
 WARMUP = "checkpoint_warmup.pth.tar"
 FORMAT = 1
-_UNFINISHED = ".saving-"
 
 
 class CheckpointError(RuntimeError):
@@ -30,20 +30,11 @@ def save_atomically(state, path):
     Raises:
         CheckpointError: the file cannot be written (disk full, no permission); an older one stays as it is.
     """
-    folder = os.path.dirname(os.path.abspath(path))
-    temporary = None
     try:
-        os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED, dir=folder)
-        with os.fdopen(handle, "wb") as file:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        with replacing(path) as temporary, open(temporary, "wb") as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp lets only the owner read
-        os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
         raise CheckpointError(f"checkpoint {path!r} could not be written ({error}); an earlier one is untouched: "
                               "free some space or change data.save_dir, then go on with model.resume") from error
 
@@ -52,7 +43,7 @@ def remove_leftovers(folder):
     """Remove the unfinished files that killed runs left in a run folder."""
     for place in (folder, os.path.join(folder, "model")):
         for name in os.listdir(place) if os.path.isdir(place) else ():
-            if name.startswith(_UNFINISHED):
+            if name.startswith(UNFINISHED):
                 os.unlink(os.path.join(place, name))
 
 

@@ -243,6 +243,7 @@ class EALNEngine(toolkit.Engine):
             {dataset name: {protocol: {metric: value in [0, 1]}}}
         """
         options = dict(dist_metric=dist_metric, normalize_feature=normalize_feature, rerank=rerank,
+                       use_metric_cuhk03=use_metric_cuhk03,
                        ranks=sorted({1, 5, 10, *ranks}))
         results, self.own_results = {}, {}
         with own_randomness(), evaluating(self.embedding, *self.schemes):

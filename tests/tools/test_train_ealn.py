@@ -121,7 +121,7 @@ def test_killed_at_a_random_step_and_resumed(veri_root, tmp_path):
     for scheme, weights in states[0]["schemes"].items():
         assert all(torch.equal(weight, states[1]["schemes"][scheme][name]) for name, weight in weights.items())
     assert (tmp_path / "whole" / "results.json").read_bytes() == (broken / "results.json").read_bytes()
-    assert not [name for name in os.listdir(broken) if name.startswith(".saving-")]
+    assert not [name for name in os.listdir(broken) if name.startswith(".writing-")]
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(veri_root, tmp_path):
@@ -298,7 +298,7 @@ def test_a_disk_that_fills_up(veri_root, tmp_path):
                            "data.save_dir", str(tmp_path / "run")], capture_output=True, text=True, timeout=200)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-2000:]
     assert "could not be written" in done.stderr and "model.resume" in done.stderr
-    assert not [name for name in os.listdir(tmp_path / "run") if "checkpoint" in name or name.startswith(".saving")]
+    assert not [name for name in os.listdir(tmp_path / "run") if "checkpoint" in name or name.startswith(".writing")]
 
 
 def test_the_demo_renders_what_is_missing(tmp_path, monkeypatch):
