@@ -1,5 +1,7 @@
 """What the command lines in tools/ share: one sentence per error, files written in one go, a log."""
 import contextlib
+import csv
+import io
 import logging
 import os
 import sys
@@ -36,6 +38,15 @@ def write_atomically(path, text):
     """Replace ``path`` by a UTF-8 file that holds ``text``, in one go."""
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
         file.write(text)
+
+
+def write_csv(path, header, rows):
+    """Replace ``path`` by a CSV file with a header line and rows of cells, in one go."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
 
 
 def start_log(folder, name):

@@ -104,6 +104,7 @@ fusion: by_view               # by_view | own_first
 vggm_feature: after_relu      # after_relu | before_relu
 checkpoint_every: 0           # steps between checkpoints inside an epoch; 0: at epoch ends only
 sample_every: 1               # epochs between saved pictures of generated images; 0: never
+diagnose_every: 1             # epochs between lines of diagnostics.csv, while generators learn; 0: never
 test_untrained: true          # evaluate the network before training as well
 protocols: []                 # protocols of the targets; empty: those of the dataset
 view_order: [front, rear]     # what 0 and 1 mean in VehicleID's view lists
@@ -144,6 +145,7 @@ _RANGES = {
     "ealn.constant_epochs": (-1, None), "ealn.view_embedding_off_epochs": (-1, None),
     "ealn.warmup_epochs": (0, None), "ealn.warmup_generator_epochs": (-1, None),
     "ealn.discriminator_steps": (1, None), "ealn.checkpoint_every": (0, None), "ealn.sample_every": (0, None),
+    "ealn.diagnose_every": (0, None),
     "ealn.render.seed": (0, None), "ealn.render.image_size": (0, None),
 }
 

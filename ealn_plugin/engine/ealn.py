@@ -7,10 +7,10 @@ import torch
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
-from ealn_plugin.data.viewpoints import View
 from ealn_plugin.engine import checkpoint, schedule, state
 from ealn_plugin.engine.interrupts import TrainingInterrupted, stop_on_signals
 from ealn_plugin.engine.monitor import Monitor
+from ealn_plugin.engine.observe import Observer
 from ealn_plugin.engine.pixels import PixelRange
 from ealn_plugin.engine.sampling import derived_seed, epoch_loader, own_randomness
 from ealn_plugin.engine.schemes import Batch, Scheme
@@ -83,7 +83,7 @@ class EALNEngine(toolkit.Engine):
         self.seed = seed
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = schedule.JOINT, 0, 0, 0, None
-        self.results, self.own_results, self.untrained, self.best, self._samples = {}, {}, {}, None, None
+        self.results, self.own_results, self.untrained, self.best = {}, {}, {}, None
 
     # ------------------------------------------------------------------------------------------ one step
     def views_of(self, paths):
@@ -108,13 +108,15 @@ class EALNEngine(toolkit.Engine):
     def run(self, save_dir="log", max_epoch=0, start_epoch=0, print_freq=10, fixbase_epoch=0, open_layers=None,
             start_eval=0, eval_freq=-1, test_only=False, dist_metric="euclidean", normalize_feature=False,
             visrank=False, visrank_topk=10, use_metric_cuhk03=False, ranks=(1, 5, 10, 20), rerank=False, *,
-            resume="", checkpoint_every=0, sample_every=1, test_untrained=True, protocols=(), progress=True):
+            resume="", checkpoint_every=0, sample_every=1, diagnose_every=1, test_untrained=True, protocols=(),
+            progress=True):
         """Train and evaluate, with torchreid's arguments and a few more.
 
         Args:
             resume: run folder or checkpoint file to go on from, exactly where it stopped.
             checkpoint_every: steps between checkpoints inside an epoch; 0: at the end of each epoch only.
             sample_every: epochs between pictures of generated images in ``save_dir/samples``; 0: none.
+            diagnose_every: epochs between lines of ``save_dir/diagnostics.csv``, once generators learn; 0: none.
             test_untrained: evaluate before the first step too.
             protocols: evaluation protocols; empty: those of each dataset.
             progress: show progress bars.
@@ -144,12 +146,13 @@ class EALNEngine(toolkit.Engine):
             log.info("testing the network before training")
             self.untrained = self.test(**tests)
         self.monitor = Monitor(save_dir, max_epoch, print_freq, self.global_step, progress)
+        self.observer = Observer(self, save_dir, sample_every, diagnose_every)
         try:
             with stop_on_signals() as stop:
                 while self.epoch < max_epoch:
                     self.train(print_freq, fixbase_epoch, open_layers, save_dir=save_dir, stop=stop,
                                checkpoint_every=checkpoint_every)
-                    self._end_epoch(save_dir, tests, start_eval, eval_freq, sample_every, stop)
+                    self._end_epoch(save_dir, tests, start_eval, eval_freq, stop)
                     self.epoch += 1
         finally:
             self.monitor.close()
@@ -183,12 +186,11 @@ class EALNEngine(toolkit.Engine):
             self.update_lr()
         self.position = 0
 
-    def _end_epoch(self, save_dir, tests, start_eval, eval_freq, sample_every, stop):
-        """Pictures, test and checkpoints, as often as asked for and always after the last epoch."""
+    def _end_epoch(self, save_dir, tests, start_eval, eval_freq, stop):
+        """Pictures, diagnostics, test and checkpoints, as often as asked for and always after the last epoch."""
         done = self.epoch + 1
         last = done == self.max_epoch
-        if sample_every and self.schemes and (last or done % sample_every == 0):
-            self._save_pictures()
+        self.observer.end_epoch()
         is_best = False
         if last or (eval_freq > 0 and done >= start_eval and done % eval_freq == 0):
             self.results = self.test(**tests)
@@ -245,17 +247,6 @@ class EALNEngine(toolkit.Engine):
         self.best = {"mAP": metrics["mAP"], "rank1": metrics["rank1"], "epoch": self.epoch + 1}
         return True
 
-    @torch.no_grad()
-    def _save_pictures(self):
-        """A grid of fixed test images and what each scheme makes of them."""
-        if self._samples is None:
-            self._samples = sample_images(next(iter(self.test_loader.values()))["query"].dataset, self.views_of)
-        images, views = self._samples
-        images = self.pixels.to_generator(images.to(self.device))
-        with evaluating(*self.schemes):
-            rows = [images] + [row for scheme in self.schemes for row in scheme.pictures(images, views).values()]
-        self.monitor.pictures(rows, f"epoch_{self.epoch + 1:03d}", self.global_step)
-
     # ------------------------------------------------------------------------------------------ small pieces
     def _check_training(self, visrank):
         if visrank:
@@ -285,28 +276,6 @@ class EALNEngine(toolkit.Engine):
         rates = {"embedding": self.get_current_lr()}
         rates.update({name: optimizer.param_groups[0]["lr"] for name, optimizer in self.adversaries.items()})
         return rates
-
-
-def sample_images(dataset, views_of, count=8):
-    """Fixed images to watch the generators with: half front, half rear where the views are known.
-
-    Args:
-        dataset: a torchreid dataset in query mode. count: images wanted.
-    Returns:
-        (images [n, 3, h, w] normalized, views [n])
-    """
-    views = views_of([item[0] for item in dataset.data])
-    chosen = [i for view in (View.FRONT, View.REAR) for i in spread((views == view).nonzero().flatten(), count // 2)]
-    chosen = chosen or spread(torch.arange(len(views)), count)
-    return torch.stack([dataset[index]["img"] for index in chosen]), views[chosen]
-
-
-def spread(indices, count):
-    """At most ``count`` of the indices, evenly spread."""
-    if not len(indices):
-        return []
-    step = max(1, len(indices) // count)
-    return indices[::step][:count].tolist()
 
 
 def _adversarial_optimizers(schemes, kind, rate, betas):
