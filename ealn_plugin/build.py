@@ -66,8 +66,8 @@ def run_options(config):
         normalize_feature=test.normalize_feature, visrank=test.visrank, visrank_topk=test.visrank_topk,
         use_metric_cuhk03=config.cuhk03.use_metric_cuhk03, ranks=tuple(test.ranks), rerank=test.rerank,
         resume=config.model.resume, start_from=config.ealn.start_from, checkpoint_every=config.ealn.checkpoint_every,
-        sample_every=config.ealn.sample_every, test_untrained=config.ealn.test_untrained,
-        protocols=tuple(config.ealn.protocols))
+        sample_every=config.ealn.sample_every, diagnose_every=config.ealn.diagnose_every,
+        test_untrained=config.ealn.test_untrained, protocols=tuple(config.ealn.protocols))
 
 
 def render_if_missing(config):

@@ -116,6 +116,7 @@ vggm_feature: after_relu      # after_relu | before_relu
 start_from: ''                # checkpoint_warmup.pth.tar of another scheme's run with the same settings: share it
 checkpoint_every: 0           # steps between checkpoints inside an epoch; 0: at epoch ends only
 sample_every: 1               # epochs between saved pictures of generated images; 0: never
+diagnose_every: 1             # epochs between lines of diagnostics.csv, while generators learn; 0: never
 test_untrained: true          # evaluate the network before training as well
 protocols: []                 # protocols of the targets; empty: those of the dataset
 view_order: [front, rear]     # what 0 and 1 mean in VehicleID's view lists
@@ -159,6 +160,7 @@ _RANGES = {
     "ealn.degrade": (0, 1), "ealn.lambda_rec": (0, None), "ealn.adaptive_weight": (0, None),
     "ealn.stargan.lambda_cls": (0, None), "ealn.stargan.lambda_rec": (0, None), "ealn.stargan.lambda_gp": (0, None),
     "ealn.discriminator_steps": (1, None), "ealn.checkpoint_every": (0, None), "ealn.sample_every": (0, None),
+    "ealn.diagnose_every": (0, None),
     "ealn.render.seed": (0, None), "ealn.render.image_size": (0, None),
 }
 

@@ -148,18 +148,29 @@ def write_report(report, folder, figures=True):
     rows = visualization.rows_of(report.results)
     write_atomically(os.path.join(folder, "results.csv"), visualization.csv_table(rows))
     write_atomically(os.path.join(folder, "results.md"), _markdown(report, rows))
-    for (dataset, protocol), curves in report.curves.items():
-        path = os.path.join(folder, f"cmc_{file_name(dataset)}_{protocol}")
-        visualization.write_cmc_csv(f"{path}.csv", curves)
-        if figures:
-            images = report.notes[dataset].partition(":")[0]
-            visualization.draw_cmc(f"{path}.png", f"{dataset}: CMC, protocol {protocol}", curves,
-                                   f"{PROTOCOLS[protocol].description}; dataset of {images}")
+    write_curves(report, folder, figures)
     for dataset, subjects in report.lists.items() if figures else ():
         visualization.draw_ranked_lists(os.path.join(folder, f"ranked_{file_name(dataset)}.png"),
                                         _sheet_title(report, dataset, subjects), subjects, TOP)
     notes = [f"{dataset}: {note}" for dataset, note in report.notes.items()]
     return "\n".join([visualization.text_table(rows), "", *notes])
+
+
+def write_curves(report, folder, figures=True, prefix="cmc"):
+    """Write ``PREFIX_DATASET_PROTOCOL.csv`` and, with ``figures``, the CMC curves of the same name as PNG.
+
+    Returns:
+        list of the paths without suffix.
+    """
+    paths = []
+    for (dataset, protocol), curves in report.curves.items():
+        paths.append(os.path.join(folder, f"{prefix}_{file_name(dataset)}_{protocol}"))
+        visualization.write_cmc_csv(f"{paths[-1]}.csv", curves)
+        if figures:
+            images = report.notes[dataset].partition(":")[0]
+            visualization.draw_cmc(f"{paths[-1]}.png", f"{dataset}: CMC, protocol {protocol}", curves,
+                                   f"{PROTOCOLS[protocol].description}; dataset of {images}")
+    return paths
 
 
 def _sheet_title(report, dataset, subjects):

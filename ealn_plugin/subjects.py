@@ -100,13 +100,22 @@ class RunSubject(Subject):
         render = ["ealn.render.preset", ""] if "data.root" in options else []
         self._build = configuration.load_config(config_file, [
             *options, "model.pretrained", False, "model.load_weights", "", "data.save_dir", folder, *render])
-        self.fusion = fusion
+        self.folder, self.fusion = folder, fusion
 
-    def test_sets(self, store):
+    def engine(self):
+        """The EALNEngine of the run with its trained networks, without optimiser.
+
+        Raises:
+            CheckpointError, ValueError, OSError: with one sentence.
+        """
         with _view_labels_mean(self._build.ealn.view_order):
             engine = build.build_engine(self._build)
         engine.optimizer = None  # a test needs the networks alone
         state.restore(engine, self.checkpoint)
+        return engine
+
+    def test_sets(self, store):
+        engine = self.engine()
         self.own_results, self.untrained = engine.results, engine.untrained
         fusing = engine.extraction.fusing if self.fusion else None
         networks = [engine.model] if fusing is None else [engine.model, fusing]

@@ -1,5 +1,7 @@
 """Files that appear under their name only when they are whole; everything in the package may import this."""
 import contextlib
+import csv
+import io
 import os
 import tempfile
 
@@ -39,6 +41,15 @@ def write_atomically(path, text):
     """Replace ``path`` by a UTF-8 file that holds ``text``, in one go."""
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
         file.write(text)
+
+
+def write_csv(path, header, rows):
+    """Replace ``path`` by a CSV file with a header line and rows of cells, in one go."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
 
 
 def check_writable(path, flag):

@@ -7,14 +7,15 @@ import torch
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
-from ealn_plugin.data.viewpoints import View
 from ealn_plugin.engine import checkpoint, schedule, state
 from ealn_plugin.engine.degradation import Degradation
 from ealn_plugin.engine.interrupts import TrainingInterrupted, stop_on_signals
 from ealn_plugin.engine.monitor import Monitor
+from ealn_plugin.engine.observe import Observer
 from ealn_plugin.engine.pixels import PixelRange
 from ealn_plugin.engine.sampling import derived_seed, epoch_loader, own_randomness, seed_everything
-from ealn_plugin.engine.scheme_base import Batch, Scheme
+from ealn_plugin.engine.scheme_base import Batch
+from ealn_plugin.engine.setup import adversarial_optimizers, check_open_layers, checked_schemes, make_folder
 from ealn_plugin.engine.step import AdversarialStep, evaluating
 from ealn_plugin.engine.testing import FeatureExtraction, evaluate, protocols_of
 from ealn_plugin.evaluation.measure import check_protocols
@@ -63,7 +64,7 @@ class EALNEngine(toolkit.Engine):
         check_choice("fake_statistics", fake_statistics, ("batch", "running"))
         check_margins(distance, margin=margin)
         check_backbone(model, datamanager.height, datamanager.width)
-        self.schemes = _checked_schemes(schemes)
+        self.schemes = checked_schemes(schemes)
         self.device = torch.device("cuda" if self.use_gpu else "cpu")
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise ValueError("the scheduler is a ReduceLROnPlateau, expected one that steps by epoch alone, such as "
@@ -78,7 +79,7 @@ class EALNEngine(toolkit.Engine):
         self.pixels = PixelRange(norm_mean, norm_std).to(self.device)
         self._views = None if views is None else {os.path.abspath(path): int(view) for path, view in views.items()}
         self.gan_lr, self.constant_epochs = gan_lr, constant_epochs
-        self.adversaries = _adversarial_optimizers(self.schemes, gan_optim, gan_lr, gan_betas)
+        self.adversaries = adversarial_optimizers(self.schemes, gan_optim, gan_lr, gan_betas)
         if warmup_generator_epochs is None:
             warmup_generator_epochs = schedule.default_generator_epochs(warmup_epochs)
         self.warmup = (warmup_epochs, warmup_generator_epochs)
@@ -92,7 +93,7 @@ class EALNEngine(toolkit.Engine):
         self.seed = seed
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = schedule.JOINT, 0, 0, 0, None
-        self.results, self.own_results, self.untrained, self.best, self._samples = {}, {}, {}, None, None
+        self.results, self.own_results, self.untrained, self.best = {}, {}, {}, None
 
     # ------------------------------------------------------------------------------------------ one step
     def views_of(self, paths):
@@ -117,8 +118,8 @@ class EALNEngine(toolkit.Engine):
     def run(self, save_dir="log", max_epoch=0, start_epoch=0, print_freq=10, fixbase_epoch=0, open_layers=None,
             start_eval=0, eval_freq=-1, test_only=False, dist_metric="euclidean", normalize_feature=False,
             visrank=False, visrank_topk=10, use_metric_cuhk03=False, ranks=(1, 5, 10, 20), rerank=False, *,
-            resume="", start_from="", checkpoint_every=0, sample_every=1, test_untrained=True, protocols=(),
-            progress=True, on_start=None):
+            resume="", start_from="", checkpoint_every=0, sample_every=1, diagnose_every=1, test_untrained=True,
+            protocols=(), progress=True, on_start=None):
         """Train and evaluate, with torchreid's arguments and a few more.
 
         Args:
@@ -127,6 +128,7 @@ class EALNEngine(toolkit.Engine):
                 warm-up; ignored with ``resume``.
             checkpoint_every: steps between checkpoints inside an epoch; 0: at the end of each epoch only.
             sample_every: epochs between pictures of generated images in ``save_dir/samples``; 0: none.
+            diagnose_every: epochs between lines of ``save_dir/diagnostics.csv``, once generators learn; 0: none.
             test_untrained: evaluate before the first step too.
             protocols: evaluation protocols; empty: those of each dataset.
             progress: show progress bars.
@@ -155,7 +157,7 @@ class EALNEngine(toolkit.Engine):
         if test_only:
             self.results = self.test(**tests)
             return self._summary()
-        _make_folder(save_dir)
+        make_folder(save_dir)
         if not self.global_step:
             seed_everything(derived_seed(self.seed, "run"))
         if on_start is not None:
@@ -165,12 +167,13 @@ class EALNEngine(toolkit.Engine):
             log.info("testing the network before training")
             self.untrained = self.test(**tests)
         self.monitor = Monitor(save_dir, max_epoch, print_freq, self.global_step, progress)
+        self.observer = Observer(self, save_dir, sample_every, diagnose_every)
         try:
             with stop_on_signals() as stop:
                 while self.epoch < max_epoch:
                     self.train(print_freq, fixbase_epoch, open_layers, save_dir=save_dir, stop=stop,
                                checkpoint_every=checkpoint_every)
-                    self._end_epoch(save_dir, tests, start_eval, eval_freq, sample_every, stop)
+                    self._end_epoch(save_dir, tests, start_eval, eval_freq, stop)
                     self.epoch += 1
         finally:
             self.monitor.close()
@@ -204,12 +207,11 @@ class EALNEngine(toolkit.Engine):
                 state.save(self, save_dir, self.epoch, self.position)
         self.monitor.end_epoch(self._rates())
 
-    def _end_epoch(self, save_dir, tests, start_eval, eval_freq, sample_every, stop):
-        """Pictures, test and checkpoints, as often as asked for and always after the last epoch."""
+    def _end_epoch(self, save_dir, tests, start_eval, eval_freq, stop):
+        """Pictures, diagnostics, test and checkpoints, as often as asked for and always after the last epoch."""
         done = self.epoch + 1
         last = done == self.max_epoch
-        if sample_every and self.schemes and (last or done % sample_every == 0):
-            self._save_pictures()
+        self.observer.end_epoch()
         is_best = False
         if last or (eval_freq > 0 and done >= start_eval and done % eval_freq == 0):
             state.save(self, save_dir, self.epoch, self.position)  # a test that fails costs no training
@@ -281,17 +283,6 @@ class EALNEngine(toolkit.Engine):
         self.best = {"mAP": metrics["mAP"], "rank1": metrics["rank1"], "epoch": self.epoch + 1}
         return True
 
-    @torch.no_grad()
-    def _save_pictures(self):
-        """A grid of fixed test images and what each scheme makes of them."""
-        if self._samples is None:
-            self._samples = sample_images(next(iter(self.test_loader.values()))["query"].dataset, self.views_of)
-        images, views = self._samples
-        images = self.pixels.to_generator(images.to(self.device))
-        with evaluating(*self.schemes):
-            rows = [images] + [row for scheme in self.schemes for row in scheme.pictures(images, views).values()]
-        self.monitor.pictures(rows, f"epoch_{self.epoch + 1:03d}", self.global_step)
-
     # ------------------------------------------------------------------------------------------ small pieces
     def _check_training(self, visrank, open_layers):
         if visrank:
@@ -307,10 +298,7 @@ class EALNEngine(toolkit.Engine):
         if self.constant_epochs is None:
             self.constant_epochs = schedule.default_constant_epochs(self.max_epoch)
         schedule.linear_factor(0, self.max_epoch, self.constant_epochs)
-        for layer in [open_layers] if isinstance(open_layers, str) else open_layers or ():
-            if not hasattr(self.model, layer):
-                raise ValueError(f"open_layers holds {layer!r}, expected attributes of {type(self.model).__name__}: "
-                                 f"{', '.join(name for name, _ in self.model.named_children())}")
+        check_open_layers(self.model, open_layers)
         views = self.views_of([item[0] for item in self.train_loader.dataset.train])
         for scheme in self.schemes:
             scheme.check(views, self.datamanager.height, self.datamanager.width)
@@ -329,58 +317,3 @@ class EALNEngine(toolkit.Engine):
         rates = {"embedding": self.get_current_lr()}
         rates.update({name: optimizer.param_groups[0]["lr"] for name, optimizer in self.adversaries.items()})
         return rates
-
-
-def sample_images(dataset, views_of, count=8):
-    """Fixed images to watch the generators with: half front, half rear where the views are known.
-
-    Args:
-        dataset: a torchreid dataset in query mode. count: images wanted.
-    Returns:
-        (images [n, 3, h, w] normalized, views [n])
-    """
-    views = views_of([item[0] for item in dataset.data])
-    chosen = [i for view in (View.FRONT, View.REAR) for i in spread((views == view).nonzero().flatten(), count // 2)]
-    chosen = chosen or spread(torch.arange(len(views)), count)
-    return torch.stack([dataset[index]["img"] for index in chosen]), views[chosen]
-
-
-def spread(indices, count):
-    """At most ``count`` of the indices, evenly spread."""
-    if not len(indices):
-        return []
-    step = max(1, len(indices) // count)
-    return indices[::step][:count].tolist()
-
-
-def _adversarial_optimizers(schemes, kind, rate, betas):
-    """{'generators' | 'discriminators': optimiser}, without the roles that no scheme has networks for."""
-    if schemes:
-        check_choice("gan_optim", kind, ("adam", "sgd"))
-    made = {}
-    for role in ("generators", "discriminators"):
-        parameters = [parameter for scheme in schemes for parameter in getattr(scheme, role).parameters()]
-        if not parameters:
-            continue
-        made[role] = (torch.optim.Adam(parameters, lr=rate, betas=tuple(betas)) if kind == "adam"
-                      else torch.optim.SGD(parameters, lr=rate, momentum=0.9))
-    return made
-
-
-def _checked_schemes(schemes):
-    schemes = list(schemes)
-    for scheme in schemes:
-        if not isinstance(scheme, Scheme):
-            raise ValueError(f"schemes holds {scheme!r}, expected instances of ealn_plugin.schemes such as "
-                             "HardNegativeScheme()")
-    names = [scheme.name for scheme in schemes]
-    if len(set(names)) < len(names):
-        raise ValueError(f"schemes holds {names}, expected each kind at most once")
-    return schemes
-
-
-def _make_folder(path):
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"save_dir {path!r} cannot be made ({error}); choose another data.save_dir") from error

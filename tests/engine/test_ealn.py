@@ -49,6 +49,7 @@ def test_schemes_train(datamanager, tmp_path, names):
                 "model/model-best.pth.tar"}
     if names:
         expected |= {f"samples/epoch_00{epoch}.png" for epoch in (1, 2, 3)}
+        expected |= {f"diagnostics/epoch_00{epoch}.npz" for epoch in (1, 2, 3)} | {"diagnostics.csv"}
     assert {f for f in files if not f.startswith("events")} == expected
     assert any(f.startswith("events") for f in files)
 
@@ -92,6 +93,10 @@ def test_interrupted_and_resumed_is_the_same_run(veri_root, tmp_path, stop_at, m
     assert_same(weights(whole), weights(resumed))
     files = [checkpoint.load(str(tmp_path / name / checkpoint.LAST)) for name in ("whole", "broken")]
     assert_same_tree(*files)
+    for pattern in ("diagnostics.csv", "diagnostics/*.npz", "samples/*.png"):
+        there = [{path.name: path.read_bytes() for path in (tmp_path / name).glob(pattern)}
+                 for name in ("whole", "broken")]
+        assert there[0] == there[1] and len(there[0]) > 0
 
 
 def assert_same_tree(a, b, path=""):

@@ -1,0 +1,68 @@
+"""The parts of an engine that are put together and checked before anything is trained."""
+import os
+
+import torch
+
+from ealn_plugin.engine.scheme_base import Scheme
+from ealn_plugin.losses.distance import check_choice
+
+
+def adversarial_optimizers(schemes, kind, rate, betas):
+    """{'generators' | 'discriminators': optimiser} over all schemes; a role without networks is left out.
+
+    Args:
+        kind: 'adam' or 'sgd' (momentum 0.9). rate: learning rate. betas: Adam's.
+    Raises:
+        ValueError: another kind.
+    """
+    if schemes:
+        check_choice("gan_optim", kind, ("adam", "sgd"))
+    made = {}
+    for role in ("generators", "discriminators"):
+        parameters = [parameter for scheme in schemes for parameter in getattr(scheme, role).parameters()]
+        if not parameters:
+            continue
+        made[role] = (torch.optim.Adam(parameters, lr=rate, betas=tuple(betas)) if kind == "adam"
+                      else torch.optim.SGD(parameters, lr=rate, momentum=0.9))
+    return made
+
+
+def checked_schemes(schemes):
+    """The schemes as a list.
+
+    Raises:
+        ValueError: something else among them, or one kind twice.
+    """
+    schemes = list(schemes)
+    for scheme in schemes:
+        if not isinstance(scheme, Scheme):
+            raise ValueError(f"schemes holds {scheme!r}, expected instances of ealn_plugin.schemes such as "
+                             "HardNegativeScheme()")
+    names = [scheme.name for scheme in schemes]
+    if len(set(names)) < len(names):
+        raise ValueError(f"schemes holds {names}, expected each kind at most once")
+    return schemes
+
+
+def check_open_layers(model, layers):
+    """Refuse names in open_layers (a name, a list or None) that the backbone does not have.
+
+    Raises:
+        ValueError: one sentence.
+    """
+    for layer in [layers] if isinstance(layers, str) else layers or ():
+        if not hasattr(model, layer):
+            raise ValueError(f"open_layers holds {layer!r}, expected attributes of {type(model).__name__}: "
+                             f"{', '.join(name for name, _ in model.named_children())}")
+
+
+def make_folder(path):
+    """Make the run folder.
+
+    Raises:
+        ValueError: it cannot be made.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"save_dir {path!r} cannot be made ({error}); choose another data.save_dir") from error

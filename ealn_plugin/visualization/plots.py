@@ -1,0 +1,155 @@
+"""Plots of numbers: distance histograms, sensitivity to beta1 and beta2, loss curves."""
+import numpy as np
+
+from ealn_plugin.visualization.style import COLOURS, DASHES, MARKERS, header_height, new_figure, save, tidy
+
+
+def _panels(title, subtitle, count, width=5.0, height=3.6, share_y=False):
+    """A figure with ``count`` axes side by side below its title."""
+    full = width * count
+    above = header_height(full, subtitle) + 0.2
+    figure = new_figure(full, height + above, title, subtitle)
+    axes = figure.subplots(1, count, squeeze=False, sharey=share_y)[0]
+    figure.subplots_adjust(left=0.72 / full, right=1 - 0.15 / full, bottom=0.5 / (height + above),
+                           top=1 - above / (height + above), wspace=0.22)
+    for panel in axes:
+        tidy(panel)
+    return figure, axes
+
+
+# ---------------------------------------------------------------------------------------------- histograms
+def histogram(values, largest, bins=40):
+    """Shares of the values in equal bins from 0 to ``largest``: (edges [bins + 1], shares [bins], sum 1)."""
+    counts, edges = np.histogram(np.clip(values, 0, largest), bins=bins, range=(0, largest))
+    return edges, counts / max(counts.sum(), 1)
+
+
+def right_end(panels, step=0.5):
+    """Where the axis of histograms ends: the largest of all values, rounded up to a multiple of ``step``."""
+    return step * np.ceil(max(float(np.max(values)) for groups in panels.values() for values in groups.values()) / step)
+
+
+def draw_histograms(path, title, subtitle, panels, unit):
+    """Draw distributions of distances and write them as a PNG file.
+
+    Args:
+        path: of the PNG. title, subtitle: text.
+        panels: {panel title: {name: array of distances}}; all panels have the same axis, from 0 to ``right_end``.
+        unit: what the distance is.
+    Raises:
+        RuntimeError: matplotlib is missing. OSError: the file cannot be written.
+    """
+    figure, axes = _panels(title, subtitle, len(panels))
+    largest = right_end(panels)
+    for panel, (name, groups) in zip(axes, panels.items()):
+        top = _top([100 * histogram(values, largest)[1].max() for values in groups.values()])
+        for number, (label, values) in enumerate(groups.items()):
+            edges, shares = histogram(values, largest)
+            colour = COLOURS[number % len(COLOURS)]
+            panel.stairs(100 * shares, edges, color=colour, fill=True, alpha=0.18)
+            panel.stairs(100 * shares, edges, color=colour, linewidth=1.4, linestyle=DASHES[number % len(DASHES)],
+                         label=f"{label}: mean {np.mean(values):.2f}, n = {len(values)}")
+            for place in np.flatnonzero(100 * shares > top):
+                panel.text(edges[place + 1], 0.97 * top, f" {100 * shares[place]:.0f}%", color=colour, fontsize=8,
+                           va="top")
+        panel.set_xlim(0, largest)
+        panel.set_ylim(0, top)
+        panel.set_title(name, fontsize=9.5, loc="left")
+        panel.set_xlabel(unit)
+        panel.set_ylabel("share of all in a bin [%]")
+        panel.legend(fontsize=8, framealpha=0.9, edgecolor="#cccccc")
+    save(figure, path)
+
+
+def _top(peaks):
+    """Upper end of an axis on which one towering bar does not hide the others."""
+    peaks = sorted(peaks)
+    return 1.08 * (peaks[-1] if len(peaks) < 2 or peaks[-1] < 2.5 * peaks[-2] else 1.25 * peaks[-2])
+
+
+# ---------------------------------------------------------------------------------------------- sensitivity
+def sensitivity_table(results):
+    """Repeated settings brought together.
+
+    Args:
+        results: list of (beta1, beta2, mAP in [0, 1]); one entry per run.
+    Returns:
+        list of (beta1, beta2, mean, standard deviation or NaN, runs), in order.
+    """
+    runs = {}
+    for beta1, beta2, value in results:
+        runs.setdefault((float(beta1), float(beta2)), []).append(float(value))
+    return [(*key, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"),
+             len(values)) for key, values in sorted(runs.items())]
+
+
+def draw_sensitivity(path, results, title="Sensitivity to beta1 and beta2", reference=None):
+    """Draw mAP against beta1, a line per beta2, and the other way round where both vary; write it as a PNG file.
+
+    Args:
+        path: of the PNG. results: list of (beta1, beta2, mAP in [0, 1]); several runs of one setting give a mean and
+            a bar of one standard deviation. title: text.
+        reference: mAP in [0, 1] of the network without hard negatives, drawn as a line; None: not known.
+    Raises:
+        ValueError: there are no results. RuntimeError: matplotlib is missing. OSError: the file cannot be written.
+    """
+    table = sensitivity_table(results)
+    if not table:
+        raise ValueError("there are no results, expected a list of (beta1, beta2, mAP); train some runs first")
+    values = [100 * row[2] for row in table] + ([100 * reference] if reference is not None else [])
+    low, high = min(values), max(values)
+    room = max(0.15 * (high - low), 0.5)
+    subtitle = f"mAP of {sum(row[4] for row in table)} runs; the vertical axis does not start at 0"
+    if any(row[4] > 1 for row in table):
+        subtitle += "; bars: one standard deviation over runs of the same setting"
+    swept = [(along, 1 - along) for along in (0, 1) if len({row[along] for row in table}) > 1] or [(0, 1)]
+    figure, axes = _panels(title, subtitle, len(swept), width=5.0 if len(swept) > 1 else 6.5, share_y=True)
+    for panel, (along, across) in zip(axes, swept):
+        for number, fixed in enumerate(sorted({row[across] for row in table})):
+            rows = [row for row in table if row[across] == fixed]
+            panel.errorbar([row[along] for row in rows], [100 * row[2] for row in rows],
+                           yerr=[0 if np.isnan(row[3]) else 100 * row[3] for row in rows], capsize=3,
+                           color=COLOURS[number % len(COLOURS)], marker=MARKERS[number % len(MARKERS)], markersize=5,
+                           linestyle=DASHES[number % len(DASHES)], label=f"beta{across + 1} = {fixed:g}")
+        if reference is not None:
+            panel.axhline(100 * reference, color="#777777", linewidth=1, linestyle="dotted",
+                          label="without hard negatives")
+        panel.set_xticks(sorted({row[along] for row in table}))
+        panel.set_xlabel(f"beta{along + 1}")
+        panel.set_ylabel("mAP [%]")
+        panel.set_ylim(max(0, low - room), min(100, high + room))
+        panel.legend(fontsize=8, framealpha=0.9, edgecolor="#cccccc")
+    save(figure, path)
+
+
+# ---------------------------------------------------------------------------------------------- loss curves
+def draw_losses(path, title, subtitle, curves):
+    """Draw losses over the steps of several runs, a panel for each loss; write them as a PNG file.
+
+    Args:
+        path: of the PNG. title, subtitle: text.
+        curves: {loss: {run: (steps, values)}}.
+    Raises:
+        RuntimeError: matplotlib is missing. OSError: the file cannot be written.
+    """
+    figure, axes = _panels(title, subtitle, len(curves), width=4.4)
+    names = list(dict.fromkeys(run for by_run in curves.values() for run in by_run))
+    for panel, (loss, by_run) in zip(axes, curves.items()):
+        for run, (steps, values) in by_run.items():
+            number = names.index(run)
+            panel.plot(*_with_gaps(steps, values), color=COLOURS[number % len(COLOURS)], linewidth=1.3, label=run,
+                       linestyle=DASHES[number % len(DASHES)])
+        panel.set_ylim(bottom=0)
+        panel.set_xlim(left=0)
+        panel.set_title(loss, fontsize=9.5, loc="left")
+        panel.set_xlabel("step")
+        panel.legend(fontsize=8, framealpha=0.9, edgecolor="#cccccc")
+    axes[0].set_ylabel("loss")
+    save(figure, path)
+
+
+def _with_gaps(steps, values):
+    """The curve with a NaN where nothing was recorded for a while: no line is drawn across an epoch without it."""
+    steps, values = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
+    breaks = np.flatnonzero(np.diff(steps) > 1.9 * np.median(np.diff(steps))) + 1 if len(steps) > 2 else []
+    return np.insert(steps, breaks, np.nan), np.insert(values, breaks, np.nan)

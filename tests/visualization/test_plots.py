@@ -1,0 +1,60 @@
+"""ealn_plugin/visualization/plots.py: histograms, sensitivity, losses."""
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ealn_plugin.visualization.plots import (
+    _top,
+    _with_gaps,
+    draw_histograms,
+    draw_losses,
+    draw_sensitivity,
+    histogram,
+    right_end,
+    sensitivity_table,
+)
+
+BLUE, ORANGE = (0, 114, 178), (213, 94, 0)
+
+
+def colours_in(path):
+    pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
+    return [colour for colour in (BLUE, ORANGE) if (pixels == colour).all(axis=1).any()]
+
+
+def test_histograms_hold_every_value(tmp_path):
+    edges, shares = histogram([0.0, 0.1, 1.99, 2.0, -1e-9], 2.0, bins=4)
+    assert edges.tolist() == [0, 0.5, 1, 1.5, 2] and shares.tolist() == pytest.approx([0.6, 0, 0, 0.4])
+    panels = {"pairs": {"near": np.full(9, 0.001), "far": np.linspace(0, 1.7, 90)}, "means": {"far": np.ones(3)}}
+    assert right_end(panels) == 2.0
+    draw_histograms(tmp_path / "h.png", "title", "subtitle", panels, "d")
+    assert colours_in(tmp_path / "h.png") == [BLUE, ORANGE]
+
+
+def test_one_towering_bar_does_not_hide_the_others():
+    assert _top([100.0, 10.0]) < 20 < 100 < _top([100.0, 60.0]) and _top([5.0]) > 5
+
+
+def test_repeated_settings_become_a_mean(tmp_path):
+    results = [(0.6, 0.3, 0.5), (0.6, 0.3, 0.6), (0.9, 0.3, 0.4), (0.9, 0.5, 0.3)]
+    table = sensitivity_table(results)
+    assert [row[:2] for row in table] == [(0.6, 0.3), (0.9, 0.3), (0.9, 0.5)]
+    assert table[0][2:] == pytest.approx((0.55, math.sqrt(0.005), 2)) and math.isnan(table[1][3])
+    draw_sensitivity(tmp_path / "s.png", results, reference=0.35)
+    assert colours_in(tmp_path / "s.png") == [BLUE, ORANGE]
+    with pytest.raises(ValueError, match="there are no results"):
+        draw_sensitivity(tmp_path / "s.png", [])
+
+
+def test_losses_of_several_runs(tmp_path):
+    draw_losses(tmp_path / "l.png", "title", "subtitle", {"all": {"en": ([1, 2, 3], [3, 2, 1]), "hard": ([1], [2])},
+                                                          "one": {"hard": ([1, 2], [1, 1])}})
+    assert colours_in(tmp_path / "l.png") == [BLUE, ORANGE]
+
+
+def test_no_line_is_drawn_across_what_was_not_recorded():
+    steps, values = _with_gaps([10, 20, 30, 80, 90], [1, 2, 3, 4, 5])
+    assert np.isnan(steps[3]) and np.isnan(values[3]) and len(steps) == 6
+    assert _with_gaps([10, 20], [1, 2])[0].tolist() == [10, 20]
