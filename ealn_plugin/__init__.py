@@ -3,11 +3,17 @@
 Importing it registers the vehicle datasets, the networks and the engine with torchreid and puts the exact, fast
 ranking into torchreid's slot for a compiled one. Importing it again, or reloading it, changes nothing.
 """
-from ealn_plugin import schemes, toolkit
-from ealn_plugin.data import DATASETS, VehicleID, VehicleID13164, VehicleIDLarge, VehicleIDMedium, VeRi776, View
-from ealn_plugin.engine.ealn import EALNEngine
-from ealn_plugin.evaluation.ranking import fast_ranking
-from ealn_plugin.models import patchgan_70, resnet_generator_9blocks, vgg_cnn_m_1024
+import os
+
+# torch's threads wait for each other by spinning. Where another process wants the same cores, data workers above all,
+# that makes a training step dozens of times slower. Read when torch is first imported; a value of the user's stays.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from ealn_plugin import schemes, toolkit  # noqa: E402
+from ealn_plugin.data import DATASETS, VehicleID, VehicleID13164, VehicleIDLarge, VehicleIDMedium, VeRi776, View  # noqa: E402
+from ealn_plugin.engine.ealn import EALNEngine  # noqa: E402
+from ealn_plugin.evaluation.ranking import fast_ranking  # noqa: E402
+from ealn_plugin.models import patchgan_70, resnet_generator_9blocks, vgg_cnn_m_1024  # noqa: E402
 
 __version__ = "0.1.0"
 __all__ = ["EALNEngine", "VeRi776", "VehicleID", "VehicleID13164", "VehicleIDLarge", "VehicleIDMedium", "View",

@@ -206,6 +206,20 @@ def load_config(config_file="", options=(), **overrides):
     return config
 
 
+def split_arguments(arguments):
+    """Flags and ``KEY VALUE`` pairs of a command line: ([flag, ...], [KEY, VALUE, ...]).
+
+    The pairs begin at the first argument that is, or looks like, a key. Without this a flag with several values, such
+    as torchreid's own -s, would take the pairs behind it for values of its own.
+    """
+    known = default_config()
+    for position, argument in enumerate(arguments):
+        group = argument.partition(".")[0]
+        if argument == "use_gpu" or ("." in argument and "/" not in argument and group in known):
+            return list(arguments[:position]), list(arguments[position:])
+    return list(arguments), []
+
+
 def check_config(config):
     """Refuse values outside their range or choice, and combinations that cannot train.
 

@@ -120,3 +120,13 @@ def test_what_is_recorded_does_not_say_where_the_run_lives():
     tree = config.recorded(config.load_config(options=options))
     assert "somewhere" not in yaml.safe_dump(tree) and "else" not in yaml.safe_dump(tree).replace("false", "")
     assert tree == config.recorded(config.load_config())
+
+
+def test_pairs_behind_a_flag_with_several_values():
+    flags, pairs = config.split_arguments(["--config-file", "configs/ealn.yaml", "-s", "veri776", "market1501",
+                                           "train.lr", "1", "data.root", "a.b/c"])
+    assert flags == ["--config-file", "configs/ealn.yaml", "-s", "veri776", "market1501"]
+    assert pairs == ["train.lr", "1", "data.root", "a.b/c"]
+    assert config.split_arguments(["--root", "data.v1/x"]) == (["--root", "data.v1/x"], [])
+    assert config.split_arguments(["--root", "x", "use_gpu", "False"])[1] == ["use_gpu", "False"]
+    assert config.split_arguments(["ealn.alhpa", "1"])[1] == ["ealn.alhpa", "1"]

@@ -34,8 +34,11 @@ def parse_arguments(arguments=None):
     parser.add_argument("--root", default="", help="folder that holds the dataset folders")
     parser.add_argument("-s", "--sources", nargs="+", help="training datasets")
     parser.add_argument("-t", "--targets", nargs="+", help="test datasets")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings of every run")
-    return parser.parse_args(arguments)
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="settings of every run")
+    flags, options = configuration.split_arguments(sys.argv[1:] if arguments is None else arguments)
+    args = parser.parse_args(flags)
+    args.opts += options
+    return args
 
 
 def reproduce(args):

@@ -21,9 +21,12 @@ def parse_arguments(arguments=None):
     parser.add_argument("-t", "--targets", nargs="+", help="test datasets")
     parser.add_argument("--transforms", nargs="+", help="data augmentation, such as random_flip random_erase")
     parser.add_argument("--root", default="", help="folder that holds the dataset folders")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE",
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE",
                         help="settings by name, such as ealn.scheme hard train.max_epoch 20")
-    return parser.parse_args(arguments)
+    flags, options = configuration.split_arguments(sys.argv[1:] if arguments is None else arguments)
+    args = parser.parse_args(flags)
+    args.opts += options
+    return args
 
 
 def main(arguments=None):

@@ -102,9 +102,12 @@ class Observer:
             self.diagnose_every = 0
             return
         arrays = observe(self._fixed, engine.embedding, engine.pixels, engine.schemes, engine.device)
-        _write_arrays(os.path.join(self.save_dir, FOLDER), done, arrays)
         found = diagnose_arrays(arrays)
-        _add_row(os.path.join(self.save_dir, TABLE), {"epoch": done, "step": engine.global_step, **found})
+        try:
+            _write_arrays(os.path.join(self.save_dir, FOLDER), done, arrays)
+            _add_row(os.path.join(self.save_dir, TABLE), {"epoch": done, "step": engine.global_step, **found})
+        except OSError as error:  # the checkpoint that follows matters more than a line of a table
+            log.warning("the diagnostics of epoch %d could not be written (%s); free some space", done, error)
         engine.monitor.scalars("diagnostics", found, engine.global_step)
         for kind in arrays["kinds"].tolist():
             values = ", ".join(f"{name.partition('/')[2]} {value:.3f}" for name, value in found.items()

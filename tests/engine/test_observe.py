@@ -97,3 +97,13 @@ def test_without_a_vehicle_with_two_images_there_is_a_warning(datamanager, tmp_p
     monkeypatch.setattr(observe, "choose_rows", lambda *arguments: [])
     run(build_engine(datamanager, ("hard",)), tmp_path, max_epoch=2)
     assert caplog.text.count("no test vehicle has two images") == 1
+
+
+def test_a_full_disk_costs_a_line_and_not_the_run(datamanager, tmp_path, caplog, monkeypatch):
+    def full(*arguments, **arrays):
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(observe.np, "savez", full)
+    run(build_engine(datamanager, ("hard",)), tmp_path, max_epoch=1)
+    assert (tmp_path / "checkpoint_last.pth.tar").exists() and not (tmp_path / "diagnostics.csv").exists()
+    assert "the diagnostics of epoch 1 could not be written" in caplog.text
+    assert list((tmp_path / "diagnostics").iterdir()) == []

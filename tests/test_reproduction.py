@@ -1,0 +1,55 @@
+"""ealn_plugin/reproduction.py: which runs a grid has, and what is not run again."""
+import json
+import os
+
+import pytest
+
+from ealn_plugin import config, reproduction, training
+from ealn_plugin.engine import checkpoint
+
+
+def test_en_comes_first_and_lends_its_warm_up(tmp_path):
+    runs = reproduction.plan(str(tmp_path), ("hard", "en"), (1, 2), ("train.lr", 0.5), warmup_epochs=3)
+    assert [(run.scheme, run.seed) for run in runs] == [("en", 1), ("hard", 1), ("en", 2), ("hard", 2)]
+    assert runs[0].start_from == "" and runs[3].start_from == str(tmp_path / "seed_2" / "en" / checkpoint.WARMUP)
+    settings = dict(zip(runs[3].options[::2], runs[3].options[1::2]))
+    assert settings == {"train.lr": 0.5, "ealn.scheme": "hard", "train.seed": 2,
+                        "data.save_dir": str(tmp_path / "seed_2" / "hard")}
+    assert all(run.start_from == "" for run in reproduction.plan(str(tmp_path), ("hard", "en"), (1,), (), 0))
+
+
+@pytest.mark.parametrize("schemes, seeds, message", [
+    (("hard",), (1,), "expected en among them"), (("en", "en"), (1,), "--schemes are en en"),
+    (("en",), (1, 1), "--seeds are 1 1")])
+def test_grids_that_make_no_sense(schemes, seeds, message):
+    with pytest.raises(ValueError, match=message):
+        reproduction.plan("out", schemes, seeds, (), 0)
+
+
+def test_a_sweep_varies_one_margin_and_shares_the_grids_warm_up(tmp_path):
+    cells = reproduction.sweep(str(tmp_path), (1,), ("ealn.beta1", 0.6), {"beta1": (0.2, 0.4)}, 2)
+    assert [(name, value) for name, value, _ in cells] == [("beta1", 0.2), ("beta1", 0.4)]
+    run = cells[1][2]
+    settings = dict(zip(run.options[::2], run.options[1::2]))
+    assert settings["ealn.beta1"] == 0.4 and settings["data.save_dir"] == run.folder
+    assert run.start_from == str(tmp_path / "seed_1" / "en" / checkpoint.WARMUP)
+    assert os.path.dirname(run.folder) == str(tmp_path / "sweep" / "seed_1")
+
+
+def test_finished_runs_are_read_and_others_refused(tmp_path):
+    run = reproduction.Run("en", 1, "EN", str(tmp_path), ("ealn.scheme", "en"))
+    wanted = config.load_config(options=run.options)
+    assert reproduction.finished(run, wanted) is None
+    path = tmp_path / training.RESULTS
+    path.write_text(json.dumps({"config": config.recorded(wanted), "primary": "a/b"}))
+    assert reproduction.finished(run, wanted)["primary"] == "a/b"
+    with pytest.raises(ValueError, match=r"results of other settings \(train.lr\); give another --out"):
+        reproduction.finished(run, config.load_config(options=[*run.options, "train.lr", "0.5"]))
+    path.write_text("{")
+    with pytest.raises(ValueError, match="is not a results file"):
+        reproduction.finished(run, wanted)
+
+
+def test_every_preset_is_a_configuration():
+    for options in reproduction.PRESETS.values():
+        assert config.load_config(options=options).train.max_epoch > 0

@@ -1,0 +1,62 @@
+"""tools/reproduce.py: a grid from the real command line, interrupted, gone on with, and read again."""
+import csv
+import importlib.util
+import json
+import os
+
+import pytest
+
+from ealn_plugin import reproduction
+from ealn_plugin.engine.interrupts import TrainingInterrupted
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SMALL = ["use_gpu", "False", "data.height", "32", "data.width", "32", "data.workers", "0", "model.name", "osnet_x0_25",
+         "train.batch_size", "8", "sampler.num_instances", "2", "train.optim", "adam", "ealn.generator.filters", "4",
+         "ealn.generator.blocks", "1", "ealn.discriminator.filters", "4", "ealn.discriminator.layers", "1",
+         "ealn.render.preset", "", "train.max_epoch", "3", "ealn.warmup_epochs", "1"]
+
+
+def reproduce(root, out, *arguments, options=SMALL):
+    spec = importlib.util.spec_from_file_location("reproduce", os.path.join(ROOT, "tools", "reproduce.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main(["--config-file", os.path.join(ROOT, "configs", "ealn_synthetic.yaml"), "--root", str(root),
+                        "--out", str(out), *arguments, *options])
+
+
+def test_a_grid_goes_on_where_it_was_interrupted(veri_root, tmp_path, monkeypatch, capsys):
+    started, train = [], reproduction.training.train
+
+    def counting(config, progress):
+        started.append((config.ealn.scheme, config.train.seed))
+        if len(started) == 2:
+            raise TrainingInterrupted("stopped")
+        return train(config, progress)
+    monkeypatch.setattr(reproduction.training, "train", counting)
+    arguments = ["--schemes", "en", "hard", "--seeds", "1", "2", "--sweep", "beta2"]
+    assert reproduce(veri_root, tmp_path, *arguments) == 130
+    assert "the same command goes on" in capsys.readouterr().err and started == [("en", 1), ("hard", 1)]
+    assert reproduce(veri_root, tmp_path, *arguments) == 0
+    assert started[2:5] == [("hard", 1), ("en", 2), ("hard", 2)] and len(started) == 5 + 10
+    out = capsys.readouterr().out
+    assert "Table I: veri776, veri_image" in out and "Table II" in out and "Hard-EALN" in out and "mAP - EN" in out
+    with open(tmp_path / "table_1.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["network"] for row in rows[:2]] == ["EN", "Hard-EALN"] and rows[-1]["source"] == "published"
+    assert "**Table III" in (tmp_path / "tables.md").read_text()
+    assert len((tmp_path / "sweep.csv").read_text().splitlines()) == 11
+    # Both updated the embedding network equally often, behind one warm-up.
+    assert (tmp_path / "seed_1" / "en" / "checkpoint_warmup.pth.tar").exists()
+    tables = (tmp_path / "tables.md").read_text()
+    assert reproduce(veri_root, tmp_path, *arguments) == 0
+    assert len(started) == 15 and (tmp_path / "tables.md").read_text() == tables
+    assert json.loads((tmp_path / "seed_2" / "hard" / "results.json").read_text())["config"]["train"]["seed"] == 2
+
+
+@pytest.mark.parametrize("arguments, options, message", [
+    (["--schemes", "hard"], SMALL, "expected en among them"), (["--seeds", "1", "1"], SMALL, "--seeds are 1 1"),
+    ([], ["ealn.alhpa", "1"], "did you mean ealn.alpha")])
+def test_nonsense_gets_one_sentence(veri_root, tmp_path, capsys, arguments, options, message):
+    assert reproduce(veri_root, tmp_path, *arguments, options=options) == 1
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
