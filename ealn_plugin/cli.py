@@ -1,11 +1,33 @@
-"""What the command lines in tools/ share: one sentence per error, and a log."""
+"""What the command lines in tools/ share: exit codes, one sentence per error, and a log."""
 import logging
 import os
 import sys
 
 from ealn_plugin.writing import replacing, write_atomically
 
-__all__ = ["replacing", "sentence", "start_log", "write_atomically"]
+__all__ = ["exit_code", "replacing", "sentence", "start_log", "write_atomically"]
+
+log = logging.getLogger(__name__)
+
+
+def exit_code(work, stopped):
+    """Run ``work`` and tell what went wrong in one sentence, as every command line here does.
+
+    Args:
+        work: called without arguments; what it returns is the exit code, None being 0.
+        stopped: what to say when it is interrupted, unless the interrupt says it itself.
+    Returns:
+        int: 0, or what ``work`` returned; 1 for bad input; 130 when interrupted.
+    """
+    try:
+        return work() or 0
+    except KeyboardInterrupt as stop:
+        print(f"\n{str(stop) or stopped}", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, RuntimeError) as error:
+        log.debug("details", exc_info=True)
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        return 1
 
 
 def sentence(error):

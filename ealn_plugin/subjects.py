@@ -115,6 +115,7 @@ class RunSubject(Subject):
         return engine
 
     def test_sets(self, store):
+        """See ``Subject``."""
         engine = self.engine()
         self.own_results, self.untrained = engine.results, engine.untrained
         fusing = engine.extraction.fusing if self.fusion else None
@@ -152,6 +153,7 @@ class ModelSubject(Subject):
         return {name: tree[name] for name in ("data", "model", "test", "use_gpu")}
 
     def test_sets(self, store):
+        """See ``Subject``."""
         data = self.config.data
         seed_everything(self.config.train.seed)
         with _view_labels_mean(self.config.ealn.view_order):

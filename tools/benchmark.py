@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from ealn_plugin import toolkit
-from ealn_plugin.cli import sentence
+from ealn_plugin.cli import exit_code
 from ealn_plugin.evaluation.ranking import evaluate_rank
 from ealn_plugin.writing import check_writable, write_atomically
 
@@ -224,16 +224,14 @@ def main(argv=None):
     add_rank(commands)
     args = parser.parse_args(argv)
     args.given = argv
-    try:
-        if args.json:
-            check_writable(args.json, "--json")  # first: the figures may take minutes
-        return args.run(args)
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written, run the same command to start again", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 1
+    return exit_code(lambda: checked(args), "stopped; nothing was written, run the same command to start again")
+
+
+def checked(args):
+    """Run the sub-command, unless its figures could not be written afterwards: they may take minutes."""
+    if args.json:
+        check_writable(args.json, "--json")
+    return args.run(args)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@
     python tools/evaluate.py --features veri776.npz --out log/evaluation
 """
 import argparse
-import logging
 import os
 import sys
 
@@ -13,13 +12,11 @@ import torch
 
 import ealn_plugin  # noqa: F401  (before anything imports torchvision: it cures a CPU-only torch)
 from ealn_plugin import reporting, visualization
-from ealn_plugin.cli import sentence, start_log
+from ealn_plugin.cli import exit_code, start_log
 from ealn_plugin.evaluation.measure import check_protocols
 from ealn_plugin.evaluation.protocols import PROTOCOLS
 from ealn_plugin.evaluation.store import FeatureStore
 from ealn_plugin.subjects import FeaturesSubject, ModelSubject, RunSubject, file_name, short_labels
-
-log = logging.getLogger("evaluate")
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
@@ -149,16 +146,8 @@ def evaluate(args):
 def main(arguments=None):
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = build_parser().parse_args(arguments)
-    try:
-        print(f"\n{evaluate(args)}\n\nresults and figures: {args.out}")
-    except KeyboardInterrupt:
-        print("\nstopped; features that were finished are in --out and will be used again", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, RuntimeError) as error:
-        log.debug("details", exc_info=True)
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: print(f"\n{evaluate(args)}\n\nresults and figures: {args.out}"),
+                     "stopped; features that were finished are in --out and will be used again")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ import sys
 
 from ealn_plugin import config as configuration
 from ealn_plugin import reproduction
-from ealn_plugin.cli import sentence, start_log
-from ealn_plugin.engine.interrupts import TrainingInterrupted
+from ealn_plugin.cli import exit_code, start_log, write_atomically
 from ealn_plugin.visualization import grid as grids
-from ealn_plugin.writing import write_atomically
 
 log = logging.getLogger("reproduce")
 
@@ -42,7 +40,7 @@ def parse_arguments(arguments=None):
 
 
 def reproduce(args):
-    """Run what is missing of the grid, print and write its tables; returns the Grid."""
+    """Run what is missing of the grid, print and write its tables."""
     flags = dict(root=args.root, sources=args.sources, targets=args.targets)
     options = [*reproduction.PRESETS[args.preset], *args.opts]
     warmup = configuration.load_config(args.config_file, options, **flags).ealn.warmup_epochs
@@ -60,7 +58,6 @@ def reproduce(args):
             "hard", grid.protocol, "mAP").mean
         found.append((name, value, run.seed, mean_ap))
     write(args.out, grid, found)
-    return grid
 
 
 def write(out, grid, found):
@@ -86,16 +83,15 @@ def write(out, grid, found):
 def main(arguments=None):
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = parse_arguments(arguments)
+    return exit_code(lambda: run(args), "stopped; the same command goes on where it stopped")
+
+
+def run(args):
+    """``reproduce``, without the advice of an interrupted run on how to go on with it alone."""
     try:
         reproduce(args)
-    except (KeyboardInterrupt, TrainingInterrupted):
-        print("\nstopped; the same command goes on where it stopped", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, RuntimeError) as error:
-        log.debug("details", exc_info=True)
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 1
-    return 0
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt from None
 
 
 if __name__ == "__main__":

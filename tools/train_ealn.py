@@ -6,8 +6,7 @@ import sys
 
 from ealn_plugin import config as configuration
 from ealn_plugin import training
-from ealn_plugin.cli import sentence, start_log
-from ealn_plugin.engine.interrupts import TrainingInterrupted
+from ealn_plugin.cli import exit_code, start_log
 
 log = logging.getLogger("train_ealn")
 
@@ -29,27 +28,20 @@ def parse_arguments(arguments=None):
     return args
 
 
+def run(args):
+    """Train, test and show the results."""
+    config = configuration.load_config(args.config_file, args.opts, root=args.root, sources=args.sources,
+                                       targets=args.targets, transforms=args.transforms)
+    start_log(config.data.save_dir, "test.log" if config.test.evaluate else "train.log")
+    results, own_results = training.train(config)
+    log.info("\n%s\n\nresults: %s, primary %s", training.table(results, own_results),
+             os.path.join(config.data.save_dir, training.RESULTS), results["primary"])
+
+
 def main(arguments=None):
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = parse_arguments(arguments)
-    try:
-        config = configuration.load_config(args.config_file, args.opts, root=args.root, sources=args.sources,
-                                           targets=args.targets, transforms=args.transforms)
-        start_log(config.data.save_dir, "test.log" if config.test.evaluate else "train.log")
-        results, own_results = training.train(config)
-        log.info("\n%s\n\nresults: %s, primary %s", training.table(results, own_results),
-                 os.path.join(config.data.save_dir, training.RESULTS), results["primary"])
-    except TrainingInterrupted as stop:
-        print(f"\n{stop}", file=sys.stderr)
-        return 130
-    except KeyboardInterrupt:
-        print("\nstopped; what was saved before is in data.save_dir, go on with model.resume", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, RuntimeError) as error:
-        log.debug("details", exc_info=True)
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: run(args), "stopped; what was saved before is in data.save_dir, go on with model.resume")
 
 
 if __name__ == "__main__":

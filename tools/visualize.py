@@ -13,12 +13,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 import ealn_plugin  # noqa: F401  (before anything imports torchvision: it cures a CPU-only torch)
 from ealn_plugin import visualization
-from ealn_plugin.cli import sentence, start_log
+from ealn_plugin.cli import exit_code, start_log
 from ealn_plugin.exhibits import TrainedRun
 from ealn_plugin.figures import FIGURES, write_figures
 from ealn_plugin.subjects import RunSubject, short_labels
-
-log = logging.getLogger("visualize")
 
 
 def build_parser():
@@ -68,18 +66,9 @@ def visualize(args):
         return write_figures(runs, args.figures or list(FIGURES), args.out)
 
 
-def main(arguments=None):
-    """Exit code 0; 1 for bad input or a figure that was asked for and cannot be drawn; 130 when interrupted."""
-    args = build_parser().parse_args(arguments)
-    try:
-        found = visualize(args)
-    except KeyboardInterrupt:
-        print("\nstopped; figures that were finished are in --out", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, RuntimeError) as error:
-        log.debug("details", exc_info=True)
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 1
+def show(args):
+    """Draw, and say which figures there are; returns 1 where one that was asked for is missing."""
+    found = visualize(args)
     drawn = [path for paths in found.values() if not isinstance(paths, str) for path in paths]
     missing = [f"figure {number}: {reason}" for number, reason in found.items() if isinstance(reason, str)]
     print("\n" + "\n".join(drawn))
@@ -87,6 +76,12 @@ def main(arguments=None):
         print("error: " + "\n".join(missing), file=sys.stderr)
         return 1
     return 0
+
+
+def main(arguments=None):
+    """Exit code 0; 1 for bad input or a figure that was asked for and cannot be drawn; 130 when interrupted."""
+    args = build_parser().parse_args(arguments)
+    return exit_code(lambda: show(args), "stopped; figures that were finished are in --out")
 
 
 if __name__ == "__main__":
