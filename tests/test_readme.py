@@ -60,3 +60,7 @@ def test_the_layout_names_every_file():
     for folder, hidden in (("ealn_plugin", {"__init__.py", "__pycache__"}), ("tools", {"__pycache__"})):
         names = set(os.listdir(os.path.join(ROOT, folder))) - hidden
         assert sorted(name for name in names if name not in layout) == []
+
+
+def test_no_placeholder_is_left():
+    assert not re.search(r"DEMO_|TBD|XXX", TEXT + open(os.path.join(ROOT, "RESULTS.md"), encoding="utf-8").read())
