@@ -5,9 +5,11 @@ ranking into torchreid's slot for a compiled one. Importing it again, or reloadi
 """
 import os
 
-# torch's threads wait for each other by spinning. Where another process wants the same cores, data workers above all,
-# that makes a training step dozens of times slower. Read when torch is first imported; a value of the user's stays.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# torch's threads wait for each other by spinning, for milliseconds. Where another process wants the same cores that
+# makes a training step dozens of times slower; this much is enough on a quiet machine (RESULTS.md, "Threads on a
+# busy machine"). It is read when torch is first imported, and what the user has set stays.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 from ealn_plugin import schemes, toolkit  # noqa: E402
 from ealn_plugin.data import DATASETS, VehicleID, VehicleID13164, VehicleIDLarge, VehicleIDMedium, VeRi776, View  # noqa: E402

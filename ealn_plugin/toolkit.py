@@ -138,6 +138,21 @@ def build_datamanager(**options):
             f"({error or 'there are fewer identities than one batch needs'}); lower train.batch_size") from error
 
 
+def build_dataset(name, root):
+    """One dataset by the name it is registered under, what it prints sent to the log.
+
+    Returns:
+        ImageDataset with the lists train, query and gallery.
+    Raises:
+        ValueError: no dataset has that name.
+    """
+    known = _private_dict(torchreid.data.register_image_dataset, "__image_datasets")
+    if name not in known:
+        raise ValueError(f"dataset {name!r} is unknown, expected one of {', '.join(sorted(known))}")
+    with prints_to_log():
+        return known[name](root=root)
+
+
 def build_optimizer(model, **options):
     """``torchreid.optim.build_optimizer``."""
     return torchreid.optim.build_optimizer(model, **options)
