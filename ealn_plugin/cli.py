@@ -22,11 +22,11 @@ def exit_code(work, stopped):
     try:
         return work() or 0
     except KeyboardInterrupt as stop:
-        print(f"\n{str(stop) or stopped}", file=sys.stderr)
+        sys.stderr.write(f"\n{str(stop) or stopped}\n")
         return 130
     except (ValueError, OSError, RuntimeError) as error:
         log.debug("details", exc_info=True)
-        print(f"error: {sentence(error)}", file=sys.stderr)
+        sys.stderr.write(f"error: {sentence(error)}\n")
         return 1
 
 

@@ -192,6 +192,7 @@ class FeaturesSubject(Subject):
         return {"test": configuration.recorded(self.config)["test"]}
 
     def test_sets(self, store):
+        """See ``Subject``."""
         features = self.features
         if features.paths and not os.path.exists(features.paths[0]):
             features = with_paths(features, [os.path.join(self.root, path) for path in features.paths])

@@ -114,6 +114,7 @@ class VGGM(nn.Module):
         nn.init.normal_(self.classifier.weight, 0.0, 0.01)
 
     def forward(self, images):
+        """Images [batch, 3, height, width] to features [batch, 1024]; while training logits, or (logits, features)."""
         if tuple(images.shape[-2:]) != self.input_size:
             raise ValueError(
                 f'images of {images.shape[-2]}x{images.shape[-1]} pixels reached a VGGM built for '
