@@ -1,11 +1,12 @@
 """What the command lines in tools/ share: exit codes, one sentence per error, and a log."""
+import contextlib
 import logging
 import os
 import sys
 
 from ealn_plugin.writing import replacing, write_atomically
 
-__all__ = ["exit_code", "replacing", "sentence", "start_log", "write_atomically"]
+__all__ = ["exit_code", "printable", "replacing", "sentence", "start_log", "write_atomically"]
 
 log = logging.getLogger(__name__)
 
@@ -24,18 +25,50 @@ def exit_code(work, stopped):
     except KeyboardInterrupt as stop:
         sys.stderr.write(f"\n{str(stop) or stopped}\n")
         return 130
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
         log.debug("details", exc_info=True)
         sys.stderr.write(f"error: {sentence(error)}\n")
         return 1
 
 
 def sentence(error):
-    """The message of an error; one raised in a data worker arrives with the worker's traceback, which is left out."""
+    """The message of an error on one line that is safe to show, whatever names of files it holds.
+
+    One raised in a data worker arrives with the worker's traceback, which is left out.
+    """
     text = str(error).strip()
     if "DataLoader worker" in text:
         text = text.splitlines()[-1].partition(": ")[2] or text
-    return text
+    if isinstance(error, MemoryError):
+        text = f"out of memory{f' ({text})' if text else ''}; use smaller batches, images or files"
+    return printable(text)
+
+
+def printable(text):
+    """``text`` with line ends, terminal sequences and other characters that cannot be shown written as escapes."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+class _Quiet:
+    """For log handlers: a message that cannot be written is told once, not with a traceback each."""
+
+    told = False
+
+    def handleError(self, record):
+        """Called by ``logging`` where writing a record has failed."""
+        if not self.told and sys.stderr is not None:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(f"the log cannot be written to {getattr(self.stream, 'name', 'the screen')} "
+                                 f"({sys.exc_info()[1]}); going on without\n")
+        self.told = True
+
+
+class _Screen(_Quiet, logging.StreamHandler):
+    pass
+
+
+class _LogFile(_Quiet, logging.FileHandler):
+    pass
 
 
 def start_log(folder, name):
@@ -46,10 +79,12 @@ def start_log(folder, name):
     """
     try:
         os.makedirs(folder, exist_ok=True)
-        file = logging.FileHandler(os.path.join(folder, name), encoding="utf-8")
+        file = _LogFile(os.path.join(folder, name), encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OSError(f"the output folder {folder!r} cannot be used ({error}); choose another") from error
-    screen = logging.StreamHandler(sys.stdout)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal does not know
+    screen = _Screen(sys.stdout)
     screen.setFormatter(logging.Formatter("%(message)s"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[screen, file], force=True)

@@ -1,14 +1,12 @@
 """What a finished run has to show: fixed test images, what its generators make of them, and where both are embedded."""
 import contextlib
 import functools
-import json
 import os
 import re
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.viewpoints import View
@@ -18,6 +16,7 @@ from ealn_plugin.engine.step import evaluating
 from ealn_plugin.engine.testing import FeatureExtraction
 from ealn_plugin.evaluation.twins import read_twins
 from ealn_plugin.losses.distance import pairwise_distance
+from ealn_plugin.training import read_results
 from ealn_plugin.visualization.sheets import split_grid
 
 PER_VEHICLE = 8
@@ -183,8 +182,7 @@ class TrainedRun:
         path = os.path.join(self.folder, "results.json")
         if not os.path.isfile(path):
             return None
-        with open(path, encoding="utf-8") as file:
-            results = json.load(file)
+        results = read_results(path)
         dataset, _, protocol = results["primary"].partition("/")
         return results["datasets"][dataset][protocol]["mAP"]
 
@@ -198,7 +196,7 @@ class TrainedRun:
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             epoch = re.fullmatch(r"epoch_(\d+)\.png", name)
             if epoch:
-                picture = np.asarray(Image.open(os.path.join(folder, name)).convert("RGB"))
+                picture = np.asarray(toolkit.read_image(os.path.join(folder, name)))
                 found[int(epoch[1])] = split_grid(picture, self.config.data.height, self.config.data.width)
         return found
 

@@ -3,7 +3,6 @@
 Every scheme gets the same data, backbone, seed and number of embedding updates. A grid is a folder; what is finished
 in it is not run again, what was interrupted goes on where it stopped.
 """
-import json
 import logging
 import os
 from dataclasses import dataclass
@@ -117,11 +116,7 @@ def finished(run, config):
     path = os.path.join(run.folder, training.RESULTS)
     if not os.path.exists(path):
         return None
-    try:
-        with open(path, encoding="utf-8") as file:
-            results = json.load(file)
-    except ValueError as error:
-        raise ValueError(f"{path!r} is not a results file ({error}); delete it to run that cell again") from error
+    results = training.read_results(path)
     wanted, found = (configuration.flat(tree) for tree in (configuration.recorded(config), results["config"]))
     differing = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
     if differing:

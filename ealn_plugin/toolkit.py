@@ -12,8 +12,9 @@ import os
 import sys
 import warnings
 
+import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 log = logging.getLogger(__name__)
 
@@ -192,25 +193,41 @@ class UnreadableImageError(RuntimeError):
     """An image file that exists but cannot be decoded; the message names it."""
 
 
-def read_image(path):
-    """Read an image file as RGB, in one attempt.
+MAX_PIXELS = 2**26
+"""Images with more pixels are refused, 8,192 x 8,192: a few bytes of a file may claim to hold gigabytes."""
 
-    torchreid's own function tries again for ever when a file is corrupt; this one replaces it.
+
+def read_image(path):
+    """Read an image file as RGB, in one attempt, the right way up.
+
+    torchreid's own function tries again for ever when a file is corrupt; this one replaces it. Grey images of more
+    than 8 bits are scaled, which Pillow would clip to white, and an orientation noted in the file (EXIF) is followed.
+    Of an animation the first picture is read.
 
     Returns:
         PIL.Image.Image in mode RGB.
     Raises:
         FileNotFoundError: there is no such file.
-        UnreadableImageError: the file cannot be decoded.
+        UnreadableImageError: the file cannot be decoded, or has more than ``MAX_PIXELS``.
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"image {path!r} does not exist; check data.root and the dataset's lists")
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} allowed")
+            return _eight_bits(ImageOps.exif_transpose(image)).convert("RGB")
+    except Exception as error:  # decoders raise many kinds for a broken file, MemoryError among them
         raise UnreadableImageError(
-            f"image {path!r} cannot be decoded ({error}); replace the file or take it out of the dataset") from error
+            f"image {path!r} cannot be decoded ({error or type(error).__name__}); replace the file or take it out of "
+            "the dataset") from error
+
+
+def _eight_bits(image):
+    """Grey images of 16 bits scaled to 8; others as they are."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
 
 
 def _cure_read_image():

@@ -12,6 +12,7 @@ from ealn_plugin.writing import write_atomically
 log = logging.getLogger(__name__)
 
 RESULTS, CONFIG = "results.json", "config.yaml"
+MOVING = ".moving"
 
 
 def train(config, progress=True):
@@ -30,6 +31,8 @@ def train(config, progress=True):
     """
     save_dir = config.data.save_dir
     os.makedirs(save_dir, exist_ok=True)
+    if config.model.resume:
+        take_back_earlier_run(save_dir)
     engine = build.build_engine(config)
 
     def on_start():
@@ -45,18 +48,57 @@ def train(config, progress=True):
 
 
 def keep_earlier_run(save_dir):
-    """Move what another run left in the folder, its log apart, to ``earlier_N`` in it; nothing saved is lost."""
-    if not any(name.startswith("checkpoint_") for name in os.listdir(save_dir)):
+    """Move what another run left in the folder, its log apart, to ``earlier_N`` in it; nothing saved is lost.
+
+    A process that is killed on the way leaves a folder ``earlier_N.moving``: the next new run ends that move here, and
+    a run that is resumed undoes it.
+    """
+    unfinished = _unfinished_move(save_dir)
+    if unfinished is None and not any(name.startswith("checkpoint_") for name in os.listdir(save_dir)):
         return
     number = 1
     while os.path.exists(os.path.join(save_dir, f"earlier_{number}")):
         number += 1
     target = os.path.join(save_dir, f"earlier_{number}")
-    os.makedirs(target)
+    moving = unfinished or target + MOVING
+    os.makedirs(moving, exist_ok=True)
     for name in os.listdir(save_dir):
         if not name.startswith("earlier_") and not name.endswith(".log"):
-            os.rename(os.path.join(save_dir, name), os.path.join(target, name))
+            os.rename(os.path.join(save_dir, name), os.path.join(moving, name))
+    os.rename(moving, target)
     log.warning("%s held another run; it is kept in %s (to go on with a run, use model.resume)", save_dir, target)
+
+
+def take_back_earlier_run(save_dir):
+    """Undo a ``keep_earlier_run`` that was killed on the way."""
+    moving = _unfinished_move(save_dir)
+    if moving is None:
+        return
+    for name in os.listdir(moving):
+        os.rename(os.path.join(moving, name), os.path.join(save_dir, name))
+    os.rmdir(moving)
+
+
+def _unfinished_move(save_dir):
+    names = [name for name in os.listdir(save_dir) if name.startswith("earlier_") and name.endswith(MOVING)]
+    return os.path.join(save_dir, names[0]) if names else None
+
+
+def read_results(path):
+    """A results.json as a dict with "config", "primary" and "datasets".
+
+    Raises:
+        ValueError: it is none. OSError: it cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            results = json.load(file)
+        dataset, _, protocol = results["primary"].partition("/")
+        float(results["datasets"][dataset][protocol]["mAP"]), results["config"].items()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path!r} is not a results file ({type(error).__name__}: {error}); delete it to run that "
+                         "again") from error
+    return results
 
 
 def table(results, own_results):

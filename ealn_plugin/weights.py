@@ -1,7 +1,6 @@
 """Weights of an embedding network from a file: all of them for a test, as many as fit to start a training."""
 import logging
 import os
-import pickle
 
 import numpy as np
 import torch
@@ -39,7 +38,7 @@ def load_weights(model, path, flag="--weights"):
             there = f"{list(weights[key].shape)} there" if key in weights else "not there"
             raise ValueError(f"{flag} {path!r} does not fit {type(model).__name__}: layer {key!r} is {there} and "
                              f"{list(value.shape)} in the network; give weights of the same --model")
-    model.load_state_dict({**own, **kept})
+    _fill(model, {**own, **kept}, path, flag)
     unused = sorted(weights.keys() - own.keys())
     log.info("%s: %d of %d layers filled%s", path, len(kept), len(own),
              f", {len(unused)} of the file not used, such as {unused[0]}" if unused else "")
@@ -61,7 +60,7 @@ def fill_weights(model, path, norm_mean, norm_std, flag="model.load_weights"):
     else:
         own = model.state_dict()
         fitting = {key: weights[key] for key in own if key in weights and own[key].shape == weights[key].shape}
-        model.load_state_dict({**own, **fitting})
+        _fill(model, {**own, **fitting}, path, flag)
         filled, left = list(fitting), [key for key in own if key not in fitting]
     if not any(not key.startswith(CLASSIFIER) for key in filled):
         raise ValueError(f"{flag} {path!r} fits no layer of {type(model).__name__} before the classifier; its first "
@@ -69,6 +68,14 @@ def fill_weights(model, path, norm_mean, norm_std, flag="model.load_weights"):
     log.info("%s filled %d layers: %s", path, len(filled), ", ".join(filled))
     if left:
         log.info("not filled, they start fresh: %s", ", ".join(left))
+
+
+def _fill(model, weights, path, flag):
+    try:
+        model.load_state_dict(weights)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"{flag} {path!r} holds tensors of a kind that {type(model).__name__} cannot take; save its "
+                         "state dict with torch.save as plain dense tensors") from error
 
 
 def _read_weights(path, flag):
@@ -80,7 +87,7 @@ def _read_weights(path, flag):
     try:
         with torch.serialization.safe_globals([*names, np.dtype, *kinds]):
             weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError, KeyError, TypeError) as error:
+    except Exception as error:  # torch raises many kinds for a broken file; all of them mean the same here
         raise ValueError(f"{flag} {path!r} cannot be read as plain tensors ({type(error).__name__}); save a state "
                          "dict with torch.save") from error
     if isinstance(weights, dict) and "ealn_format" in weights:
@@ -90,4 +97,4 @@ def _read_weights(path, flag):
     if not isinstance(weights, dict) or not any(torch.is_tensor(value) for value in weights.values()):
         raise ValueError(f"{flag} {path!r} holds no state dict, expected a checkpoint of torchreid or a state dict "
                          "saved with torch.save; give another file")
-    return {key.removeprefix("module."): value for key, value in weights.items() if torch.is_tensor(value)}
+    return {str(key).removeprefix("module."): value for key, value in weights.items() if torch.is_tensor(value)}

@@ -16,7 +16,7 @@ import sys
 import torch
 
 import ealn_plugin  # noqa: F401  (before anything imports torchvision: it cures a CPU-only torch)
-from ealn_plugin.cli import sentence, start_log, write_atomically
+from ealn_plugin.cli import exit_code, start_log, write_atomically
 from ealn_plugin.data import view_labels
 from ealn_plugin.data.synthetic import PRESETS, render_dataset
 from ealn_plugin.data.viewpoints import View
@@ -154,8 +154,8 @@ def run(args):
     else:
         classifier, report = train(args, device)
     if report:
-        print(f"\nheld-out vehicles of {', '.join(report['sources'])}, on which the classifier was tested:\n"
-              f"{format_view_report(report)}")
+        print(f"\nheld-out vehicles of {', '.join(map(str, report.get('sources', '?')))}, on which the classifier was "
+              f"tested:\n{format_view_report(report)}")
     details = {"min_confidence": args.min_confidence, "model": classifier.model, "size": classifier.size,
                "held_out": report}
     for target in targets:
@@ -165,16 +165,7 @@ def run(args):
 def main(arguments=None):
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = build_parser().parse_args(arguments)
-    try:
-        run(args)
-    except KeyboardInterrupt:
-        print("\nstopped; files that were not finished are as they were", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, RuntimeError) as error:
-        log.debug("details", exc_info=True)
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: run(args), "stopped; files that were not finished are as they were")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ import argparse
 import logging
 import sys
 
+from ealn_plugin.cli import exit_code
 from ealn_plugin.data import synthetic
 from ealn_plugin.data.synthetic.layouts import LAYOUTS
 
@@ -25,19 +26,16 @@ def main(arguments=None):
     """Run the command line; returns the exit status."""
     options = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    try:
-        if options.contact_sheet:
-            sheet = synthetic.write_contact_sheet(options.contact_sheet, options.preset, options.seed)
-            logging.info("contact sheet: %s", sheet)
-        synthetic.render_dataset(options.root, options.layout, options.preset, options.seed, options.image_size,
-                                 options.processes)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"make_synthetic: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("make_synthetic: stopped; nothing was left behind, run the same command to start again.", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: render(options), "stopped; nothing was left behind, run the same command to start again")
+
+
+def render(options):
+    """Render what the options ask for."""
+    if options.contact_sheet:
+        sheet = synthetic.write_contact_sheet(options.contact_sheet, options.preset, options.seed)
+        logging.info("contact sheet: %s", sheet)
+    synthetic.render_dataset(options.root, options.layout, options.preset, options.seed, options.image_size,
+                             options.processes)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ GALLERY_SEED = 0
 LIST_FOLDER = "train_test_split"
 VIEW_LISTS = os.path.join(LIST_FOLDER, "*view*.txt")
 _TRAIN_CAMERA, _QUERY_CAMERA, _GALLERY_CAMERA = 0, 0, 1
-_LIST_LINE = re.compile(r"(\d+)\s+(\d+)(?:\s+(-1|0|1))?", re.ASCII)
-_ATTRIBUTE_LINE = re.compile(r"(\d+)\s+(\d+)", re.ASCII)
+_LIST_LINE = re.compile(r"(\d+)\s+(\d{1,9})(?:\s+(-1|0|1))?", re.ASCII)
+_ATTRIBUTE_LINE = re.compile(r"(\d{1,9})\s+(\d{1,9})", re.ASCII)
 
 
 class ListedImage(NamedTuple):

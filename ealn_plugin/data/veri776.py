@@ -22,7 +22,8 @@ SPLITS = {
 KEYPOINT_FILES = ("keypoint_train.txt", "keypoint_test.txt")
 LABEL_FILES = ("train_label.xml", "test_label.xml")
 # vehicle, camera, timestamp, running number: 0001_c001_00016450_0.jpg
-_IMAGE_NAME = re.compile(r"(\d+)_c(\d+)_\d+_\d+\.\w+", re.ASCII)
+_IMAGE_NAME = re.compile(r"(\d{1,9})_c(\d{1,9})_\d+_\d+\.\w+", re.ASCII)
+_CODE = re.compile(r"\d{1,9}", re.ASCII)
 _NAME_EXPECTED = "a name like 0001_c001_00016450_0.jpg (vehicle, camera, timestamp, running number)"
 
 
@@ -81,13 +82,16 @@ def read_appearance(path):
     groups = {}
     parser = expat.ParserCreate("utf-8")
 
+    def refuse_entity(name, *_):  # entities that expand to others can fill any memory
+        raise malformed(path, parser.CurrentLineNumber, f"the entity {name}", "a file without entities of its own")
+
     def start_element(tag, attributes):
         if tag == "Item":
             image, group = _parse_item(path, parser.CurrentLineNumber, attributes)
             if group is not None:
                 groups[image] = group
 
-    parser.StartElementHandler = start_element
+    parser.StartElementHandler, parser.EntityDeclHandler = start_element, refuse_entity
     try:
         parser.Parse(_decoded(path).encode("utf-8"), True)
     except expat.ExpatError as error:
@@ -172,6 +176,6 @@ def _parse_item(path, line, attributes):
     codes = [attributes.get(name) for name in ("colorID", "typeID")]
     if None in codes:
         return image, None
-    if not all(code.isascii() and code.isdigit() and is_code(int(code)) for code in codes):
+    if not all(_CODE.fullmatch(code) and is_code(int(code)) for code in codes):
         raise malformed(path, line, codes, "colorID and typeID as numbers in 0..999")
     return image, appearance_group("veri776", *map(int, codes))

@@ -1,7 +1,8 @@
 """Images whose views are to be predicted, images to learn views from, and the viewpoints.csv that results.
 
 Beside a viewpoints.csv that was predicted lies viewpoints.json. It says how the labels were made and holds the
-checksum of the CSV, so that labels which a person made or corrected are told apart and never overwritten unasked.
+checksum of the CSV (and of the predicted one that it replaced), so that labels which a person made or corrected are
+told apart and never overwritten unasked.
 """
 import hashlib
 import json
@@ -11,11 +12,11 @@ import random
 from dataclasses import dataclass
 
 from ealn_plugin import toolkit
-from ealn_plugin.cli import write_atomically
 from ealn_plugin.data.annotations import VIEWPOINTS
 from ealn_plugin.data.files import IMAGE_EXTENSIONS
 from ealn_plugin.data.synthetic.presets import Preset
-from ealn_plugin.data.viewpoints import VIEWPOINTS_FILE, View, read_viewpoints_csv, write_viewpoints_csv
+from ealn_plugin.data.viewpoints import VIEWPOINTS_FILE, View, read_viewpoints_csv, viewpoints_csv
+from ealn_plugin.writing import utf8, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def images_of_folder(folder):
 
     Raises:
         FileNotFoundError: there is no such folder, or no image in it.
+        ValueError: the name of an image is no UTF-8, which viewpoints.csv could not hold.
     """
     folder = os.path.abspath(os.path.expanduser(folder))
     found = []
@@ -65,6 +67,8 @@ def images_of_folder(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [os.path.join(parent, name) for name in files
                   if name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")]
+    for name in found:
+        utf8(name, os.path.join(folder, VIEWPOINTS_FILE))  # now, not when all views are predicted
     if not found:
         raise FileNotFoundError(f"{folder} holds no image ({', '.join(IMAGE_EXTENSIONS)}); give a folder that does")
     return ImageFolder(folder, {_relative(path, folder): View.UNKNOWN for path in sorted(found)})
@@ -165,12 +169,15 @@ def write_predicted_views(folder, views, details, force=False):
         if kept:
             log.info("%s: %d earlier predictions for other images are kept", folder, len(kept))
         views = {**kept, **views}
-    path = os.path.join(folder, VIEWPOINTS_FILE)
-    write_viewpoints_csv(path, views)
+    path, text = os.path.join(folder, VIEWPOINTS_FILE), viewpoints_csv(views)
+    checksum = hashlib.sha256(utf8(text, path)).hexdigest()
     labels = [view for view, _ in views.values()]
     counts = {view.name.lower(): labels.count(view) for view in View}
-    written = {**details, "counts": counts, "sha256": _checksum(path)}
+    written = {**details, "counts": counts, "sha256": checksum}
+    if _is_predicted(folder):  # so that whichever of the two files is in place after a crash is known as predicted
+        written["replaced_sha256"] = _checksum(path)
     write_atomically(os.path.join(folder, PROVENANCE_FILE), json.dumps(written, indent=1, sort_keys=True) + "\n")
+    write_atomically(path, text)
     return counts
 
 
@@ -218,8 +225,9 @@ def _is_predicted(folder):
     path = os.path.join(folder, VIEWPOINTS_FILE)
     try:
         with open(os.path.join(folder, PROVENANCE_FILE), encoding="utf-8") as file:
-            return json.load(file)["sha256"] == _checksum(path)
-    except (OSError, ValueError, KeyError, TypeError):
+            provenance = json.load(file)
+        return _checksum(path) in (provenance["sha256"], provenance.get("replaced_sha256"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
 
 

@@ -12,7 +12,7 @@ import re
 from enum import IntEnum
 
 from ealn_plugin.data.files import malformed, read_lines, undecodable
-from ealn_plugin.writing import replacing
+from ealn_plugin.writing import csv_text, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -123,11 +123,24 @@ def read_viewpoints_csv(path):
 def write_viewpoints_csv(path, views):
     """Write {image: (view, confidence)} as a viewpoints.csv that `read_viewpoints_csv` reads back unchanged.
 
-    Lines are sorted by image, so equal labels give equal bytes. The file appears under its name only when
-    complete.
+    The file appears under its name only when complete.
 
     Args:
         path: the file to write, `viewpoints.csv` in the dataset folder to have the dataset classes use it.
+        views: as `viewpoints_csv`.
+
+    Raises:
+        ValueError: as `viewpoints_csv`, and for an image whose name is no UTF-8. OSError: it cannot be written.
+    """
+    write_atomically(path, viewpoints_csv(views))
+
+
+def viewpoints_csv(views):
+    """Return {image: (view, confidence)} as the text of a viewpoints.csv.
+
+    Lines are sorted by image, so equal labels give equal bytes.
+
+    Args:
         views: image is relative to the dataset folder; view a View or its number; confidence in [0, 1].
 
     Raises:
@@ -138,12 +151,9 @@ def write_viewpoints_csv(path, views):
         confidence = float(confidence)
         if not image or view not in tuple(View) or not 0.0 <= confidence <= 1.0:
             raise ValueError(f"image {image!r} has view {view!r} and confidence {confidence}, expected a "
-                             f"non-empty name, a View and a value in [0, 1]; correct it to write {path}")
+                             f"non-empty name, a View and a value in [0, 1]; correct it to write viewpoints.csv")
         rows.append((image, View(view).name.lower(), repr(confidence)))
-    with replacing(path) as partial, open(partial, "w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(("image", "view", "confidence"))
-        writer.writerows(rows)
+    return csv_text(("image", "view", "confidence"), rows)
 
 
 def gather_views(dataset_dir, images, released, min_confidence=0.0):

@@ -3,6 +3,7 @@
 The file is plain tensors, numbers, strings and containers of them, so it loads with ``weights_only=True`` and runs no
 code of whoever made it.
 """
+import contextlib
 import logging
 import os
 import random
@@ -10,7 +11,8 @@ import random
 import numpy as np
 import torch
 
-from ealn_plugin.writing import UNFINISHED, replacing
+from ealn_plugin.engine.checkpoint_format import WrongContents, restoring
+from ealn_plugin.writing import UnwritableError, replacing
 
 log = logging.getLogger(__name__)
 
@@ -34,17 +36,15 @@ def save_atomically(state, path):
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         with replacing(path) as temporary, open(temporary, "wb") as file:
             torch.save(state, file)
-    except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"checkpoint {path!r} could not be written ({error}); an earlier one is untouched: "
-                              "free some space or change data.save_dir, then go on with model.resume") from error
+    except UnwritableError as error:
+        raise _unwritable(path, error.__cause__) from error
+    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+        raise _unwritable(path, error) from error
 
 
-def remove_leftovers(folder):
-    """Remove the unfinished files that killed runs left in a run folder."""
-    for place in (folder, os.path.join(folder, "model")):
-        for name in os.listdir(place) if os.path.isdir(place) else ():
-            if name.startswith(UNFINISHED):
-                os.unlink(os.path.join(place, name))
+def _unwritable(path, error):
+    return CheckpointError(f"checkpoint {path!r} could not be written ({error}); an earlier one is untouched: free "
+                           "some space or change data.save_dir, then go on with model.resume")
 
 
 def find(path):
@@ -79,17 +79,27 @@ def load(path):
     if not isinstance(state, dict) or "ealn_format" not in state:
         raise CheckpointError(f"checkpoint {path!r} is not one of a whole EALN run; load an embedding network alone "
                               "with model.load_weights instead of model.resume")
-    if state["ealn_format"] != FORMAT:
+    if type(state["ealn_format"]) is not int or state["ealn_format"] != FORMAT:
         raise CheckpointError(f"checkpoint {path!r} has format {state['ealn_format']}, expected {FORMAT}; resume it "
                               "with the version of the plugin that wrote it")
     return state
+
+
+@contextlib.contextmanager
+def blaming(path):
+    """Within it, wrong contents become a CheckpointError that names the file."""
+    try:
+        yield
+    except WrongContents as error:
+        raise CheckpointError(f"checkpoint {path!r} is damaged or was not written by this plugin: {error}; use another "
+                              "one of the run, such as checkpoint_best.pth.tar") from error
 
 
 def fit(module, state_dict, name, path):
     """Load ``state_dict`` into ``module``; a misfit becomes one sentence that names the first difference.
 
     Raises:
-        CheckpointError: the checkpoint is of another architecture.
+        CheckpointError: the checkpoint is of another architecture. WrongContents: its tensors are of another kind.
     """
     own = module.state_dict()
     for key in sorted(own.keys() | state_dict.keys()):
@@ -102,7 +112,8 @@ def fit(module, state_dict, name, path):
                 f"checkpoint {path!r} is of another architecture: {name} layer {key!r} is "
                 f"{list(state_dict[key].shape)} there and {list(own[key].shape)} here; use the config of the run "
                 "that wrote it")
-    module.load_state_dict(state_dict)
+    with restoring(f"{name} layers"):
+        module.load_state_dict(state_dict)
 
 
 def random_states(device):

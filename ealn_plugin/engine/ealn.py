@@ -162,7 +162,6 @@ class EALNEngine(toolkit.Engine):
             seed_everything(derived_seed(self.seed, "run"))
         if on_start is not None:
             on_start()
-        checkpoint.remove_leftovers(save_dir)
         if test_untrained and not self.global_step:
             log.info("testing the network before training")
             self.untrained = self.test(**tests)

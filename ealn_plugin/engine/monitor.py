@@ -8,9 +8,11 @@ import math
 import os
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid, save_image
 from tqdm import tqdm
+
+from ealn_plugin.engine.events import EventWriter
+from ealn_plugin.writing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ class Monitor:
 
     def __init__(self, save_dir, max_epoch, print_freq, first_step=0, progress=True):
         self.save_dir, self.max_epoch, self.print_freq, self.progress = save_dir, max_epoch, print_freq, progress
-        self.writer = SummaryWriter(log_dir=save_dir, purge_step=first_step or None)
+        self.writer = EventWriter(save_dir, first_step)
         self._bar = None
         self._window, self._epoch_sums, self._epoch_counts = [], {}, {}
 
@@ -100,8 +102,12 @@ class Monitor:
         images = torch.cat([row.detach().cpu().float() for row in rows])
         grid = make_grid(images, nrow=len(rows[0]), normalize=True, value_range=(-1, 1), padding=2, pad_value=1.0)
         folder = os.path.join(self.save_dir, "samples")
-        os.makedirs(folder, exist_ok=True)
-        save_image(grid, os.path.join(folder, f"{name}.png"))
+        try:
+            os.makedirs(folder, exist_ok=True)
+            with replacing(os.path.join(folder, f"{name}.png")) as temporary:
+                save_image(grid, temporary)
+        except OSError as error:  # the checkpoint that follows matters more than a picture
+            log.warning("no sample pictures: %s", error)
         self.writer.add_image("samples", grid, step)
 
     def close(self):

@@ -238,12 +238,23 @@ def spread(indices, count):
 
 # ---------------------------------------------------------------------------------------------- files
 def read_table(save_dir):
-    """The lines of diagnostics.csv as a list of {column: text}, empty where there is none."""
+    """The lines of diagnostics.csv as a list of {column: text}, empty where there is none.
+
+    Raises:
+        ValueError: the file is no such table.
+    """
     path = os.path.join(save_dir, TABLE)
     if not os.path.isfile(path):
         return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        for row in rows:
+            int(row["epoch"])
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise ValueError(f"{path!r} is not the table that a run writes ({type(error).__name__}: {error}); move it "
+                         "away") from error
+    return rows
 
 
 def _write_rows(path, rows):

@@ -5,6 +5,7 @@ import os
 import torch
 
 from ealn_plugin.engine import checkpoint
+from ealn_plugin.engine.checkpoint_format import check_contents, load_optimizer, load_scheduler, restoring
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,17 @@ def restore(engine, path):
     Raises:
         CheckpointError: the file is broken, or of another architecture or other schemes.
     """
+    with checkpoint.blaming(path):
+        _restore(engine, _read(path), path)
+
+
+def _read(path):
     state = checkpoint.load(path)
+    check_contents(state)
+    return state
+
+
+def _restore(engine, state, path):
     own = [scheme.name for scheme in engine.schemes]
     if sorted(state["schemes"]) != sorted(own):
         raise checkpoint.CheckpointError(
@@ -49,7 +60,7 @@ def restore(engine, path):
     if engine.optimizer is None:
         return
     for name, optimizer in engine.adversaries.items():
-        optimizer.load_state_dict(state["adversaries"][name])
+        load_optimizer(optimizer, state["adversaries"].get(name, {}), f"optimiser of the {name}")
     _restore_embedding_training(engine, state, path)
     log.info("going on from %s: epoch %d, batch %d, step %d", path, engine.epoch + 1, engine.position,
              engine.global_step)
@@ -63,7 +74,12 @@ def restore_warmup(engine, path):
     Raises:
         CheckpointError: the file is broken, of another architecture, or not from the end of a warm-up of this length.
     """
-    state = checkpoint.load(path)
+    with checkpoint.blaming(path):
+        _restore_warmup(engine, _read(path), path)
+    log.info("starting behind the warm-up of %s: epoch %d, step %d", path, engine.epoch + 1, engine.global_step)
+
+
+def _restore_warmup(engine, state, path):
     if (state["epoch"], state["position"]) != (engine.warmup[0], 0):
         raise checkpoint.CheckpointError(
             f"checkpoint {path!r} was saved at epoch {state['epoch']}, batch {state['position']}, expected the end of "
@@ -72,17 +88,17 @@ def restore_warmup(engine, path):
     checkpoint.fit(engine.model, state["model"], "embedding network", path)
     engine.global_step, engine.untrained = state["global_step"], state["untrained"]
     _restore_embedding_training(engine, state, path)
-    log.info("starting behind the warm-up of %s: epoch %d, step %d", path, engine.epoch + 1, engine.global_step)
 
 
 def _restore_embedding_training(engine, state, path):
     _warn_of_changes(state, engine, path)
-    engine.optimizer.load_state_dict(state["optimizer"])
+    load_optimizer(engine.optimizer, state["optimizer"], "optimiser of the embedding network")
     if engine.scheduler is not None and state["scheduler"] is not None:
-        engine.scheduler.load_state_dict(state["scheduler"])
+        load_scheduler(engine.scheduler, state["scheduler"])
     engine.epoch, engine.position = state["epoch"], state["position"]
-    engine.random.set_state(state["choices"])
-    checkpoint.restore_random_states(state["random"], engine.device)
+    with restoring("random states"):
+        engine.random.set_state(state["choices"])
+        checkpoint.restore_random_states(state["random"], engine.device)
 
 
 def _fingerprint(engine):
@@ -137,18 +153,22 @@ def save(engine, save_dir, epoch, position):
 
 
 def save_epoch(engine, save_dir, is_best):
-    """At the end of an epoch: the last checkpoint, the best one, and D_emb in torchreid's own format."""
-    save(engine, save_dir, engine.epoch + 1, 0)
-    if engine.epoch + 1 == engine.warmup[0]:
-        checkpoint.save_atomically(capture(engine, engine.epoch + 1, 0), os.path.join(save_dir, checkpoint.WARMUP))
-    names = [("last", checkpoint.LAST)] + ([("best", checkpoint.BEST)] if is_best else [])
+    """At the end of an epoch: D_emb in torchreid's own format, the best checkpoint, that of the warm-up, the last one.
+
+    The last one is written last: a run that is killed in between goes on from the one before and writes all again.
+    """
+    check_finite(engine)
+    whole = capture(engine, engine.epoch + 1, 0)
     primary = (engine.best or {}).get("rank1", 0.0)
     network = {
         "state_dict": engine.model.state_dict(), "epoch": engine.epoch + 1, "rank1": float(primary),
         "optimizer": engine.optimizer.state_dict(),
         "scheduler": engine.scheduler.state_dict() if engine.scheduler is not None else {},
     }
-    for name, whole in names:
+    for name in ("last", "best") if is_best else ("last",):
         checkpoint.save_atomically(network, os.path.join(save_dir, "model", f"model-{name}.pth.tar"))
-        if name == "best":
-            checkpoint.save_atomically(capture(engine, engine.epoch + 1, 0), os.path.join(save_dir, whole))
+    if is_best:
+        checkpoint.save_atomically(whole, os.path.join(save_dir, checkpoint.BEST))
+    if engine.epoch + 1 == engine.warmup[0]:
+        checkpoint.save_atomically(whole, os.path.join(save_dir, checkpoint.WARMUP))
+    checkpoint.save_atomically(whole, os.path.join(save_dir, checkpoint.LAST))

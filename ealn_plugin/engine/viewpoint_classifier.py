@@ -28,6 +28,7 @@ FORMAT = 1
 _KEY = "ealn_viewpoint_classifier"
 _TEMPERATURES = (0.5, 20.0)   # without a lower bound, images without a mistake would make it sure of everything
 _PREDICTION_BATCH = 256
+_LARGEST_SIZE = 1024
 _PEAK_RATE, _RISE, _WEIGHT_DECAY = 0.001, 0.2, 0.01   # of AdamW with one cycle; set on rendered images
 _MOST_DEGRADED = 0.5
 
@@ -205,10 +206,18 @@ def load_classifier(path, device="cpu"):
     if not isinstance(state, dict) or state.get(_KEY) != FORMAT:
         raise ValueError(f"{path!r} holds no viewpoint classifier of format {FORMAT}; give a file that "
                          f"tools/label_viewpoints.py has saved, or none to train one")
-    classifier = ViewpointClassifier(state["model"], state["size"])
-    classifier.load_state_dict(state["weights"])
-    classifier.temperature = state["temperature"]
-    return classifier.to(device).eval(), state["report"]
+    try:
+        size, temperature, report = int(state["size"]), float(state["temperature"]), state["report"]
+        if not (1 <= size <= _LARGEST_SIZE and 0 < temperature < 100 and isinstance(report, dict | None)):
+            raise ValueError(f"size {size}, temperature {temperature}, a report of type {type(report).__name__}")
+        classifier = ViewpointClassifier(state["model"], size)
+        classifier.load_state_dict(state["weights"])
+    except Exception as error:  # a file of the right format with anything in it
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"the classifier {path!r} is damaged or was not written by this plugin "
+                         f"({type(error).__name__}: {reason}); give another, or none to train one") from error
+    classifier.temperature = temperature
+    return classifier.to(device).eval(), report
 
 
 class _Scaled(Dataset):

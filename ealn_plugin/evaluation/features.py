@@ -1,6 +1,5 @@
 """What an evaluation needs to know of a set of test images: their embeddings and labels, extracted once."""
 import os
-import zipfile
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -79,16 +78,15 @@ class Features:
         """Write an .npz file: arrays features, pids, camids, views, is_query, paths.
 
         The file appears under its name only when it is complete. A name without a suffix is taken as it is.
+
+        Raises:
+            UnwritableError: as ``ealn_plugin.writing.replacing``.
         """
         path = os.fspath(path)
         arrays = {_ARRAY_NAMES.get(item.name, item.name): getattr(self, item.name) for item in fields(self)}
         arrays["paths"] = np.array(self.paths, dtype=np.str_)
-        try:
-            with replacing(path) as unfinished, open(unfinished, "wb") as file:
-                np.savez(file, **arrays)
-        except OSError as error:
-            raise OSError(f"the features cannot be written to {path!r} ({error}); choose a folder that exists and has "
-                          f"{self.embeddings.nbytes / 2**20:.0f} MiB free") from error
+        with replacing(path) as unfinished, open(unfinished, "wb") as file:
+            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path):
@@ -110,9 +108,9 @@ class Features:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-        except (OSError, EOFError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path!r} cannot be read as an .npz file of plain arrays ({error}); write it with "
-                             "numpy.savez") from error
+        except Exception as error:  # numpy, zipfile and zlib raise many kinds for a broken file, MemoryError among them
+            raise ValueError(f"{path!r} cannot be read as an .npz file of plain arrays ({error or type(error).__name__}"
+                             "); write it with numpy.savez") from error
         missing = [name for name in ("features", "pids") if name not in arrays]
         if missing:
             raise ValueError(f"{path!r} has the arrays {sorted(arrays)}, expected also {' and '.join(missing)}; store "

@@ -67,7 +67,7 @@ class FeatureStore:
                 log.info("features of %s: extracting again, changed since: %s", path, ", ".join(changed))
                 return None
             features = Features.load(path)
-        except (OSError, ValueError, AttributeError, TypeError) as error:
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
             log.warning("features of %s cannot be used (%s): extracting again", path, error)
             return None
         log.info("features of %s: %d images, stored before", path, len(features))
@@ -102,7 +102,8 @@ def fingerprint_of_images(items, views):
         except OSError:
             state = "absent"  # reading it will say so
         name = os.path.relpath(os.path.abspath(path), folder)
-        digest.update(f"{name}\0{int(pid)} {int(camid)} {int(view)} {bool(is_query)} {state}\n".encode())
+        digest.update(os.fsencode(name))
+        digest.update(f"\0{int(pid)} {int(camid)} {int(view)} {bool(is_query)} {state}\n".encode())
     return digest.hexdigest()
 
 

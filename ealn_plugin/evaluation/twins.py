@@ -30,18 +30,28 @@ def read_twins(folder):
     Returns:
         {absolute path of an image: absolute path of its twin}; empty where there is no twins.csv.
     Raises:
-        ValueError: the file has another header.
+        ValueError: the file has another header, or a line that does not name two files.
     """
     path = os.path.join(folder, TWINS)
     if not os.path.isfile(path):
         return {}
+    twins = {}
     with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != ["image", "twin"]:
-            raise ValueError(f"{path} has the header {reader.fieldnames}, expected image,twin; render the dataset "
-                             "again with tools/make_synthetic.py")
-        return {os.path.abspath(os.path.join(folder, row["image"])): os.path.abspath(os.path.join(folder, row["twin"]))
-                for row in reader}
+        rows = csv.reader(file, strict=True)
+        try:
+            header = next(rows, [])
+            if header != ["image", "twin"]:
+                raise ValueError(f"it has the header {header}, expected image,twin")
+            for row in rows:
+                if not row:
+                    continue
+                if len(row) != 2 or not all(row) or "\0" in row[0] + row[1]:
+                    raise ValueError(f"line {rows.line_num} has {len(row)} names, expected an image and its twin")
+                image, twin = (os.path.abspath(os.path.join(folder, name)) for name in row)
+                twins[image] = twin
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{path}: {error}; render the dataset again with tools/make_synthetic.py") from error
+    return twins
 
 
 def opposite(views):

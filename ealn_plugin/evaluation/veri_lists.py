@@ -1,6 +1,7 @@
 """VeRI-776's own lists for testing: tracks (test_track.txt) and the index files gt_index.txt and jk_index.txt."""
 import logging
 import os
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 log = logging.getLogger(__name__)
 
 TRACK_FILE, GOOD_FILE, JUNK_FILE = "test_track.txt", "gt_index.txt", "jk_index.txt"
+_NAME, _POSITION = re.compile(r"(\d{1,9})_c(\d{1,9})_", re.ASCII), re.compile(r"\d{1,9}", re.ASCII)
 _QUERY_FOLDER, _GALLERY_FOLDER = "image_query", "image_test"
 
 
@@ -133,11 +135,11 @@ def _sorted_names(names, dataset_dir, folder):
 
 def _vehicle_and_camera(name):
     """(2, 5) of 0002_c005_00030600_0.jpg."""
-    parts = name.split("_")
-    if len(parts) < 3 or not parts[0].isdigit() or parts[1][:1] != "c" or not parts[1][1:].isdigit():
+    parts = _NAME.match(name)
+    if parts is None:
         raise ValueError(f"the image name {name!r} is not of the form 0002_c005_00030600_0.jpg; give names as in "
                          "VeRI-776")
-    return int(parts[0]), int(parts[1][1:])
+    return int(parts[1]), int(parts[2])
 
 
 def _read_words(path):
@@ -156,9 +158,9 @@ def _read_positions(path, num_queries, num_gallery):
                          "the release's file or the whole query set")
     positions = []
     for number, words in enumerate(lines, 1):
-        bad = [word for word in words if not word.isdecimal() or not 1 <= int(word) <= num_gallery]
+        bad = [word for word in words if not _POSITION.fullmatch(word) or not 1 <= int(word) <= num_gallery]
         if bad:
-            raise ValueError(f"{path}, line {number}: {bad[0]!r} is not a position from 1 to {num_gallery}; compare "
-                             "with the release's file")
+            raise ValueError(f"{path}, line {number}: {bad[0][:80]!r} is not a position from 1 to {num_gallery}; "
+                             "compare with the release's file")
         positions.append({int(word) for word in words})
     return positions

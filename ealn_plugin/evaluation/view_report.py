@@ -59,7 +59,19 @@ def view_report(probabilities, truth, min_confidence):
 
 
 def format_view_report(report):
-    """A `view_report` as lines of text."""
+    """A `view_report` as lines of text.
+
+    Raises:
+        ValueError: it is no such report; it may come from a file.
+    """
+    try:
+        return _formatted(report)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"the report of the classifier's accuracy is damaged ({type(error).__name__}: {error}); train "
+                         "the classifier again") from error
+
+
+def _formatted(report):
     rows = [("", *(view.name.lower() for view in CLASSES), "unknown")]
     rows += [(view.name.lower(), *map(str, counts)) for view, counts in zip(CLASSES, report["confusion"], strict=True)]
     table = [f"  {row[0]:>6}" + "".join(f"{cell:>9}" for cell in row[1:]) for row in rows]

@@ -24,7 +24,7 @@ def test_renders_a_data_set_and_finds_it_again(tmp_path):
     assert second.returncode == 0 and "complete already" in second.stdout
     third = _run(*options[:-1], "48")
     assert third.returncode == 1
-    assert third.stderr.startswith("make_synthetic: ") and "another image_size" in third.stderr
+    assert third.stderr.startswith("error: ") and "another image_size" in third.stderr
     assert len(third.stderr.splitlines()) == 1
 
 
@@ -42,7 +42,7 @@ def tool():
 def test_wrong_arguments_give_one_sentence(tool, tmp_path, capsys, arguments, sentence):
     assert tool.main(["--root", str(tmp_path / "new"), *arguments]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("make_synthetic: ") and sentence in error and len(error.splitlines()) == 1
+    assert error.startswith("error: ") and sentence in error and len(error.splitlines()) == 1
     assert not (tmp_path / "new").exists()
 
 
