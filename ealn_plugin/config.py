@@ -8,7 +8,7 @@ import difflib
 import yaml
 from yacs.config import CfgNode
 
-from ealn_plugin.config_merge import flat, literal, merge, read_yaml, set_key
+from ealn_plugin.config_merge import flat, merge, read_yaml, set_key
 
 SCHEMES = ("en", "hard", "view", "hard_view", "cyclegan", "stargan", "hard_cyclegan", "hard_stargan", "en_mix",
            "en_perturb")
@@ -200,7 +200,7 @@ def load_config(config_file="", options=(), **overrides):
         raise ValueError(f"the options are not pairs of KEY VALUE: the last one, {options[-1]!r}, has no value; "
                          "give one to every key")
     for key, value in zip(options[::2], options[1::2]):
-        set_key(config, key, literal(value), "the command line")
+        set_key(config, key, value, "the command line")
     check_config(config)
     config.freeze()
     return config

@@ -1,6 +1,7 @@
 """Files and ``KEY VALUE`` pairs into a configuration tree, so that every slip becomes a sentence."""
 import ast
 import difflib
+import reprlib
 
 import yaml
 from yacs.config import CfgNode
@@ -36,7 +37,7 @@ def literal(text):
         return text
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # the latter two for deep nesting
         return {"true": True, "false": False}.get(text.lower(), text)
 
 
@@ -61,6 +62,8 @@ def _merge(root, node, tree, prefix, source):
 def set_key(config, name, value, source):
     """Set the dotted key ``name``; ``source`` says in error messages where it was given.
 
+    A text is read as ``literal`` does, but where the key holds a text it stays one: a folder may be called 007 or [a].
+
     Raises:
         ValueError: an unknown key or a value of another type.
     """
@@ -69,6 +72,9 @@ def set_key(config, name, value, source):
         if not isinstance(node.get(key), CfgNode):
             raise ValueError(_unknown(config, name, source))
         node = node[key]
+    meant = literal(value)
+    if not isinstance(node.get(keys[-1]), str) or isinstance(meant, str):
+        value = meant
     _set_here(config, node, keys[-1], value, name, source)
 
 
@@ -100,8 +106,16 @@ def _convert(default, value, name, source):
     if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)  # a folder called 2024
     if wanted is CfgNode:
-        raise ValueError(f"{name} is {value!r} in {source}, expected a group of keys such as {next(iter(default))}")
-    raise ValueError(f"{name} is {value!r} in {source}, expected {wanted.__name__} such as {default!r}")
+        raise ValueError(f"{name} is {_shown(value)} in {source}, expected a group of keys such as "
+                         f"{next(iter(default))}")
+    raise ValueError(f"{name} is {_shown(value)} in {source}, expected {wanted.__name__} such as {default!r}")
+
+
+def _shown(value):
+    """A value for a message; YAML's aliases can make one of a few bytes that would fill any memory as text."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother, short.maxlist = 3, 200, 200, 20
+    return short.repr(value)
 
 
 def flat(config, prefix=""):

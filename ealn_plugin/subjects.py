@@ -4,6 +4,7 @@ Each subject gives, dataset by dataset, the features and everything that ranking
 """
 import abc
 import contextlib
+import hashlib
 import logging
 import os
 import re
@@ -15,6 +16,7 @@ import yaml
 
 from ealn_plugin import build, toolkit
 from ealn_plugin import config as configuration
+from ealn_plugin.cli import printable
 from ealn_plugin.data import DATASETS, VIEWPOINTS, VehicleID
 from ealn_plugin.engine import checkpoint, state
 from ealn_plugin.engine.sampling import own_randomness, seed_everything
@@ -26,6 +28,8 @@ from ealn_plugin.evaluation.store import fingerprint_of_images, fingerprint_of_n
 from ealn_plugin.weights import check_file, load_weights
 
 log = logging.getLogger(__name__)
+
+_LONGEST_NAME = 120  # bytes; file systems allow 255
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,7 @@ class FeaturesSubject(Subject):
     def __init__(self, path, label, dataset="", root="", options=()):
         super().__init__(label, configuration.load_config("", ["ealn.scheme", "en", *options]))
         self.path, self.root = path, root
-        self.dataset = dataset or os.path.splitext(os.path.basename(path))[0]
+        self.dataset = dataset or printable(os.path.splitext(os.path.basename(path))[0])
         self.features = Features.load(path)
 
     def recorded(self):
@@ -274,10 +278,17 @@ def short_labels(paths):
             raise ValueError(f"{path!r} is given twice, expected different ones; give each once")
         others = [other for other in parts if other is not own]
         count = next((n for n in range(1, len(own)) if all(other[-n:] != own[-n:] for other in others)), len(own))
-        labels.append("/".join(own[-count:]))
+        labels.append(printable("/".join(own[-count:])))  # tables are UTF-8 and have one line for each
     return labels
 
 
 def file_name(label):
-    """A label as a file or folder name: everything but letters, digits, '.', '-' and '_' becomes '_'."""
-    return re.sub(r"[^\w.-]+", "_", label).strip("_.") or "unnamed"
+    """A label as a file or folder name: everything but letters, digits, '.', '-' and '_' becomes '_'.
+
+    Labels that are longer than names of files may be, with what is put around them, end in a checksum.
+    """
+    name = re.sub(r"[^\w.-]+", "_", label).strip("_.") or "unnamed"
+    if len(os.fsencode(name)) <= _LONGEST_NAME:
+        return name
+    checksum = hashlib.sha256(os.fsencode(label)).hexdigest()[:12]
+    return os.fsencode(name)[:_LONGEST_NAME - 13].decode(errors="ignore") + "_" + checksum
