@@ -171,4 +171,4 @@ def save_epoch(engine, save_dir, is_best):
         checkpoint.save_atomically(whole, os.path.join(save_dir, checkpoint.BEST))
     if engine.epoch + 1 == engine.warmup[0]:
         checkpoint.save_atomically(whole, os.path.join(save_dir, checkpoint.WARMUP))
-    checkpoint.save_atomically(whole, os.path.join(save_dir, checkpoint.LAST))
+    save(engine, save_dir, engine.epoch + 1, 0)

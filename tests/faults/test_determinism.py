@@ -6,9 +6,13 @@ import sys
 
 import pytest
 import torch
-
-from ealn_plugin.engine import checkpoint
+from test_full_disk import load_tool
 from test_kills_of_runs import SMALL, flattened
+
+from ealn_plugin import toolkit
+from ealn_plugin.engine import checkpoint
+from fault_injection import forked
+from standins import TinyBackbone
 
 START = """
 import sys
@@ -21,23 +25,37 @@ sys.exit(load_tool("train_ealn").main(sys.argv[1:]))
 """
 
 
+def arguments(root, folder, workers):
+    return ["--root", str(root), *map(str, SMALL), "ealn.scheme", "hard_view", "data.save_dir", str(folder),
+            "data.workers", str(workers)]
+
+
 def run(root, folder, hash_seed, workers):
-    """(results.json, everything in the last checkpoint) of a run in a process of its own."""
+    """A run in a Python of its own with another hash seed; see ``outcome``."""
     here = os.path.dirname(os.path.abspath(__file__))
     done = subprocess.run(
-        [sys.executable, "-c", START, f"{here};{os.path.dirname(here)}", "--root", str(root), *map(str, SMALL),
-         "ealn.scheme", "hard_view", "data.save_dir", str(folder), "data.workers", str(workers)],
+        [sys.executable, "-c", START, f"{here};{os.path.dirname(here)}", *arguments(root, folder, workers)],
         env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-        timeout=280)
+        timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
+    return outcome(folder)
+
+
+def outcome(folder):
+    """(results.json, everything in the last checkpoint) of a run."""
     state = torch.load(folder / checkpoint.LAST, weights_only=True)
     return (folder / "results.json").read_bytes(), flattened(state)
 
 
 @pytest.fixture(scope="module")
 def first(veri_root, tmp_path_factory):
-    """Hash seed 0, no worker."""
-    return run(veri_root, tmp_path_factory.mktemp("determinism"), 0, 0)
+    """This Python's hash seed, no worker."""
+    folder = tmp_path_factory.mktemp("determinism")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(toolkit._model_factory(), "resnet18", lambda num_classes, **_: TinyBackbone(num_classes))
+        done = forked(lambda: load_tool("train_ealn").main(arguments(veri_root, folder, 0)))
+    assert done.code == 0, done.text[-3000:]
+    return outcome(folder)
 
 
 @pytest.mark.parametrize("hash_seed, workers", [

@@ -37,7 +37,8 @@ def index(path):
 # name of a file: (how it is read, what it looks like)
 FILES = {
     "train_label.xml": (read_appearance, '<?xml version="1.0" encoding="gb2312"?>\n<A><Items number="1">'
-                        '<Item imageName="0001_c001_00016450_0.jpg" vehicleID="0001" colorID="1" typeID="4" /></Items></A>\n'),
+                        '<Item imageName="0001_c001_00016450_0.jpg" vehicleID="0001" colorID="1" typeID="4" />'
+                        '</Items></A>\n'),
     "keypoint_train.txt": (read_keypoints, f"VeRi/image_train/0001_c001_00016450_0.jpg {POINTS} 3\n"),
     "viewpoints.csv": (read_viewpoints_csv, "image,view,confidence\na.jpg,front,0.5\nb.jpg,rear\n"),
     "twins.csv": (lambda path: read_twins(path.parent), "image,twin\na/b.jpg,c/d.jpg\n"),
