@@ -181,10 +181,9 @@ def normalization_of(datamanager):
                      "pass norm_mean and norm_std to the engine")
 
 
-def keeps_past_images(datamanager):
-    """Whether the training transform remembers earlier images, as torchreid's RandomPatch does."""
-    return any(hasattr(step, "patchpool")
-               for step in getattr(getattr(datamanager, "transform_tr", None), "transforms", []))
+def keeps_past_images(dataset):
+    """Whether a dataset's transform remembers earlier images, as torchreid's RandomPatch does."""
+    return any(hasattr(step, "patchpool") for step in getattr(getattr(dataset, "transform", None), "transforms", []))
 
 
 # ---------------------------------------------------------------------------------------------- reading images
