@@ -216,6 +216,30 @@ def _cure_read_image():
     vars(sys.modules[ImageDataset.__module__])["read_image"] = read_image
 
 
+def set_image_reader(dataset, reader):
+    """Have a torchreid image dataset take the finished images from ``reader``, not from its transform.
+
+    Args:
+        dataset: instance of ImageDataset that does not make its items itself.
+        reader: function of an image's path that returns the tensor [3, height, width] for the loader; None: its own
+            transform again.
+    """
+    dataset.image_reader = reader
+
+
+def _ask_image_readers():
+    """Give torchreid's image datasets the question whether they have an image reader."""
+    own = ImageDataset.__getitem__
+
+    def item(self, index):
+        reader = getattr(self, "image_reader", None)
+        if reader is None:
+            return own(self, index)
+        path, pid, camid, dsetid = self.data[index]
+        return {"img": reader(path), "pid": pid, "camid": camid, "impath": path, "dsetid": dsetid}
+    ImageDataset.__getitem__ = item
+
+
 # ---------------------------------------------------------------------------------------------- evaluation
 def evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank=50, use_metric_cuhk03=False):
     """``torchreid.metrics.evaluate_rank``: (cmc [max_rank], mAP), through the fast slot when that is filled."""
@@ -293,3 +317,4 @@ def prints_to_log(logger=log):
 
 
 _cure_read_image()
+_ask_image_readers()

@@ -1,13 +1,15 @@
 """Measure the plugin against torchreid and against a plain implementation: one sub-command per subject.
 
     python tools/benchmark.py rank --json FILE
+    python tools/benchmark.py data --json FILE
 """
 import argparse
 import json
 import sys
 
-from ealn_plugin.benchmark import rank
+from ealn_plugin.benchmark import loader, rank
 from ealn_plugin.cli import exit_code
+from ealn_plugin.config import TRANSFORMS
 from ealn_plugin.writing import check_writable, write_atomically
 
 
@@ -27,6 +29,30 @@ def add_rank(commands):
 def measure_rank(args):
     """The figures of the sub-command ``rank``."""
     return rank.measure_ranking(args.sizes, args.repeats, args.python_repeats, not args.no_python, args.seed)
+
+
+def add_data(commands):
+    """The sub-command ``data``."""
+    parser = commands.add_parser("data", help="torchreid's loader, and ours without and with the image cache",
+                                 description="Time loading alone: decoding, resizing and augmentation per core.")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--root", default="", help="data folder (default: render the demo's into a temporary one)")
+    parser.add_argument("-s", "--source", default="veri776", help="dataset whose training images are loaded")
+    parser.add_argument("--height", type=positive, default=64)
+    parser.add_argument("--width", type=positive, default=64)
+    parser.add_argument("--transforms", nargs="*", choices=TRANSFORMS, default=["random_flip"])
+    parser.add_argument("--batch-size", type=positive, default=32)
+    parser.add_argument("--repeats", type=positive, default=5, help="epochs of each kind and size (default: 5)")
+    parser.add_argument("--workers", type=not_negative, default=2,
+                        help="data workers of the wall-clock measurement; 0: leave it out (default: 2)")
+    parser.add_argument("--seed", type=not_negative, default=0, help="of the augmentation (default: 0)")
+    parser.set_defaults(measure=measure_data, table=loader.loading_table)
+
+
+def measure_data(args):
+    """The figures of the sub-command ``data``."""
+    return loader.measure_loading(args.root, args.source, args.height, args.width, args.transforms, args.batch_size,
+                                  args.repeats, args.workers, args.seed)
 
 
 def positive(text):
@@ -61,6 +87,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_rank(commands)
+    add_data(commands)
     args = parser.parse_args(argv)
     return exit_code(lambda: run(args, argv), "stopped; nothing was written, run the same command to start again")
 

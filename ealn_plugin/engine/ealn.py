@@ -249,6 +249,7 @@ class EALNEngine(toolkit.Engine):
                        use_metric_cuhk03=use_metric_cuhk03,
                        ranks=sorted({1, 5, 10, *ranks}))
         results, self.own_results = {}, {}
+        self.extraction.folder = save_dir if os.path.isdir(save_dir) else None
         with own_randomness(), evaluating(self.embedding, *self.schemes):
             for name, loaders in self.test_loader.items():
                 own, fused = self.extraction.dataset(loaders, name, progress)
