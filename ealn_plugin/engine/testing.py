@@ -73,7 +73,7 @@ class FeatureExtraction:
             (Features, Features or None): of the embedding network alone, and fused; their embeddings are mapped from
             a file that is gone with them.
         Raises:
-            OSError: the disk has no room for them, with one sentence.
+            NoRoomError: the disk has no room for them.
         """
         expected = sum(len(loader.dataset) for loader in loaders.values())
         own, fused = RowFile(expected, self.folder), RowFile(expected, self.folder)

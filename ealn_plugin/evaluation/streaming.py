@@ -6,6 +6,10 @@ import tempfile
 import numpy as np
 
 
+class NoRoomError(OSError):
+    """A disk that cannot take the rows."""
+
+
 class RowFile:
     """Collects float32 rows in a file without a name, which is gone as soon as nobody reads it any more.
 
@@ -28,7 +32,7 @@ class RowFile:
         """Write [n, dim] numbers behind those that are there.
 
         Raises:
-            OSError: the disk is full or cannot be written, with one sentence.
+            NoRoomError: the disk is full or cannot be written; one sentence.
             ValueError: their dim is not that of the first ones.
         """
         rows = np.ascontiguousarray(rows, dtype=np.float32)
@@ -40,7 +44,7 @@ class RowFile:
                 self._open(rows.shape[1])
             self._file.write(rows)
         except OSError as error:
-            raise OSError(
+            raise NoRoomError(
                 f"the features of {self._expected} images cannot be kept in {self._folder or tempfile.gettempdir()!r} "
                 f"({error}); free {self._expected * rows.shape[1] * 4 / 2**20:,.0f} MiB there, or choose another folder"
             ) from error
