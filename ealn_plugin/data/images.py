@@ -68,14 +68,14 @@ class FastTransform:
 
 
 def _table(to_tensor, normalize):
-    """float32 [3, 256]: what the two make of each value of each channel."""
+    """[3, 256]: what the two make of each value of each channel."""
     values = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, axis=2)
     return normalize(to_tensor(Image.fromarray(values)))[:, :, 0].numpy().copy()
 
 
 def _looked_up(pixels, table):
-    """float32 [3, height, width] of uint8 [height, width, 3]."""
-    planes = np.empty((3, *pixels.shape[:2]), dtype=np.float32)
+    """[3, height, width] of uint8 [height, width, 3], in the table's precision."""
+    planes = np.empty((3, *pixels.shape[:2]), dtype=table.dtype)  # OpenCV fills no array of another type
     for plane, values, found in zip(cv2.split(pixels), table, planes):
         if plane.size < _LARGE_PLANE:
             cv2.LUT(plane, values, dst=found)

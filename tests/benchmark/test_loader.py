@@ -6,6 +6,7 @@ import torch
 
 from ealn_plugin import toolkit
 from ealn_plugin.benchmark import loader
+from ealn_plugin.data.synthetic.presets import Preset
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,15 @@ def test_every_kind_loads_the_same_images(veri_root, tmp_path):
     for kind in ("cache off", "cache on"):
         for a, b in zip(seen["torchreid"], seen[kind], strict=True):
             assert a["impath"] == b["impath"] and torch.equal(a["img"], b["img"])
+
+
+def test_without_a_folder_pictures_are_rendered_and_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    few = Preset(train_vehicles=4, train_images=16, train_tracks=8, test_vehicles=2, test_images=8, test_tracks=4,
+                 cameras=4, models=2, image_size=32)
+    result = loader.measure_loading(preset=few, batch_size=4, repeats=1, workers=0)
+    assert result["images"]["compared"] == 16 and all(result["pixels_equal"].values())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_threads_are_put_back():

@@ -68,3 +68,16 @@ def test_errors_and_interrupts_are_sentences(benchmark, error, status, sentence,
     monkeypatch.setattr(rank, "rank_methods", lambda: {"ours": method})
     assert benchmark.main(["rank", "--json", str(tmp_path / "f.json"), "--sizes", "small"]) == status
     assert sentence in capsys.readouterr().err and os.listdir(tmp_path) == []
+
+
+def test_loading_from_the_command_line(benchmark, veri_root, tmp_path, capsys):
+    path = tmp_path / "data.json"
+    assert benchmark.main(["data", "--json", str(path), "--root", str(veri_root), "--height", "16", "--width", "24",
+                           "--batch-size", "8", "--repeats", "1", "--workers", "0", "--transforms"]) == 0
+    result = json.loads(path.read_text())
+    assert result["pixels_equal"] == {"cache off": True, "cache on": True} and result["transforms"] == []
+    assert result["image_size"] == [16, 24] and "workers" not in result
+    out = capsys.readouterr().out
+    assert f"{result['times_faster']['4x']['cache on']:.2f} x" in out and "equal to torchreid's, all 36 images" in out
+    assert benchmark.main(["data", "--root", str(tmp_path)]) == 1
+    assert "error: VeRi776 was not found" in capsys.readouterr().err
