@@ -98,7 +98,7 @@ def _stamps(paths):
     for path in paths:
         try:
             state = os.stat(path)
-        except FileNotFoundError:
+        except OSError:
             toolkit.read_image(path)  # says so as it does without a cache
             raise
         name = os.path.relpath(os.path.abspath(path), root).replace(os.sep, "/")
