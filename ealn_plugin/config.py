@@ -120,6 +120,7 @@ diagnose_every: 1             # epochs between lines of diagnostics.csv, while g
 test_untrained: true          # evaluate the network before training as well
 protocols: []                 # protocols of the targets; empty: those of the dataset
 view_order: [front, rear]     # what 0 and 1 mean in VehicleID's view lists
+cache_dir: ''                 # folder that keeps decoded, resized images from run to run; '': none is kept
 render: {preset: '', layout: veri776, seed: 0, image_size: 0}   # render this benchmark when data.root lacks it
 """
 
@@ -296,6 +297,6 @@ def recorded(config):
     """The configuration for results.json: without where this run lives, so that equal runs write equal files."""
     tree = yaml.safe_load(config.dump())
     for section, key in (("data", "root"), ("data", "save_dir"), ("model", "resume"), ("model", "load_weights"),
-                         ("ealn", "start_from")):
+                         ("ealn", "start_from"), ("ealn", "cache_dir")):
         tree[section].pop(key)
     return tree

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import yaml
 
-from ealn_plugin import build, toolkit
+from ealn_plugin import build
 from ealn_plugin import config as configuration
 from ealn_plugin.cli import printable
 from ealn_plugin.data import DATASETS, VIEWPOINTS, VehicleID
@@ -103,7 +103,8 @@ class RunSubject(Subject):
         # Nothing is rendered into a folder that the user names.
         render = ["ealn.render.preset", ""] if "data.root" in options else []
         self._build = configuration.load_config(config_file, [
-            *options, "model.pretrained", False, "model.load_weights", "", "data.save_dir", folder, *render])
+            *options, "model.pretrained", False, "model.load_weights", "", "data.save_dir", folder,
+            "test.evaluate", True, *render])
         self.folder, self.fusion = folder, fusion
 
     def engine(self):
@@ -161,7 +162,7 @@ class ModelSubject(Subject):
         data = self.config.data
         seed_everything(self.config.train.seed)
         with _view_labels_mean(self.config.ealn.view_order):
-            datamanager = toolkit.build_datamanager(**configuration.datamanager_options(self.config))
+            datamanager = build.build_datamanager(self.config, train=False)
         model = build.build_embedding_backbone(self.config, datamanager.num_train_pids)
         if self.weights:
             load_weights(model, self.weights)
@@ -232,6 +233,8 @@ def _extracted(label, test_loader, extraction, key, store, networks, fusion=True
         paths = [item[0] for item in items]
 
         def extract(loaders=loaders, name=name):
+            os.makedirs(store.folder, exist_ok=True)
+            extraction.folder = store.folder
             with own_randomness(), evaluating(*networks):
                 own, fused = extraction.dataset(loaders, name)
             return fused if fusion and fused is not None else own

@@ -182,10 +182,9 @@ def normalization_of(datamanager):
                      "pass norm_mean and norm_std to the engine")
 
 
-def keeps_past_images(datamanager):
-    """Whether the training transform remembers earlier images, as torchreid's RandomPatch does."""
-    return any(hasattr(step, "patchpool")
-               for step in getattr(getattr(datamanager, "transform_tr", None), "transforms", []))
+def keeps_past_images(dataset):
+    """Whether a dataset's transform remembers earlier images, as torchreid's RandomPatch does."""
+    return any(hasattr(step, "patchpool") for step in getattr(getattr(dataset, "transform", None), "transforms", []))
 
 
 # ---------------------------------------------------------------------------------------------- reading images
@@ -232,6 +231,30 @@ def _eight_bits(image):
 
 def _cure_read_image():
     vars(sys.modules[ImageDataset.__module__])["read_image"] = read_image
+
+
+def set_image_reader(dataset, reader):
+    """Have a torchreid image dataset take the finished images from ``reader``, not from its transform.
+
+    Args:
+        dataset: instance of ImageDataset that does not make its items itself.
+        reader: function of an image's path that returns the tensor [3, height, width] for the loader; None: its own
+            transform again.
+    """
+    dataset.image_reader = reader
+
+
+def _ask_image_readers():
+    """Give torchreid's image datasets the question whether they have an image reader."""
+    own = ImageDataset.__getitem__
+
+    def item(self, index):
+        reader = getattr(self, "image_reader", None)
+        if reader is None:
+            return own(self, index)
+        path, pid, camid, dsetid = self.data[index]
+        return {"img": reader(path), "pid": pid, "camid": camid, "impath": path, "dsetid": dsetid}
+    ImageDataset.__getitem__ = item
 
 
 # ---------------------------------------------------------------------------------------------- evaluation
@@ -311,3 +334,4 @@ def prints_to_log(logger=log):
 
 
 _cure_read_image()
+_ask_image_readers()

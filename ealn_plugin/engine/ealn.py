@@ -13,7 +13,7 @@ from ealn_plugin.engine.interrupts import TrainingInterrupted, stop_on_signals
 from ealn_plugin.engine.monitor import Monitor
 from ealn_plugin.engine.observe import Observer
 from ealn_plugin.engine.pixels import PixelRange
-from ealn_plugin.engine.sampling import derived_seed, epoch_loader, own_randomness, seed_everything
+from ealn_plugin.engine.sampling import EpochLoader, derived_seed, own_randomness, seed_everything
 from ealn_plugin.engine.scheme_base import Batch
 from ealn_plugin.engine.setup import adversarial_optimizers, check_open_layers, checked_schemes, make_folder
 from ealn_plugin.engine.step import AdversarialStep, evaluating
@@ -90,7 +90,7 @@ class EALNEngine(toolkit.Engine):
                                     Degradation(degrade) if degrade else None)
         self.extraction = FeatureExtraction(self.embedding, self.pixels, self.schemes, self.views_of, self.device,
                                             fusion)
-        self.seed = seed
+        self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed)
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = schedule.JOINT, 0, 0, 0, None
         self.results, self.own_results, self.untrained, self.best = {}, {}, {}, None
@@ -175,6 +175,7 @@ class EALNEngine(toolkit.Engine):
                     self._end_epoch(save_dir, tests, start_eval, eval_freq, stop)
                     self.epoch += 1
         finally:
+            self.epochs.close()
             self.monitor.close()
         if not self.results:  # resumed behind its last epoch, and never tested
             self.results = self.test(**tests)
@@ -190,7 +191,7 @@ class EALNEngine(toolkit.Engine):
             scheme.train()
             scheme.begin_epoch(self.epoch - sum(self.warmup), self.max_epoch - sum(self.warmup))
         self._set_adversarial_rates()
-        loader, self.num_batches = epoch_loader(self.train_loader, self.seed, self.epoch, self.position)
+        loader, self.num_batches = self.epochs.epoch(self.epoch, self.position)
         if not self.stage.embedding and not self.adversaries:
             loader, self.position = (), self.num_batches  # nothing learns in this epoch
         self.monitor.begin_epoch(self.epoch, self.stage.name, self.num_batches, self.position, self.global_step)
@@ -247,6 +248,7 @@ class EALNEngine(toolkit.Engine):
                        use_metric_cuhk03=use_metric_cuhk03,
                        ranks=sorted({1, 5, 10, *ranks}))
         results, self.own_results = {}, {}
+        self.extraction.folder = save_dir if os.path.isdir(save_dir) else None
         with own_randomness(), evaluating(self.embedding, *self.schemes):
             for name, loaders in self.test_loader.items():
                 own, fused = self.extraction.dataset(loaders, name, progress)
@@ -302,7 +304,7 @@ class EALNEngine(toolkit.Engine):
         for scheme in self.schemes:
             scheme.check(views, self.datamanager.height, self.datamanager.width)
             scheme.begin_epoch(0, self.max_epoch - sum(self.warmup))
-        if toolkit.keeps_past_images(self.datamanager):
+        if toolkit.keeps_past_images(self.train_loader.dataset):
             log.warning("the transform random_patch keeps images of earlier batches, which no checkpoint holds: a run "
                         "that is resumed will differ from one that was not interrupted")
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from ealn_plugin import toolkit
 from ealn_plugin.engine import checkpoint
 
 
@@ -23,10 +24,19 @@ def derived_seed(*parts):
 
 
 def seed_everything(seed):
-    """Seed Python's, numpy's and torch's global random states."""
+    """Seed Python's, numpy's and torch's global random states, those of every device too."""
+    seed_transforms(seed)
+    torch.manual_seed(seed)
+
+
+def seed_transforms(seed):
+    """Seed the global random states that an image transform draws from: all of the CPU's.
+
+    ``torch.manual_seed`` visits every kind of device as well, which takes longer than to load a small image.
+    """
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    torch.random.default_generator.manual_seed(seed)
 
 
 @contextlib.contextmanager
@@ -35,35 +45,41 @@ def own_randomness(seed=None):
     before = checkpoint.random_states(torch.device("cpu"))
     try:
         if seed is not None:
-            random.seed(seed)
-            np.random.seed(seed % 2**32)
-            torch.random.default_generator.manual_seed(seed)
+            seed_transforms(seed)
         yield
     finally:
         checkpoint.restore_random_states(before, torch.device("cpu"))
 
 
 class SeededSamples(Dataset):
-    """A torchreid dataset whose sample at (position, index) is augmented from (seed, epoch, position).
+    """A torchreid dataset whose sample at (epoch, position, index) is augmented from (seed, epoch, position).
 
-    In a worker process the global random states belong to the worker and are simply seeded; in the main process they
-    are put back.
+    The epoch is part of the key, not of the dataset, so that the same worker processes serve epoch after epoch.
     """
 
-    def __init__(self, dataset, seed, epoch):
-        self.dataset, self.seed, self.epoch = dataset, seed, epoch
+    def __init__(self, dataset, seed):
+        self.dataset, self.seed = dataset, seed
 
     def __len__(self):
         return len(self.dataset)
 
     def __getitem__(self, key):
-        position, index = key
-        seed = derived_seed(self.seed, "sample", self.epoch, position)
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys):
+        """The samples of a whole batch, which is how torch's loaders ask for them.
+
+        In a worker process the global random states belong to the worker and are simply seeded; in the main process
+        they are put back.
+        """
         if torch.utils.data.get_worker_info() is not None:
-            seed_everything(seed)
-            return self.dataset[index]
-        with own_randomness(seed):
-            return self.dataset[index]
+            return [self._sample(*key) for key in keys]
+        with own_randomness():
+            return [self._sample(*key) for key in keys]
+
+    def _sample(self, epoch, position, index):
+        seed_transforms(derived_seed(self.seed, "sample", epoch, position))
+        return self.dataset[index]
 
 
 def epoch_order(sampler, batch_size, seed, epoch):
@@ -79,23 +95,54 @@ def epoch_order(sampler, batch_size, seed, epoch):
     return [keys[start:start + batch_size] for start in range(0, full, batch_size)]
 
 
-def epoch_loader(loader, seed, epoch, start=0):
-    """A loader for the batches of one epoch from batch ``start`` on, with the settings of torchreid's train loader.
+class EpochLoader:
+    """Batches of torchreid's train loader, epoch by epoch, with its settings, from worker processes that stay.
 
-    Returns:
-        (DataLoader, int): the loader and the number of batches of the whole epoch.
-    Raises:
-        ValueError: the epoch has no complete batch.
+    Starting workers anew for every epoch would cost about as much as loading some hundred images, and more the more
+    memory the main process holds.
+
+    Args:
+        loader: torchreid's train loader.
+        seed: of the epochs' orders and of the samples' augmentation.
     """
-    batches = epoch_order(loader.sampler, loader.batch_size, seed, epoch)
-    if not batches:
-        raise ValueError(f"an epoch of {len(loader.dataset)} training images has no complete batch of "
-                         f"{loader.batch_size}; lower train.batch_size")
-    workers = min(loader.num_workers, len(batches) - start)
-    return DataLoader(
-        SeededSamples(loader.dataset, seed, epoch), batch_sampler=batches[start:], num_workers=max(workers, 0),
-        pin_memory=loader.pin_memory, collate_fn=loader.collate_fn, worker_init_fn=ignore_interrupts,
-        generator=torch.Generator().manual_seed(derived_seed(seed, "workers", epoch))), len(batches)
+
+    def __init__(self, loader, seed):
+        self.loader, self.seed = loader, seed
+        self._made = None
+        self._keys = []  # of the epoch that is running; the loader below holds this very list
+
+    def epoch(self, epoch, start=0):
+        """The batches of an epoch from batch ``start`` on.
+
+        Returns:
+            (iterable of batches, int): they and the number of batches of the whole epoch.
+        Raises:
+            ValueError: the epoch has no complete batch.
+        """
+        loader = self.loader
+        batches = epoch_order(loader.sampler, loader.batch_size, self.seed, epoch)
+        if not batches:
+            raise ValueError(f"an epoch of {len(loader.dataset)} training images has no complete batch of "
+                             f"{loader.batch_size}; lower train.batch_size")
+        self._keys[:] = [[(epoch, position, index) for position, index in batch] for batch in batches[start:]]
+        if not self._keys:
+            return (), len(batches)
+        if self._made is None:
+            self._made = self._make(min(loader.num_workers, len(batches)))
+        return self._made, len(batches)
+
+    def close(self):
+        """End the worker processes; the next epoch starts new ones."""
+        self._made = None
+
+    def _make(self, workers):
+        loader = self.loader
+        return DataLoader(
+            SeededSamples(loader.dataset, self.seed), batch_sampler=self._keys, num_workers=workers,
+            # workers that stay would carry the images that such a transform remembers into the next epoch
+            persistent_workers=workers > 0 and not toolkit.keeps_past_images(loader.dataset),
+            pin_memory=loader.pin_memory, collate_fn=loader.collate_fn, worker_init_fn=ignore_interrupts,
+            generator=torch.Generator().manual_seed(derived_seed(self.seed, "workers")))
 
 
 def ignore_interrupts(worker_id):

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.protocols import evaluate_protocols
+from ealn_plugin.evaluation.streaming import RowFile
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +47,12 @@ class FeatureExtraction:
         views_of: list of paths to [n] values of ``View``.
         device: where the networks are.
         fusion: see ``fuse``.
+        folder: where features grow in a file without a name; None: the system's folder for temporary files.
     """
 
-    def __init__(self, embedding, pixels, schemes, views_of, device, fusion="by_view"):
+    def __init__(self, embedding, pixels, schemes, views_of, device, fusion="by_view", folder=None):
         self.embedding, self.pixels, self.views_of, self.device = embedding, pixels, views_of, device
-        self.fusion = fusion
+        self.fusion, self.folder = fusion, folder
         self.fusing = next((scheme for scheme in schemes if scheme.makes_other_view), None)
 
     def batch(self, images, views):
@@ -63,14 +65,19 @@ class FeatureExtraction:
         return own, fuse(own, other, views, self.fusion)
 
     def dataset(self, loaders, name, progress=True):
-        """All test images of one dataset.
+        """All test images of one dataset; in memory there is never more than a batch of embeddings.
 
         Args:
             loaders: {'query': DataLoader, 'gallery': DataLoader} as torchreid's data manager keeps them.
         Returns:
-            (Features, Features or None): of the embedding network alone, and fused.
+            (Features, Features or None): of the embedding network alone, and fused; their embeddings are mapped from
+            a file that is gone with them.
+        Raises:
+            NoRoomError: the disk has no room for them.
         """
-        own, fused, labels = [], [], {key: [] for key in ("pids", "camids", "views", "is_query", "paths")}
+        expected = sum(len(loader.dataset) for loader in loaders.values())
+        own, fused = RowFile(expected, self.folder), RowFile(expected, self.folder)
+        labels = {key: [] for key in ("pids", "camids", "views", "is_query", "paths")}
         total = sum(len(loader) for loader in loaders.values())
         with tqdm(total=total, desc=f"features of {name}", unit="batch", disable=not progress, leave=False,
                   dynamic_ncols=True) as bar:
@@ -80,7 +87,7 @@ class FeatureExtraction:
                     images = data["img"].to(self.device, non_blocking=True)
                     for kept, features in zip((own, fused), self.batch(images, views)):
                         if features is not None:
-                            kept.append(features.cpu())
+                            kept.append(features.float().cpu().numpy())
                     labels["pids"].append(data["pid"].numpy())
                     labels["camids"].append(data["camid"].numpy())
                     labels["views"].append(views.numpy())
@@ -89,7 +96,7 @@ class FeatureExtraction:
                     bar.update()
         paths = labels.pop("paths")
         labels = {key: np.concatenate(parts) for key, parts in labels.items()}
-        return tuple(Features(embeddings=torch.cat(kept).numpy(), paths=paths, **labels) if kept else None
+        return tuple(Features(embeddings=kept.array(), paths=paths, **labels) if len(kept) else None
                      for kept in (own, fused))
 
 

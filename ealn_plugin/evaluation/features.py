@@ -5,7 +5,11 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.evaluation.streaming import NoRoomError, RowFile
 from ealn_plugin.writing import replacing
+
+LARGE, BLOCK = 2**28, 2**24
+"""Bytes from which a file's embeddings are not held in memory, and those that are read at a time."""
 
 # Names of the arrays inside an .npz file, where they differ from the attribute's.
 _ARRAY_NAMES = {"embeddings": "features"}
@@ -98,6 +102,7 @@ class Features:
 
         Raises:
             FileNotFoundError: there is no such file.
+            NoRoomError: it is large, and the disk has no room to map it from.
             ValueError: not an .npz file, an array missing, or arrays that are not what ``Features`` asks for; the file
                 and the array are named.
         """
@@ -107,7 +112,11 @@ class Features:
                                     "the path")
         try:
             with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+                arrays = {name: archive[name] for name in archive.files if name != "features"}
+                if "features" in archive.files:
+                    arrays["features"] = _read_rows(archive, "features", os.path.dirname(path))
+        except NoRoomError:
+            raise
         except Exception as error:  # numpy, zipfile and zlib raise many kinds for a broken file, MemoryError among them
             raise ValueError(f"{path!r} cannot be read as an .npz file of plain arrays ({error or type(error).__name__}"
                              "); write it with numpy.savez") from error
@@ -122,6 +131,33 @@ class Features:
                        arrays.get("views", np.full(images, int(View.UNKNOWN))), is_query, arrays.get("paths", ()))
         except ValueError as error:
             raise ValueError(f"{path!r}: {error}") from error
+
+
+def _read_rows(archive, name, folder):
+    """An array of an .npz archive; a large one of rows goes block by block into a file and is mapped from there.
+
+    It cannot be mapped where it is: it may be compressed or hold doubles, and would not be checked.
+
+    Args:
+        archive: numpy.lib.npyio.NpzFile. folder: tried first as the place of that file.
+    """
+    size = archive.zip.getinfo(f"{name}.npy").file_size
+    if size < LARGE:
+        return archive[name]
+    with archive.zip.open(f"{name}.npy") as member:
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0,
+                       (2, 0): np.lib.format.read_array_header_2_0}.get(np.lib.format.read_magic(member))
+        shape, by_columns, dtype = read_header(member) if read_header else (None, None, None)
+        if shape is None or len(shape) != 2 or by_columns or dtype.kind not in "fiub" or not shape[1]:
+            return archive[name]  # which says what is wrong with it, or turns columns into rows
+        rows = RowFile(shape[0], folder if os.access(folder or ".", os.W_OK) else None)
+        block = max(1, BLOCK // (shape[1] * dtype.itemsize))
+        for start in range(0, shape[0], block):
+            values = member.read(min(block, shape[0] - start) * shape[1] * dtype.itemsize)
+            rows.append(np.frombuffer(values, dtype).reshape(-1, shape[1]))
+        if member.read(1):  # at the end the archive's checksum is compared
+            raise ValueError(f"{name} is longer than its header says")
+    return rows.array()
 
 
 def _checked_embeddings(values):

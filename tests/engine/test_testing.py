@@ -1,4 +1,9 @@
 """ealn_plugin/engine/testing.py: the fused feature by hand, features in the loaders' order."""
+import os
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -54,6 +59,63 @@ def test_without_a_view_generator_nothing_is_fused(datamanager):
     with torch.no_grad():
         own, fused = engine.extraction.dataset(engine.test_loader["veri776"], "veri776", progress=False)
     assert fused is None and own.embeddings.shape[1] == 8
+
+
+def test_embeddings_grow_on_disk(datamanager, tmp_path):
+    engine = build_engine(datamanager)
+    engine.extraction.folder = tmp_path
+    engine.embedding.eval()
+    with torch.no_grad():
+        for features in engine.extraction.dataset(engine.test_loader["veri776"], "veri776", progress=False):
+            base = features.embeddings
+            while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+                base = base.base
+            assert isinstance(base, np.memmap)
+    assert os.listdir(tmp_path) == []  # the files have no names
+
+
+MANY = """
+import resource, sys, types
+import numpy as np, torch
+from ealn_plugin.engine.testing import FeatureExtraction
+
+DIM, BATCH = 2048, 256
+
+class Loader:
+    def __init__(self, images):
+        self.dataset = range(images)
+
+    def __len__(self):
+        return len(self.dataset) // BATCH
+
+    def __iter__(self):
+        labels = torch.zeros(BATCH, dtype=torch.long)
+        for start in range(0, len(self.dataset), BATCH):
+            yield {"img": torch.full((BATCH, 1), float(start)), "pid": labels, "camid": labels, "impath": [""] * BATCH}
+
+def extract(images):
+    extraction = FeatureExtraction(lambda images: images.repeat(1, DIM), None, (), views, "cpu", folder=sys.argv[1])
+    return extraction.dataset({"query": Loader(BATCH), "gallery": Loader(images)}, "many", progress=False)[0]
+
+views = lambda paths: torch.zeros(len(paths), dtype=torch.long)
+extract(BATCH)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+features = extract(100 * BATCH)
+grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+assert features.embeddings.shape == (101 * BATCH, DIM) and features.embeddings[-1, -1] == 99 * BATCH
+assert features.embeddings[BATCH - 1, 0] == 0 and features.embeddings[3 * BATCH, 5] == 2 * BATCH
+print(features.embeddings.nbytes / 2**20, grown)
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
+    """202 MiB of embeddings pass through a process whose memory does not follow."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    done = subprocess.run([sys.executable, "-c", MANY, str(tmp_path)], capture_output=True, text=True, timeout=280,
+                          env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    embeddings, grown = map(float, done.stdout.split())
+    assert embeddings > 200 and grown < 60
 
 
 def test_protocols_of_a_dataset(datamanager):

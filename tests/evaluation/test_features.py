@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.evaluation import features as module
 from ealn_plugin.evaluation.features import Features
 
 
@@ -132,6 +133,53 @@ def test_arrays_of_the_wrong_kind_are_named_with_their_file(tmp_path, changes, s
     with pytest.raises(ValueError, match=r"^'.*f\.npz': " + sentence) as caught:
         Features.load(tmp_path / "f.npz")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int16, ">f4"])
+def test_large_files_are_mapped_and_equal(tmp_path, monkeypatch, save, dtype):
+    monkeypatch.setattr(module, "LARGE", 100)
+    monkeypatch.setattr(module, "BLOCK", 7 * 4)
+    values = (np.random.default_rng(0).normal(size=(50, 3)) * 100).astype(dtype)
+    save(tmp_path / "f.npz", features=values, pids=np.arange(50))
+    features = Features.load(tmp_path / "f.npz")
+    np.testing.assert_array_equal(features.embeddings, values.astype(np.float32))
+    assert isinstance(features.embeddings.base, np.memmap) or isinstance(features.embeddings.base.base, np.memmap)
+    assert os.listdir(tmp_path) == ["f.npz"]
+    features.save(tmp_path / "g.npz")
+    equal(Features.load(tmp_path / "g.npz"), features)
+
+
+def test_large_arrays_in_columns_or_of_another_shape(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LARGE", 100)
+    values = np.asfortranarray(np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32))
+    np.savez(tmp_path / "f.npz", features=values, pids=np.arange(50))
+    np.testing.assert_array_equal(Features.load(tmp_path / "f.npz").embeddings, values)
+    np.savez(tmp_path / "f.npz", features=np.zeros((5, 5, 5)), pids=np.arange(5))
+    with pytest.raises(ValueError, match=r"f.npz': embeddings .*shape \(5, 5, 5\)"):
+        Features.load(tmp_path / "f.npz")
+
+
+@pytest.mark.parametrize("position", [0.2, 0.5, 0.95])
+def test_a_damaged_large_file_is_noticed(tmp_path, monkeypatch, position):
+    monkeypatch.setattr(module, "LARGE", 100)
+    np.savez(tmp_path / "f.npz", pids=np.arange(3), features=np.ones((3, 4000), dtype=np.float32))
+    content = bytearray((tmp_path / "f.npz").read_bytes())
+    content[int(position * len(content))] ^= 1
+    (tmp_path / "f.npz").write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read as an .npz file"):
+        Features.load(tmp_path / "f.npz")
+
+
+def test_a_large_file_that_the_disk_cannot_take(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LARGE", 100)
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+    np.savez(tmp_path / "f.npz", features=np.ones((50, 3)), pids=np.arange(50))
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    with pytest.raises(OSError, match="features of 50 images cannot be kept in .*No space left"):
+        Features.load(tmp_path / "f.npz")
 
 
 def test_whole_floats_and_zeros_and_ones_are_what_they_say(tmp_path):

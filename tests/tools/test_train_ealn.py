@@ -60,6 +60,30 @@ def test_every_scheme_from_the_command_line(veri_root, tmp_path, capsys, scheme)
         scheme.split("_")[-1] in ("view", "cyclegan", "stargan"))
 
 
+def test_an_image_cache_changes_nothing(veri_root, tmp_path):
+    """A whole run fills it, a second one reads it: results, weights and random states are those without one."""
+    options = ["data.transforms", "['random_flip', 'color_jitter']", "data.workers", "1", "ealn.scheme", "en",
+               "ealn.test_untrained", "False"]
+    cache = ["ealn.cache_dir", tmp_path / "cache"]
+    for name, more in (("without", []), ("filling", cache), ("reading", cache)):
+        assert train(veri_root, tmp_path / name, *options, *more) == 0
+    files = [((tmp_path / name / "results.json").read_bytes(),
+              leaves(checkpoint.load(str(tmp_path / name / checkpoint.LAST))))
+             for name in ("without", "filling", "reading")]
+    assert files[0] == files[1] == files[2]
+    logs = [(tmp_path / name / "train.log").read_text() for name in ("without", "filling", "reading")]
+    assert ["decoding 36 images of veri776_train" in log for log in logs] == [False, True, False]
+    assert ["36 images of veri776_train from" in log for log in logs] == [False, True, True]
+
+
+def leaves(tree, path=""):
+    """{path: value} of everything in nested dicts and lists; tensors as lists."""
+    if isinstance(tree, (dict, list, tuple)):
+        named = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return {name: leaf for key, part in named for name, leaf in leaves(part, f"{path}/{key}").items()}
+    return {path: tree.tolist() if isinstance(tree, torch.Tensor) else tree}
+
+
 def test_every_remedy_from_the_command_line(veri_root, tmp_path):
     """A killed run of them goes on bit for bit: tests/engine/test_ealn.py."""
     assert train(veri_root, tmp_path, "ealn.degrade", "0.5", "ealn.reconstructions", "True", "ealn.adaptive_weight",
