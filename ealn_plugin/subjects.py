@@ -13,10 +13,10 @@ import numpy as np
 import torch
 import yaml
 
-from ealn_plugin import build, toolkit
+from ealn_plugin import build, loading, toolkit
 from ealn_plugin import config as configuration
 from ealn_plugin.data import DATASETS, VIEWPOINTS, VehicleID
-from ealn_plugin.engine import checkpoint, state
+from ealn_plugin.engine import state
 from ealn_plugin.engine.sampling import own_randomness, seed_everything
 from ealn_plugin.engine.step import evaluating
 from ealn_plugin.engine.testing import FeatureExtraction, protocols_of
@@ -89,12 +89,7 @@ class RunSubject(Subject):
     """
 
     def __init__(self, folder, label, options=(), fusion=True):
-        config_file = os.path.join(folder, "config.yaml")
-        self.checkpoint = os.path.join(folder, checkpoint.LAST)
-        for path in (config_file, self.checkpoint):
-            if not os.path.isfile(path):
-                raise FileNotFoundError(f"--run {folder!r} has no {os.path.basename(path)}; give the data.save_dir of "
-                                        "a run of tools/train_ealn.py that has saved a checkpoint")
+        config_file, self.checkpoint = loading.files_of_run(folder, "--run")
         super().__init__(label, configuration.load_config(config_file, options))
         # Nothing is rendered into a folder that the user names.
         render = ["ealn.render.preset", ""] if "data.root" in options else []

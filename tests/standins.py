@@ -3,7 +3,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ealn_plugin import EALNEngine, schemes, toolkit
+from ealn_plugin import EALNEngine, schemes, toolkit, training
+from ealn_plugin import config as configuration
 from ealn_plugin.data.viewpoints import View, write_viewpoints_csv
 from ealn_plugin.models import (
     PatchGAN,
@@ -76,6 +77,18 @@ def build_datamanager(root, **options):
     settings = dict(root=str(root), sources="veri776", height=32, width=32, batch_size_train=8, batch_size_test=16,
                     workers=0, num_instances=2, train_sampler="RandomIdentitySampler", use_gpu=False)
     return toolkit.build_datamanager(**{**settings, **options})
+
+
+def train_run(folder, root, scheme="hard_view", options=()):
+    """A run folder as tools/train_ealn.py leaves it, after one epoch of small networks on ``root``'s VeRI-776."""
+    training.train(configuration.load_config("", [
+        "data.root", str(root), "data.save_dir", str(folder), "data.height", 32, "data.width", 32, "data.workers", 0,
+        "model.name", "osnet_x0_25", "model.pretrained", False, "use_gpu", False, "train.max_epoch", 1,
+        "train.batch_size", 8, "sampler.num_instances", 2, "test.batch_size", 16, "ealn.scheme", scheme,
+        "ealn.generator.filters", 4, "ealn.generator.blocks", 1, "ealn.discriminator.filters", 4,
+        "ealn.discriminator.layers", 1, "ealn.sample_every", 0, "ealn.diagnose_every", 0,
+        "ealn.test_untrained", False, *options]), progress=False)
+    return folder
 
 
 class TinyBackbone(torch.nn.Module):

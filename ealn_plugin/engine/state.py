@@ -34,16 +34,10 @@ def restore(engine, path):
         CheckpointError: the file is broken, or of another architecture or other schemes.
     """
     state = checkpoint.load(path)
-    own = [scheme.name for scheme in engine.schemes]
-    if sorted(state["schemes"]) != sorted(own):
-        raise checkpoint.CheckpointError(
-            f"checkpoint {path!r} was trained with the schemes {sorted(state['schemes']) or 'none (en)'}, this run has "
-            f"{sorted(own) or 'none (en)'}; use the ealn.scheme of the run that wrote it")
+    check_schemes(engine.schemes, state, path)
     if engine.optimizer is not None:
         _check_optimizers(engine, state, path)
-    checkpoint.fit(engine.model, state["model"], "embedding network", path)
-    for scheme in engine.schemes:
-        checkpoint.fit(scheme, state["schemes"][scheme.name], f"scheme {scheme.name!r}", path)
+    fit_networks(engine.model, engine.schemes, state, path)
     for name in ("global_step", "untrained", "results", "own_results", "best"):
         setattr(engine, name, state[name])
     if engine.optimizer is None:
@@ -53,6 +47,26 @@ def restore(engine, path):
     _restore_embedding_training(engine, state, path)
     log.info("going on from %s: epoch %d, batch %d, step %d", path, engine.epoch + 1, engine.position,
              engine.global_step)
+
+
+def check_schemes(schemes, state, path):
+    """Raise a CheckpointError unless the content ``state`` of the checkpoint ``path`` is of these schemes."""
+    own = [scheme.name for scheme in schemes]
+    if sorted(state["schemes"]) != sorted(own):
+        raise checkpoint.CheckpointError(
+            f"checkpoint {path!r} was trained with the schemes {sorted(state['schemes']) or 'none (en)'}, this run has "
+            f"{sorted(own) or 'none (en)'}; use the ealn.scheme of the run that wrote it")
+
+
+def fit_networks(model, schemes, state, path):
+    """Fill the backbone and the schemes from the content ``state`` of the checkpoint ``path``.
+
+    Raises:
+        CheckpointError: it is of another architecture.
+    """
+    checkpoint.fit(model, state["model"], "embedding network", path)
+    for scheme in schemes:
+        checkpoint.fit(scheme, state["schemes"][scheme.name], f"scheme {scheme.name!r}", path)
 
 
 def restore_warmup(engine, path):
