@@ -1,6 +1,7 @@
 """From a run folder to its trained networks, for whoever uses a result: no dataset is needed, nothing is trained."""
+import functools
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -9,10 +10,13 @@ from ealn_plugin import config as configuration
 from ealn_plugin.engine import checkpoint, state
 from ealn_plugin.engine.pixels import PixelRange
 from ealn_plugin.engine.sampling import own_randomness
+from ealn_plugin.engine.step import evaluating
 from ealn_plugin.engine.testing import FeatureExtraction
 from ealn_plugin.models.embedding import EmbeddingNetwork
 from ealn_plugin.training import CONFIG
-from ealn_plugin.weights import CLASSIFIER
+from ealn_plugin.weights import CLASSIFIER, load_weights
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass
@@ -34,7 +38,6 @@ class LoadedRun:
     pixels: PixelRange
     device: torch.device
     source: str
-    _transform: object = field(default=None, repr=False)
 
     def __post_init__(self):
         for network in (self.embedding, *self.schemes):
@@ -56,12 +59,15 @@ class LoadedRun:
         """The scheme whose generators make the other view, or None."""
         return next((scheme for scheme in self.schemes if scheme.makes_other_view), None)
 
-    @property
+    @functools.cached_property
     def transform(self):
         """torchreid's test transform: RGB ``PIL.Image`` to a normalized tensor [3, height, width]."""
-        if self._transform is None:
-            self._transform = toolkit.test_transform(*self.size, *self.normalization)
-        return self._transform
+        return toolkit.test_transform(*self.size, *self.normalization)
+
+    @functools.cached_property
+    def dim(self):
+        """Length of an embedding; a ValueError where the model gives no single feature for images of this size."""
+        return check_features(self.embedding.backbone, *self.size, self.device)
 
     def extraction(self, views_of=None):
         """The engine's ``FeatureExtraction`` around these networks; ``views_of``: list of paths to [n] views."""
@@ -111,6 +117,49 @@ def load_run(path, device="cpu"):
     state.fit_networks(model, schemes, content, checkpoint_file)
     pixels = PixelRange(config.data.norm_mean, config.data.norm_std)
     return LoadedRun(config, EmbeddingNetwork(model), schemes, pixels, torch.device(device), checkpoint_file)
+
+
+def load_model(model, weights, height=224, width=224, norm_mean=IMAGENET_MEAN, norm_std=IMAGENET_STD, device="cpu",
+               flag="weights"):
+    """Any torchreid model with weights of its own architecture, as a LoadedRun without schemes.
+
+    Args:
+        model: name, such as 'resnet50'.
+        weights: file in torchreid's format, such as model/model-last.pth.tar of a run, or a plain state dict.
+        height, width: of the images in pixels; norm_mean, norm_std: of their normalization, for pixels in [0, 1].
+        device: where to put the network; flag: what the user calls the file of weights in messages.
+    Raises:
+        FileNotFoundError, ValueError: no such file or model, weights of another model, or a size out of range.
+    """
+    config = configuration.load_config("", [
+        "ealn.scheme", "en", "model.name", model, "model.pretrained", False, "data.height", height,
+        "data.width", width, "data.norm_mean", list(norm_mean), "data.norm_std", list(norm_std)])
+    with own_randomness():
+        network = build.build_embedding_backbone(config, 1)
+    load_weights(network, weights, flag)
+    pixels = PixelRange(config.data.norm_mean, config.data.norm_std)
+    return LoadedRun(config, EmbeddingNetwork(network), [], pixels, torch.device(device), os.fspath(weights))
+
+
+def check_features(model, height, width, device):
+    """Try whether a network gives one feature per image, and return its length.
+
+    Raises:
+        ValueError: it does not, or not for images of that size.
+    """
+    name = type(model).__name__
+    try:
+        with evaluating(model):
+            features = model(torch.zeros(2, 3, height, width, device=device))
+    except Exception as error:  # whatever a model raises for a size that it cannot take
+        reason = str(error).strip().partition("\n")[0] or "no message"
+        raise ValueError(f"{name} cannot process images of {height} x {width} pixels ({type(error).__name__}: "
+                         f"{reason}); choose another size with --height and --width, or another model") from error
+    shape = tuple(features.shape) if torch.is_tensor(features) else type(features).__name__
+    if not torch.is_tensor(features) or features.dim() != 2 or len(features) != 2:
+        raise ValueError(f"{name} returns {shape} for two images in evaluation mode, expected one tensor [2, dim]; "
+                         "choose a model that gives one feature per image")
+    return features.shape[1]
 
 
 def number_of_classes(weights):

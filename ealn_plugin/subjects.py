@@ -161,7 +161,7 @@ class ModelSubject(Subject):
         device = torch.device("cuda" if datamanager.use_gpu else "cpu")
         model.to(device)
         key = {**_network_key(self.config, [model]), "fusion": "", "generator": {}}
-        _check_features(model, data.height, data.width, device)
+        loading.check_features(model, data.height, data.width, device)
         extraction = FeatureExtraction(model, None, (), VIEWPOINTS.lookup, device)
         yield from _extracted(self.label, datamanager.test_loader, extraction, key, store, [model])
 
@@ -238,21 +238,6 @@ def _network_key(config, networks):
     return {"model": config.model.name, "model options": config.ealn.vggm_feature,
             "image size": [data.height, data.width], "normalization": [list(data.norm_mean), list(data.norm_std)],
             "weights": fingerprint_of_networks(*networks)}
-
-
-def _check_features(model, height, width, device):
-    name = type(model).__name__
-    try:
-        with evaluating(model):
-            features = model(torch.zeros(2, 3, height, width, device=device))
-    except Exception as error:  # whatever a model raises for a size that it cannot take
-        reason = str(error).strip().partition("\n")[0] or "no message"
-        raise ValueError(f"{name} cannot process images of {height} x {width} pixels ({type(error).__name__}: "
-                         f"{reason}); choose another size with --height and --width, or another model") from error
-    shape = tuple(features.shape) if torch.is_tensor(features) else type(features).__name__
-    if not torch.is_tensor(features) or features.dim() != 2 or len(features) != 2:
-        raise ValueError(f"{name} returns {shape} for two images in evaluation mode, expected one tensor [2, dim]; "
-                         "choose a model that gives one feature per image")
 
 
 # ---------------------------------------------------------------------------------------------- names

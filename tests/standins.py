@@ -83,7 +83,7 @@ def train_run(folder, root, scheme="hard_view", options=()):
     """A run folder as tools/train_ealn.py leaves it, after one epoch of small networks on ``root``'s VeRI-776."""
     training.train(configuration.load_config("", [
         "data.root", str(root), "data.save_dir", str(folder), "data.height", 32, "data.width", 32, "data.workers", 0,
-        "model.name", "osnet_x0_25", "model.pretrained", False, "use_gpu", False, "train.max_epoch", 1,
+        "model.name", "squeezenet1_1", "model.pretrained", False, "use_gpu", False, "train.max_epoch", 1,
         "train.batch_size", 8, "sampler.num_instances", 2, "test.batch_size", 16, "ealn.scheme", scheme,
         "ealn.generator.filters", 4, "ealn.generator.blocks", 1, "ealn.discriminator.filters", 4,
         "ealn.discriminator.layers", 1, "ealn.sample_every", 0, "ealn.diagnose_every", 0,

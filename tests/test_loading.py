@@ -83,7 +83,7 @@ def test_what_is_no_run_gets_a_sentence(alone, tmp_path):
 def test_a_config_that_does_not_fit_the_checkpoint_gets_a_sentence(alone):
     text = (alone / "config.yaml").read_text(encoding="utf-8")
     for old, new, sentence in (("scheme: hard_view", "scheme: hard", r"trained with the schemes \['hard', 'view'\]"),
-                               ("osnet_x0_25", "osnet_x0_5", "of another architecture")):
+                               ("squeezenet1_1", "squeezenet1_0", "of another architecture")):
         assert old in text
         (alone / "config.yaml").write_text(text.replace(old, new), encoding="utf-8")
         with pytest.raises(CheckpointError, match=sentence):
