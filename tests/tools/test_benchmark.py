@@ -4,12 +4,10 @@ import os
 import pathlib
 import subprocess
 import sys
-import types
 
-import numpy as np
 import pytest
 
-from ealn_plugin import toolkit
+from ealn_plugin.benchmark import rank
 
 TOOL = pathlib.Path(__file__).parents[2] / "tools" / "benchmark.py"
 
@@ -39,43 +37,6 @@ def test_the_command_line_prints_and_writes_the_same_figures(tmp_path):
     assert "small: ours" in done.stderr  # the progress bar
 
 
-def test_the_compiled_ranking_is_measured_where_present(benchmark, monkeypatch, tmp_path, capsys):
-    name = f"{toolkit.torchreid.metrics.__name__}.rank_cylib.rank_cy"
-    calls = []
-
-    def evaluate_cy(distmat, q_pids, g_pids, q_camids, g_camids, max_rank, use_metric_cuhk03):
-        calls.append((max_rank, use_metric_cuhk03))
-        return np.full(max_rank, 0.5), 0.25
-    compiled = types.ModuleType(name)
-    compiled.evaluate_cy = evaluate_cy
-    monkeypatch.setitem(sys.modules, name, compiled)
-    path = tmp_path / "rank.json"
-    assert benchmark.main(["rank", "--json", str(path), "--sizes", "small", "--repeats", "3", "--no-python"]) == 0
-    small = json.loads(path.read_text())["sizes"]["small"]
-    assert calls == [(50, False)] * 3
-    assert list(small["methods"]) == ["compiled", "ours"] and small["methods"]["compiled"]["mAP"] == 0.25
-    assert "not installed" not in capsys.readouterr().out
-
-
-def test_sizes_are_the_datasets(benchmark):
-    veri, vehicleid = benchmark.RANK_SIZES["veri776"], benchmark.RANK_SIZES["vehicleid_large"]
-    assert (veri.queries, veri.gallery, veri.vehicles, veri.cameras) == (1678, 11579, 200, 20)
-    distmat, (q_pids, g_pids, q_camids, g_camids) = benchmark.rank_task(vehicleid, 0)
-    assert distmat.shape == (17638, 2400) and distmat.dtype == np.float32
-    assert sorted(g_pids) == list(range(2400)) and set(q_camids) == {0} and set(g_camids) == {1}
-
-
-def test_memory_is_seen(benchmark):
-    class Bar:
-        def refresh(self):
-            pass
-    with benchmark.PeakMemory(Bar()) as memory:
-        block = np.ones(2**23)
-        benchmark.time.sleep(0.1)
-        del block
-    assert memory.peak_mib is None or memory.peak_mib > 50
-
-
 @pytest.mark.parametrize("arguments, sentence", [
     (["rank", "--sizes", "huge"], "invalid choice: 'huge'"), (["rank", "--repeats", "0"], "not at least 1"),
     ([], "required: COMMAND"), (["rank", "--seed", "-1"], "-1 is not at least 0"),
@@ -92,7 +53,7 @@ def test_bad_arguments(benchmark, arguments, sentence, capsys):
 ])
 def test_a_path_that_cannot_be_written_is_refused_before_anything_is_timed(benchmark, path, sentence, capsys,
                                                                            monkeypatch):
-    monkeypatch.setattr(benchmark, "rank_methods", lambda: pytest.fail("the timing began"))
+    monkeypatch.setattr(rank, "rank_methods", lambda: pytest.fail("the timing began"))
     assert benchmark.main(["rank", "--json", path]) == 1
     out, err = capsys.readouterr()
     assert err.startswith(sentence) and err.count("\n") == 1 and out == ""
@@ -104,6 +65,6 @@ def test_a_path_that_cannot_be_written_is_refused_before_anything_is_timed(bench
 def test_errors_and_interrupts_are_sentences(benchmark, error, status, sentence, tmp_path, monkeypatch, capsys):
     def method(*task):
         raise error
-    monkeypatch.setattr(benchmark, "rank_methods", lambda: {"ours": method})
+    monkeypatch.setattr(rank, "rank_methods", lambda: {"ours": method})
     assert benchmark.main(["rank", "--json", str(tmp_path / "f.json"), "--sizes", "small"]) == status
     assert sentence in capsys.readouterr().err and os.listdir(tmp_path) == []

@@ -1,0 +1,26 @@
+"""ealn_plugin/benchmark/measuring.py"""
+import time
+
+import numpy as np
+
+from ealn_plugin.benchmark import measuring
+
+
+class Bar:
+    """A progress bar that draws nothing."""
+
+    def refresh(self):
+        pass
+
+
+def test_memory_is_seen():
+    with measuring.PeakMemory(Bar()) as memory:
+        block = np.ones(2**23)
+        time.sleep(0.1)
+        del block
+    assert memory.peak_mib is None or memory.peak_mib > 50
+
+
+def test_the_machine_is_described():
+    machine = measuring.machine()
+    assert machine["cores"] >= 1 and machine["threads"] >= 1 and machine["torch"][0].isdigit()
