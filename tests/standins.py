@@ -106,3 +106,25 @@ class TinyBackbone(torch.nn.Module):
         x = torch.relu(self.norm(self.conv(images))).mean((2, 3))
         features = self.fc_norm(self.fc(x))
         return (self.classifier(features), features) if self.training else features
+
+
+def clustered(count, dim=16, clusters=40, seed=0, spread=0.5):
+    """L2-normalised float32 vectors [count, dim] around some centres, as the images of vehicles are."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(clusters, dim))
+    vectors = centres[rng.integers(0, clusters, count)] + spread * rng.normal(size=(count, dim))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def build_index(folder, vectors, first=0, **options):
+    """An index of /gallery/<row>.jpg from vectors, added in pieces of 30; a second call adds to it."""
+    from ealn_plugin.search import IndexWriter, Records  # here: faiss is an extra
+
+    options = {"identity": {"weights": "a"}, "segment": 64, **options}
+    rows = np.arange(first, first + len(vectors))
+    with IndexWriter(folder, vectors.shape[1], **options) as writer:
+        writer.add((Records([f"/gallery/{row}.jpg" for row in rows[part:part + 30]], rows[part:part + 30] // 4,
+                            rows[part:part + 30] % 3, rows[part:part + 30] % 4 - 1), vectors[part:part + 30])
+                   for part in range(0, len(vectors), 30))
+        writer.finish()
+        return writer.manifest
