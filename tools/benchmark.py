@@ -1,12 +1,13 @@
 """Measure the plugin against torchreid and against a plain implementation: one sub-command per subject.
 
     python tools/benchmark.py rank --json FILE
+    python tools/benchmark.py search --vectors 1000000 --json FILE
 """
 import argparse
 import json
 import sys
 
-from ealn_plugin.benchmark import rank
+from ealn_plugin.benchmark import rank, search
 from ealn_plugin.cli import exit_code
 from ealn_plugin.writing import check_writable, write_atomically
 
@@ -27,6 +28,25 @@ def add_rank(commands):
 def measure_rank(args):
     """The figures of the sub-command ``rank``."""
     return rank.measure_ranking(args.sizes, args.repeats, args.python_repeats, not args.no_python, args.seed)
+
+
+def add_search(commands):
+    """The sub-command ``search``."""
+    parser = commands.add_parser("search", help="a searchable gallery: building, opening and asking it",
+                                 description="Build an index of random clustered vectors and time its answers.")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--vectors", type=positive, default=50_000, help="how many (default: 50000)")
+    parser.add_argument("--dim", type=positive, default=1024, help="numbers of a vector (default: 1024)")
+    parser.add_argument("--kinds", nargs="+", choices=["flat", "ivf"], default=["flat", "ivf"])
+    parser.add_argument("--queries", type=positive, default=200, help="asked one by one (default: 200)")
+    parser.add_argument("--folder", metavar="DIR", help="where the index is built (default: the system's own)")
+    parser.add_argument("--seed", type=not_negative, default=0, help="of the vectors (default: 0)")
+    parser.set_defaults(measure=measure_search, table=search.search_table)
+
+
+def measure_search(args):
+    """The figures of the sub-command ``search``."""
+    return search.measure_search(args.vectors, args.dim, args.kinds, args.queries, args.folder, args.seed)
 
 
 def positive(text):
@@ -61,6 +81,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_rank(commands)
+    add_search(commands)
     args = parser.parse_args(argv)
     return exit_code(lambda: run(args, argv), "stopped; nothing was written, run the same command to start again")
 

@@ -148,9 +148,6 @@ def extractor_of(args, manifest=None):
     """The FeatureExtractor of the flags, or else of the index, and its description."""
     description = described(args)
     if description is None:
-        if manifest is None:
-            raise ValueError("there is no network to make features with, expected --run DIR, or --model NAME and "
-                             "--weights FILE; give one")
         description = dict(manifest.extractor)
         if args.classifier:
             description["classifier"] = os.path.abspath(args.classifier)
@@ -164,6 +161,9 @@ def extractor_of(args, manifest=None):
 def index_command(args):
     """Build an index, or go on building it."""
     neighbours.import_faiss()
+    if described(args) is None:
+        raise ValueError("there is no network to make features with, expected --run DIR, or --model NAME and --weights "
+                         "FILE; give one")
     found = gallery.images_of(args.sources, args.root, args.split)
     extractor, description = extractor_of(args)
     with IndexWriter(args.index, extractor.dim, extractor.identity, description, args.kind, args.nlist,

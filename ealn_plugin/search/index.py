@@ -102,13 +102,20 @@ class SearchIndex:
         Raises:
             ValueError: features of another length, or k below 1.
         """
+        return self._search(features, k, self.nprobe)
+
+    def exact(self, features, k=10):
+        """As ``search``, but without approximation: through all inverted lists."""
+        return self._search(features, k, 0)
+
+    def _search(self, features, k, nprobe):
         features = np.asarray(features, dtype=np.float32)
         if features.ndim != 2 or features.shape[1] != self.manifest.dim:
             raise ValueError(f"features have shape {features.shape}, expected [queries, {self.manifest.dim}]; use the "
                              "extractor that the index was built with")
         if k < 1:
             raise ValueError(f"k is {k}, expected at least 1")
-        scores, rows = self._neighbours.search(features, k, self.nprobe)
+        scores, rows = self._neighbours.search(features, k, nprobe)
         return [[self._hit(rank, float(score), int(row)) for rank, (score, row) in enumerate(zip(*both), 1) if row >= 0]
                 for both in zip(scores, rows)]
 
