@@ -30,6 +30,7 @@ setup(
     ],
     extras_require={
         "figures": ["matplotlib"],
-        "test": ["pytest", "hypothesis", "ruff", "matplotlib"],
+        "search": ["faiss-cpu"],
+        "test": ["pytest", "hypothesis", "ruff", "matplotlib", "faiss-cpu"],
     },
 )

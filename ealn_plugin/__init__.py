@@ -15,11 +15,12 @@ from ealn_plugin import schemes, toolkit  # noqa: E402
 from ealn_plugin.data import DATASETS, VehicleID, VehicleID13164, VehicleIDLarge, VehicleIDMedium, VeRi776, View  # noqa: E402
 from ealn_plugin.engine.ealn import EALNEngine  # noqa: E402
 from ealn_plugin.evaluation.ranking import fast_ranking  # noqa: E402
+from ealn_plugin.extractor import Extracted, FeatureExtractor  # noqa: E402
 from ealn_plugin.models import patchgan_70, resnet_generator_9blocks, vgg_cnn_m_1024  # noqa: E402
 
 __version__ = "0.1.0"
-__all__ = ["EALNEngine", "VeRi776", "VehicleID", "VehicleID13164", "VehicleIDLarge", "VehicleIDMedium", "View",
-           "fast_ranking", "schemes"]
+__all__ = ["EALNEngine", "Extracted", "FeatureExtractor", "VeRi776", "VehicleID", "VehicleID13164", "VehicleIDLarge",
+           "VehicleIDMedium", "View", "fast_ranking", "schemes"]
 
 for _name, _dataset in DATASETS.items():
     toolkit.register_dataset(_name, _dataset)

@@ -6,7 +6,7 @@ import sys
 
 from ealn_plugin.writing import replacing, write_atomically
 
-__all__ = ["exit_code", "printable", "replacing", "sentence", "start_log", "write_atomically"]
+__all__ = ["exit_code", "printable", "replacing", "sentence", "start_log", "start_screen", "write_atomically"]
 
 log = logging.getLogger(__name__)
 
@@ -88,4 +88,10 @@ def start_log(folder, name):
     screen.setFormatter(logging.Formatter("%(message)s"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[screen, file], force=True)
+    logging.captureWarnings(True)
+
+
+def start_screen(level=logging.INFO):
+    """Messages of at least ``level`` to stderr, for tools whose stdout is the answer and which leave no log."""
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
     logging.captureWarnings(True)

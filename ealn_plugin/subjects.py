@@ -14,11 +14,11 @@ import numpy as np
 import torch
 import yaml
 
-from ealn_plugin import build
+from ealn_plugin import build, loading
 from ealn_plugin import config as configuration
 from ealn_plugin.cli import printable
 from ealn_plugin.data import DATASETS, VIEWPOINTS, VehicleID
-from ealn_plugin.engine import checkpoint, state
+from ealn_plugin.engine import state
 from ealn_plugin.engine.sampling import own_randomness, seed_everything
 from ealn_plugin.engine.step import evaluating
 from ealn_plugin.engine.testing import FeatureExtraction, protocols_of
@@ -93,12 +93,7 @@ class RunSubject(Subject):
     """
 
     def __init__(self, folder, label, options=(), fusion=True):
-        config_file = os.path.join(folder, "config.yaml")
-        self.checkpoint = os.path.join(folder, checkpoint.LAST)
-        for path in (config_file, self.checkpoint):
-            if not os.path.isfile(path):
-                raise FileNotFoundError(f"--run {folder!r} has no {os.path.basename(path)}; give the data.save_dir of "
-                                        "a run of tools/train_ealn.py that has saved a checkpoint")
+        config_file, self.checkpoint = loading.files_of_run(folder, "--run")
         super().__init__(label, configuration.load_config(config_file, options))
         # Nothing is rendered into a folder that the user names.
         render = ["ealn.render.preset", ""] if "data.root" in options else []
@@ -171,7 +166,7 @@ class ModelSubject(Subject):
         device = torch.device("cuda" if datamanager.use_gpu else "cpu")
         model.to(device)
         key = {**_network_key(self.config, [model]), "fusion": "", "generator": {}}
-        _check_features(model, data.height, data.width, device)
+        loading.check_features(model, data.height, data.width, device)
         extraction = FeatureExtraction(model, None, (), VIEWPOINTS.lookup, device)
         yield from _extracted(self.label, datamanager.test_loader, extraction, key, store, [model])
 
@@ -250,21 +245,6 @@ def _network_key(config, networks):
     return {"model": config.model.name, "model options": config.ealn.vggm_feature,
             "image size": [data.height, data.width], "normalization": [list(data.norm_mean), list(data.norm_std)],
             "weights": fingerprint_of_networks(*networks)}
-
-
-def _check_features(model, height, width, device):
-    name = type(model).__name__
-    try:
-        with evaluating(model):
-            features = model(torch.zeros(2, 3, height, width, device=device))
-    except Exception as error:  # whatever a model raises for a size that it cannot take
-        reason = str(error).strip().partition("\n")[0] or "no message"
-        raise ValueError(f"{name} cannot process images of {height} x {width} pixels ({type(error).__name__}: "
-                         f"{reason}); choose another size with --height and --width, or another model") from error
-    shape = tuple(features.shape) if torch.is_tensor(features) else type(features).__name__
-    if not torch.is_tensor(features) or features.dim() != 2 or len(features) != 2:
-        raise ValueError(f"{name} returns {shape} for two images in evaluation mode, expected one tensor [2, dim]; "
-                         "choose a model that gives one feature per image")
 
 
 # ---------------------------------------------------------------------------------------------- names

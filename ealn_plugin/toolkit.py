@@ -182,6 +182,17 @@ def normalization_of(datamanager):
                      "pass norm_mean and norm_std to the engine")
 
 
+def test_transform(height, width, norm_mean, norm_std):
+    """torchreid's transform of test images: resize, scale to [0, 1], normalize.
+
+    Returns:
+        function of a ``PIL.Image`` in mode RGB to a tensor [3, height, width]
+    """
+    with contextlib.redirect_stdout(io.StringIO()):  # it tells of training transforms, which nobody asked for
+        return torchreid.data.transforms.build_transforms(height, width, transforms=[], norm_mean=list(norm_mean),
+                                                          norm_std=list(norm_std))[1]
+
+
 def keeps_past_images(dataset):
     """Whether a dataset's transform remembers earlier images, as torchreid's RandomPatch does."""
     return any(hasattr(step, "patchpool") for step in getattr(getattr(dataset, "transform", None), "transforms", []))

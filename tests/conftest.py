@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from standins import build_datamanager, make_veri_folder
+from standins import build_datamanager, make_veri_folder, train_run
 
 
 def pytest_addoption(parser):
@@ -45,3 +45,9 @@ def veri_root(tmp_path_factory):
 def datamanager(veri_root):
     """torchreid's data manager on the stand-in VeRI-776, 32 x 32 pixels, batches of 4 identities x 2 images."""
     return build_datamanager(veri_root)
+
+
+@pytest.fixture(scope="session")
+def run_folder(veri_root, tmp_path_factory):
+    """Folder of a run of Hard-View-EALN, small networks at 32 x 32 pixels, one epoch on ``veri_root``."""
+    return train_run(tmp_path_factory.mktemp("run"), veri_root)

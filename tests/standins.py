@@ -3,7 +3,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ealn_plugin import EALNEngine, schemes, toolkit
+from ealn_plugin import EALNEngine, schemes, toolkit, training
+from ealn_plugin import config as configuration
 from ealn_plugin.data.viewpoints import View, write_viewpoints_csv
 from ealn_plugin.models import (
     PatchGAN,
@@ -78,6 +79,18 @@ def build_datamanager(root, **options):
     return toolkit.build_datamanager(**{**settings, **options})
 
 
+def train_run(folder, root, scheme="hard_view", options=()):
+    """A run folder as tools/train_ealn.py leaves it, after one epoch of small networks on ``root``'s VeRI-776."""
+    training.train(configuration.load_config("", [
+        "data.root", str(root), "data.save_dir", str(folder), "data.height", 32, "data.width", 32, "data.workers", 0,
+        "model.name", "squeezenet1_1", "model.pretrained", False, "use_gpu", False, "train.max_epoch", 1,
+        "train.batch_size", 8, "sampler.num_instances", 2, "test.batch_size", 16, "ealn.scheme", scheme,
+        "ealn.generator.filters", 4, "ealn.generator.blocks", 1, "ealn.discriminator.filters", 4,
+        "ealn.discriminator.layers", 1, "ealn.sample_every", 0, "ealn.diagnose_every", 0,
+        "ealn.test_untrained", False, *options]), progress=False)
+    return folder
+
+
 class TinyBackbone(torch.nn.Module):
     """A single-branch backbone that keeps torchreid's contract, with both kinds of batch normalization."""
 
@@ -93,3 +106,25 @@ class TinyBackbone(torch.nn.Module):
         x = torch.relu(self.norm(self.conv(images))).mean((2, 3))
         features = self.fc_norm(self.fc(x))
         return (self.classifier(features), features) if self.training else features
+
+
+def clustered(count, dim=16, clusters=40, seed=0, spread=0.5):
+    """L2-normalised float32 vectors [count, dim] around some centres, as the images of vehicles are."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(clusters, dim))
+    vectors = centres[rng.integers(0, clusters, count)] + spread * rng.normal(size=(count, dim))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def build_index(folder, vectors, first=0, **options):
+    """An index of /gallery/<row>.jpg from vectors, added in pieces of 30; a second call adds to it."""
+    from ealn_plugin.search import IndexWriter, Records  # here: faiss is an extra
+
+    options = {"identity": {"weights": "a"}, "segment": 64, **options}
+    rows = np.arange(first, first + len(vectors))
+    with IndexWriter(folder, vectors.shape[1], **options) as writer:
+        writer.add((Records([f"/gallery/{row}.jpg" for row in rows[part:part + 30]], rows[part:part + 30] // 4,
+                            rows[part:part + 30] % 3, rows[part:part + 30] % 4 - 1), vectors[part:part + 30])
+                   for part in range(0, len(vectors), 30))
+        writer.finish()
+        return writer.manifest

@@ -2,12 +2,13 @@
 
     python tools/benchmark.py rank --json FILE
     python tools/benchmark.py data --json FILE
+    python tools/benchmark.py search --vectors 1000000 --json FILE
 """
 import argparse
 import json
 import sys
 
-from ealn_plugin.benchmark import loader, rank
+from ealn_plugin.benchmark import loader, rank, search
 from ealn_plugin.cli import exit_code
 from ealn_plugin.config import TRANSFORMS
 from ealn_plugin.writing import check_writable, write_atomically
@@ -55,6 +56,25 @@ def measure_data(args):
                                   args.repeats, args.workers, args.seed)
 
 
+def add_search(commands):
+    """The sub-command ``search``."""
+    parser = commands.add_parser("search", help="a searchable gallery: building, opening and asking it",
+                                 description="Build an index of random clustered vectors and time its answers.")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--vectors", type=positive, default=50_000, help="how many (default: 50000)")
+    parser.add_argument("--dim", type=positive, default=1024, help="numbers of a vector (default: 1024)")
+    parser.add_argument("--kinds", nargs="+", choices=["flat", "ivf"], default=["flat", "ivf"])
+    parser.add_argument("--queries", type=positive, default=200, help="asked one by one (default: 200)")
+    parser.add_argument("--folder", metavar="DIR", help="where the index is built (default: the system's own)")
+    parser.add_argument("--seed", type=not_negative, default=0, help="of the vectors (default: 0)")
+    parser.set_defaults(measure=measure_search, table=search.search_table)
+
+
+def measure_search(args):
+    """The figures of the sub-command ``search``."""
+    return search.measure_search(args.vectors, args.dim, args.kinds, args.queries, args.folder, args.seed)
+
+
 def positive(text):
     """A whole number of at least 1, for argparse."""
     value = int(text)
@@ -88,6 +108,7 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_rank(commands)
     add_data(commands)
+    add_search(commands)
     args = parser.parse_args(argv)
     return exit_code(lambda: run(args, argv), "stopped; nothing was written, run the same command to start again")
 

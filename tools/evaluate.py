@@ -16,9 +16,8 @@ from ealn_plugin.cli import exit_code, start_log
 from ealn_plugin.evaluation.measure import check_protocols
 from ealn_plugin.evaluation.protocols import PROTOCOLS
 from ealn_plugin.evaluation.store import FeatureStore
+from ealn_plugin.loading import IMAGENET_MEAN, IMAGENET_STD
 from ealn_plugin.subjects import FeaturesSubject, ModelSubject, RunSubject, file_name, short_labels
-
-IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
 def build_parser():
@@ -60,9 +59,9 @@ def _add_ranking(group):
 def _add_extraction(group):
     group.add_argument("--height", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
     group.add_argument("--width", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
-    group.add_argument("--norm-mean", nargs=3, type=float, default=IMAGENET[0], metavar="M",
+    group.add_argument("--norm-mean", nargs=3, type=float, default=list(IMAGENET_MEAN), metavar="M",
                        help="normalization for --model (default: ImageNet's)")
-    group.add_argument("--norm-std", nargs=3, type=float, default=IMAGENET[1], metavar="S")
+    group.add_argument("--norm-std", nargs=3, type=float, default=list(IMAGENET_STD), metavar="S")
     group.add_argument("--batch-size", type=int, help="images at a time")
     group.add_argument("--workers", type=int, help="processes that load images")
     group.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")

@@ -99,7 +99,7 @@ def fit(module, state_dict, name, path):
     """Load ``state_dict`` into ``module``; a misfit becomes one sentence that names the first difference.
 
     Raises:
-        CheckpointError: the checkpoint is of another architecture. WrongContents: its tensors are of another kind.
+        CheckpointError: the checkpoint is of another architecture, or its tensors are of another kind.
     """
     own = module.state_dict()
     for key in sorted(own.keys() | state_dict.keys()):
@@ -112,7 +112,7 @@ def fit(module, state_dict, name, path):
                 f"checkpoint {path!r} is of another architecture: {name} layer {key!r} is "
                 f"{list(state_dict[key].shape)} there and {list(own[key].shape)} here; use the config of the run "
                 "that wrote it")
-    with restoring(f"{name} layers"):
+    with blaming(path), restoring(f"{name} layers"):
         module.load_state_dict(state_dict)
 
 

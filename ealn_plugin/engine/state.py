@@ -35,26 +35,26 @@ def restore(engine, path):
         CheckpointError: the file is broken, or of another architecture or other schemes.
     """
     with checkpoint.blaming(path):
-        _restore(engine, _read(path), path)
+        _restore(engine, read(path), path)
 
 
-def _read(path):
+def read(path):
+    """The content of a checkpoint, every part of it checked.
+
+    Raises:
+        CheckpointError: the file is broken, or has contents that the engine does not write.
+    """
     state = checkpoint.load(path)
-    check_contents(state)
+    with checkpoint.blaming(path):
+        check_contents(state)
     return state
 
 
 def _restore(engine, state, path):
-    own = [scheme.name for scheme in engine.schemes]
-    if sorted(state["schemes"]) != sorted(own):
-        raise checkpoint.CheckpointError(
-            f"checkpoint {path!r} was trained with the schemes {sorted(state['schemes']) or 'none (en)'}, this run has "
-            f"{sorted(own) or 'none (en)'}; use the ealn.scheme of the run that wrote it")
+    check_schemes(engine.schemes, state, path)
     if engine.optimizer is not None:
         _check_optimizers(engine, state, path)
-    checkpoint.fit(engine.model, state["model"], "embedding network", path)
-    for scheme in engine.schemes:
-        checkpoint.fit(scheme, state["schemes"][scheme.name], f"scheme {scheme.name!r}", path)
+    fit_networks(engine.model, engine.schemes, state, path)
     for name in ("global_step", "untrained", "results", "own_results", "best"):
         setattr(engine, name, state[name])
     if engine.optimizer is None:
@@ -66,6 +66,26 @@ def _restore(engine, state, path):
              engine.global_step)
 
 
+def check_schemes(schemes, state, path):
+    """Raise a CheckpointError unless the content ``state`` of the checkpoint ``path`` is of these schemes."""
+    own = [scheme.name for scheme in schemes]
+    if sorted(state["schemes"]) != sorted(own):
+        raise checkpoint.CheckpointError(
+            f"checkpoint {path!r} was trained with the schemes {sorted(state['schemes']) or 'none (en)'}, this run has "
+            f"{sorted(own) or 'none (en)'}; use the ealn.scheme of the run that wrote it")
+
+
+def fit_networks(model, schemes, state, path):
+    """Fill the backbone and the schemes from the content ``state`` of the checkpoint ``path``.
+
+    Raises:
+        CheckpointError: it is of another architecture.
+    """
+    checkpoint.fit(model, state["model"], "embedding network", path)
+    for scheme in schemes:
+        checkpoint.fit(scheme, state["schemes"][scheme.name], f"scheme {scheme.name!r}", path)
+
+
 def restore_warmup(engine, path):
     """Put D_emb's half of a checkpoint that another scheme's run saved at the end of its warm-up into ``engine``.
 
@@ -75,7 +95,7 @@ def restore_warmup(engine, path):
         CheckpointError: the file is broken, of another architecture, or not from the end of a warm-up of this length.
     """
     with checkpoint.blaming(path):
-        _restore_warmup(engine, _read(path), path)
+        _restore_warmup(engine, read(path), path)
     log.info("starting behind the warm-up of %s: epoch %d, step %d", path, engine.epoch + 1, engine.global_step)
 
 

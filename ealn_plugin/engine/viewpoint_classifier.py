@@ -133,6 +133,15 @@ def predict_logits(classifier, images):
     return torch.cat(parts).clone() if parts else torch.empty(0, len(CLASSES))
 
 
+def probabilities(classifier, images):
+    """Calibrated probabilities of the views, float32 [n, 3] in the order of CLASSES.
+
+    Args:
+        images: uint8 [n, 3, size, size], see ``as_pixels``.
+    """
+    return (predict_logits(classifier, images) / classifier.temperature).softmax(1)
+
+
 def predict(classifier, paths, workers=0, progress=True):
     """Calibrated probabilities of the views of image files.
 
@@ -146,8 +155,7 @@ def predict(classifier, paths, workers=0, progress=True):
     parts, unreadable = [], 0
     with tqdm.tqdm(total=len(paths), desc="labelling", unit="img", disable=not progress) as bar:
         for images, readable in _batches(paths, classifier.size, workers):
-            probabilities = (predict_logits(classifier, images) / classifier.temperature).softmax(1)
-            parts.append(probabilities * readable[:, None])
+            parts.append(probabilities(classifier, images) * readable[:, None])
             unreadable += int((~readable).sum())
             bar.update(len(images))
     if unreadable:
@@ -220,6 +228,13 @@ def load_classifier(path, device="cpu"):
     return classifier.to(device).eval(), report
 
 
+def as_pixels(image, size):
+    """A ``PIL.Image`` in mode RGB as a classifier sees it: uint8 [3, size, size]."""
+    image = image.resize((size, size), 2, reducing_gap=3.0)
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.view(size, size, 3).permute(2, 0, 1)
+
+
 class _Scaled(Dataset):
     """Image files as (uint8 [3, size, size], whether the file could be decoded)."""
 
@@ -231,11 +246,9 @@ class _Scaled(Dataset):
 
     def __getitem__(self, index):
         try:
-            image = toolkit.read_image(self.paths[index]).resize((self.size, self.size), 2, reducing_gap=3.0)
+            return as_pixels(toolkit.read_image(self.paths[index]), self.size), True
         except toolkit.UnreadableImageError:
             return torch.zeros(3, self.size, self.size, dtype=torch.uint8), False
-        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-        return pixels.view(self.size, self.size, 3).permute(2, 0, 1), True
 
 
 def _batches(paths, size, workers):

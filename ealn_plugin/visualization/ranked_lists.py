@@ -4,19 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
 
-from ealn_plugin import toolkit
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.distances import BlockDistances, normalize_rows
 from ealn_plugin.evaluation.protocols import draw_one_per_identity
-from ealn_plugin.writing import replacing
+from ealn_plugin.visualization.page import FRAME, GAP, LINE, MARGIN, PALE, PAPER, TILE, Page
 
 CORRECT, WRONG, JUNK, QUERY = "correct", "wrong", "junk", "query"
 COLOURS = {CORRECT: (26, 150, 65), WRONG: (215, 48, 39), JUNK: (140, 140, 140), QUERY: (40, 60, 140)}
-_INK, _PALE, _PAPER, _BAND = (25, 25, 25), (95, 95, 95), (255, 255, 255), (236, 239, 244)
-_TILE, _FRAME, _GAP, _LINE, _MARGIN = 112, 4, 10, 15, 18
-_SMALL, _MOST_JUNK = (_TILE - 6) // 2, 4
+_BAND = (236, 239, 244)
+_SMALL, _MOST_JUNK = (TILE - 6) // 2, 4
 
 
 @dataclass(frozen=True)
@@ -145,67 +142,57 @@ def draw_ranked_lists(path, title, subjects, topk=10):
         for number, (network, features, found) in enumerate(rows):
             sheet.row(features, found, network, number == 0)
         sheet.end_block()
-    with replacing(path) as temporary:
-        sheet.image.save(temporary, format="PNG", optimize=True)
+    sheet.save(path)
 
 
-class _Sheet:
+class _Sheet(Page):
     """A growing page: ``top`` is where the next line or row starts."""
 
     def __init__(self, topk, with_junk, with_names, num_rows, num_blocks):
-        self.topk, self.with_names, self.top = topk, with_names, _MARGIN
-        self.font, self.bold = ImageFont.load_default(13), ImageFont.load_default(17)
-        step = _TILE + _GAP
-        self.junk_left = _MARGIN + step + _GAP
-        self.list_left = self.junk_left + (step + _GAP if with_junk else 0)
-        self.row_height = _TILE + 2 * _LINE + _GAP + (_LINE + 12 if with_names else 0)
-        width = self.list_left + topk * step - _GAP + _MARGIN
-        height = 2 * _MARGIN + 3 * _LINE + 34 + num_rows * self.row_height + num_blocks * _GAP
-        self.image = Image.new("RGB", (width, height), _PAPER)
-        self.draw = ImageDraw.Draw(self.image)
-
-    def text(self, left, top, text, colour=_INK, font=None, width=None):
-        font = font or self.font
-        while width and len(text) > 1 and self.draw.textlength(text, font=font) > width:
-            text = text[:-2] + "…"
-        self.draw.text((left, top), text, fill=colour, font=font)
-        return left + self.draw.textlength(text, font=font)
+        self.topk, self.with_names = topk, with_names
+        step = TILE + GAP
+        self.junk_left = MARGIN + step + GAP
+        self.list_left = self.junk_left + (step + GAP if with_junk else 0)
+        self.row_height = TILE + 2 * LINE + GAP + (LINE + 12 if with_names else 0)
+        width = self.list_left + topk * step - GAP + MARGIN
+        height = 2 * MARGIN + 3 * LINE + 34 + num_rows * self.row_height + num_blocks * GAP
+        super().__init__(width, height)
 
     def header(self, title, with_junk):
         """Title, legend and the names of the columns."""
-        self.text(_MARGIN, self.top, title, font=self.bold, width=self.image.width - 2 * _MARGIN)
+        self.text(MARGIN, self.top, title, font=self.bold, width=self.image.width - 2 * MARGIN)
         self.top += 30
-        left = _MARGIN
+        left = MARGIN
         legend = [(QUERY, "query"), (CORRECT, "correct: the query's vehicle"), (WRONG, "wrong: another vehicle")]
         if with_junk:
             legend.append((JUNK, f"junk: the query's vehicle in the query's camera, not counted (at most {_MOST_JUNK} "
                                  "are shown, # is the place in the whole list)"))
         for kind, meaning in legend:
-            self.draw.rectangle((left, self.top + 1, left + 13, self.top + 14), outline=COLOURS[kind], width=_FRAME)
+            self.draw.rectangle((left, self.top + 1, left + 13, self.top + 14), outline=COLOURS[kind], width=FRAME)
             left = self.text(left + 20, self.top, meaning) + 24
-        self.top += 2 * _LINE + 6
-        self.text(_MARGIN, self.top, "query", _PALE)
+        self.top += 2 * LINE + 6
+        self.text(MARGIN, self.top, "query", PALE)
         if with_junk:
-            self.text(self.junk_left, self.top, "junk", _PALE)
+            self.text(self.junk_left, self.top, "junk", PALE)
         for rank in range(1, self.topk + 1):
-            self.text(self.list_left + (rank - 1) * (_TILE + _GAP), self.top, f"rank {rank}", _PALE)
-        self.top += _LINE + 5
+            self.text(self.list_left + (rank - 1) * (TILE + GAP), self.top, f"rank {rank}", PALE)
+        self.top += LINE + 5
 
     def row(self, features, found, network, is_first):
         """One query's list under one network; the query itself is shown in the first row of its block."""
         top = self.top
         if self.with_names:
-            self.draw.rectangle((self.junk_left, top + 4, self.image.width - _MARGIN, top + 6 + _LINE), fill=_BAND)
-            self.text(self.junk_left + 5, top + 5, network, width=self.image.width - self.junk_left - _MARGIN - 10)
-            top += _LINE + 12
+            self.draw.rectangle((self.junk_left, top + 4, self.image.width - MARGIN, top + 6 + LINE), fill=_BAND)
+            self.text(self.junk_left + 5, top + 5, network, width=self.image.width - self.junk_left - MARGIN - 10)
+            top += LINE + 12
         if is_first:
-            self.tile(_MARGIN, top, features, found.query, QUERY)
-            self.caption(_MARGIN, top, features, found.query)
+            self.tile(MARGIN, top, features.paths[found.query], COLOURS[QUERY])
+            self.caption(MARGIN, top, features, found.query)
         ranked = [entry for entry in found.entries if entry.rank]
         self.junk(top, features, [entry for entry in found.entries if not entry.rank], found.num_junk)
         for entry in ranked:
-            left = self.list_left + (entry.rank - 1) * (_TILE + _GAP)
-            self.tile(left, top, features, entry.row, entry.kind)
+            left = self.list_left + (entry.rank - 1) * (TILE + GAP)
+            self.tile(left, top, features.paths[entry.row], COLOURS[entry.kind])
             self.caption(left, top, features, entry.row, f"d {entry.distance:.2g}")
         self.top += self.row_height
 
@@ -216,33 +203,23 @@ class _Sheet:
         for number, entry in enumerate(entries[:_MOST_JUNK]):
             left = self.junk_left + number % 2 * (_SMALL + 6)
             above = top + number // 2 * (_SMALL + 6)
-            self.tile(left, above, features, entry.row, JUNK, _SMALL, 3)
+            self.tile(left, above, features.paths[entry.row], COLOURS[JUNK], _SMALL, 3)
             label = f"#{entry.place}"
             box = (left + 3, above + _SMALL - 18, left + 9 + self.draw.textlength(label, font=self.font),
                    above + _SMALL - 3)
-            self.draw.rectangle(box, fill=_PAPER)
+            self.draw.rectangle(box, fill=PAPER)
             self.text(left + 6, above + _SMALL - 18, label)
-        self.text(self.junk_left, top + _TILE + 2, f"{len(entries)} of {total} junk", _PALE)
-        self.text(self.junk_left, top + _TILE + 2 + _LINE, f"above rank {self.topk}", _PALE)
-
-    def tile(self, left, top, features, row, kind, size=_TILE, frame=_FRAME):
-        """An image, scaled to fit, in the frame of its kind."""
-        picture = toolkit.read_image(features.paths[row])
-        inner = size - 2 * frame
-        scale = inner / max(picture.size)
-        picture = picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.BICUBIC)
-        self.draw.rectangle((left, top, left + size - 1, top + size - 1), fill=(235, 235, 235), outline=COLOURS[kind],
-                            width=frame)
-        self.image.paste(picture, (left + (size - picture.width) // 2, top + (size - picture.height) // 2))
+        self.text(self.junk_left, top + TILE + 2, f"{len(entries)} of {total} junk", PALE)
+        self.text(self.junk_left, top + TILE + 2 + LINE, f"above rank {self.topk}", PALE)
 
     def caption(self, left, top, features, row, more=""):
         """Vehicle, view where it is known, and what else there is to say, below a tile."""
         view = int(features.views[row])
         words = ([] if view == View.UNKNOWN else [View(view).name.lower()]) + ([more] if more else [])
-        self.text(left, top + _TILE + 2, f"vehicle {features.pids[row]}", width=_TILE)
-        self.text(left, top + _TILE + 2 + _LINE, ", ".join(words), _PALE, width=_TILE)
+        self.text(left, top + TILE + 2, f"vehicle {features.pids[row]}", width=TILE)
+        self.text(left, top + TILE + 2 + LINE, ", ".join(words), PALE, width=TILE)
 
     def end_block(self):
         """A line between two queries."""
-        self.draw.line((_MARGIN, self.top, self.image.width - _MARGIN, self.top), fill=(215, 215, 215))
-        self.top += _GAP
+        self.draw.line((MARGIN, self.top, self.image.width - MARGIN, self.top), fill=(215, 215, 215))
+        self.top += GAP

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from ealn_plugin.evaluation.features import Features
-from ealn_plugin.visualization import ranked_lists
+from ealn_plugin.visualization import page
 from ealn_plugin.visualization.ranked_lists import (
     COLOURS,
     choose_queries,
@@ -77,10 +77,10 @@ def test_the_sheet_has_the_frames_of_its_entries(tmp_path, pictures):
     assert found[0].embeddings.shape == (7, 0) and len(found[1]) == 1
     draw_ranked_lists(tmp_path / "sheet.png", "a title", {"net": found})
     pixels = np.asarray(Image.open(tmp_path / "sheet.png"))
-    left = ranked_lists._MARGIN
+    left = page.MARGIN
     # The lower edge of the query's frame is that of all frames of its list.
     row = pixels[np.flatnonzero((pixels[:, left] == COLOURS["query"]).all(axis=1))[-1]]
-    step, first = ranked_lists._TILE + ranked_lists._GAP, left + 2 * (ranked_lists._TILE + 2 * ranked_lists._GAP)
+    step, first = page.TILE + page.GAP, left + 2 * (page.TILE + 2 * page.GAP)
     kinds = [next((kind for kind, colour in COLOURS.items() if tuple(row[first + 2 + rank * step]) == colour), None)
              for rank in range(5)]
     assert kinds == ["wrong", "correct", "wrong", "correct", None]

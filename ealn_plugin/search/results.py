@@ -1,0 +1,78 @@
+"""Answers of an index: asked for, as a table, as JSON; and what an index says of itself."""
+import os
+
+from ealn_plugin.data.annotations import VIEWPOINTS
+from ealn_plugin.data.viewpoints import View
+from ealn_plugin.search.writer import RECALL_AT
+
+
+def answer(index, extractor, paths, k=10, view=None):
+    """The nearest images of image files.
+
+    Args:
+        index: ``SearchIndex``; extractor: ``FeatureExtractor`` with its identity.
+        paths: list of absolute file names; k: images for each.
+        view: of all of them, see ``as_view``; None: what the index or the label table knows, else predicted where the
+            extractor has a classifier, else unknown.
+    Returns:
+        list of (path, View, list of ``Hit``)
+    """
+    if view is None:
+        VIEWPOINTS.update({path: index.view_of(path) for path in paths if index.view_of(path) != View.UNKNOWN})
+        views = None if extractor.classifier is None else "predict"
+    else:
+        views = [view] * len(paths)
+    extracted = extractor.extract(paths, views)
+    found = index.search(extracted.features, k)
+    return [(path, View(int(seen)), hits) for path, seen, hits in zip(paths, extracted.views, found)]
+
+
+def table(answers):
+    """Lines of text: a block for each query."""
+    lines = []
+    for path, view, hits in answers:
+        seen = "" if view == View.UNKNOWN else f" ({view.name.lower()})"
+        lines += [*([""] if lines else []), f"{printable(path)}{seen}",
+                  f"{'rank':>4}  {'similarity':>10}  {'vehicle':>7}  {'camera':>6}  {'view':7}  image"]
+        lines += [f"{hit.rank:>4}  {hit.similarity:>10.4f}  {_known(hit.pid):>7}  {_known(hit.camid):>6}  "
+                  f"{View(hit.view).name.lower():7}  {printable(hit.path)}" for hit in hits]
+    return lines
+
+
+def as_json(index, answers):
+    """JSON values; what is unknown is null."""
+    def view_name(view):
+        return None if view == View.UNKNOWN else View(view).name.lower()
+
+    def number(value):
+        return None if value < 0 else value
+    return {"images": len(index), "kind": "ivf" if index.nlist else "flat", "nlist": index.nlist,
+            "nprobe": index.nprobe,
+            "queries": [{"image": path, "view": view_name(view), "nearest": [
+                {"rank": hit.rank, "similarity": hit.similarity, "image": hit.path, "vehicle": number(hit.pid),
+                 "camera": number(hit.camid), "view": view_name(hit.view)} for hit in hits]}
+                for path, view, hits in answers]}
+
+
+def summary(folder, manifest):
+    """Lines of text: how many images an index holds, and how they are searched."""
+    size = sum(file["bytes"] for file in manifest.files.values()) / 2**20
+    lines = [f"{os.fspath(folder)}: {manifest.images} images, {manifest.dim} numbers each, {size:.1f} MiB"]
+    if not manifest.complete:
+        lines.append("it is not finished: run the command that builds it again")
+    if manifest.ivf:
+        ivf = manifest.ivf
+        lines.append(f"search: IVF, {ivf['nprobe']} of {ivf['nlist']} lists; recall@{RECALL_AT} against exact search "
+                     f"{ivf['recall']:.3f} when the lists were learned, from {ivf['images']} images")
+    else:
+        lines.append(f"search: exact (recall@{RECALL_AT} 1.000)")
+    return lines
+
+
+def printable(path):
+    """A file name on one line of any terminal: characters that cannot be printed are escaped."""
+    return path if path.isprintable() else repr(path)[1:-1]
+
+
+def _known(number):
+    return "" if number < 0 else number
