@@ -1,6 +1,8 @@
 """README.md: its code runs, and its commands name files and flags that exist."""
+import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -10,14 +12,15 @@ from standins import make_veri_folder
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TEXT = open(os.path.join(ROOT, "README.md"), encoding="utf-8").read()
-CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-COMMANDS = [line for block in re.findall(r"```\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+CODE = [block for language, block in BLOCKS if language == "python"]
+COMMANDS = [line for language, block in BLOCKS if not language for line in block.splitlines()
             if line.startswith(("pip ", "python "))]
 
 
 def test_the_engine_in_an_existing_project(tmp_path):
     """The example as it stands, but on a stand-in dataset and with sizes that a test can afford."""
-    assert len(CODE) == 1 and len(CODE[0].strip().splitlines()) < 25
+    assert len(CODE[0].strip().splitlines()) < 25
     make_veri_folder(tmp_path / "reid-data")
     code = CODE[0]
     for there, here in (("height=224, width=224", "height=32, width=32, workers=0"),
@@ -31,13 +34,41 @@ def test_the_engine_in_an_existing_project(tmp_path):
     assert (tmp_path / "log" / "my_run" / "checkpoint_last.pth.tar").exists()
 
 
+def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
+    """The commands and the example as they stand, in a folder that holds what they name."""
+    pytest.importorskip("faiss")
+    make_veri_folder(tmp_path / "reid-data")
+    (tmp_path / "log").mkdir()
+    shutil.copytree(run_folder, tmp_path / "log" / "ealn_synthetic")
+    image = tmp_path / "reid-data" / "VeRi" / "image_query" / "0008_c001_00000100_0.jpg"
+    shutil.copy(image, tmp_path / "car.jpg")
+    (tmp_path / "my_cars").mkdir()
+    shutil.copy(image, tmp_path / "my_cars")
+    shutil.copy(image, tmp_path / "my_cars" / "car.jpg")
+    commands = [command.split()[2:] for command in COMMANDS if command.startswith("python tools/search.py ")]
+    assert [command[0] for command in commands] == ["index", "query", "add", "remove"] and len(CODE) == 2
+    spec = importlib.util.spec_from_file_location("search_of_readme", os.path.join(ROOT, "tools", "search.py"))
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        assert tool.main(command) == 0, capsys.readouterr().err
+        if command[0] == "query":
+            exec(CODE[1], {})
+    printed = capsys.readouterr().out
+    assert re.search(r"^1\.000 vehicle 8 .*/image_test/0008_c001_00000100_0\.jpg$", printed, re.MULTILINE)
+    assert "24 images added" in printed and "2 images added" in printed and "1 images removed" in printed
+    assert (tmp_path / "log" / "found.png").exists() and (tmp_path / "log" / "found.json").exists()
+
+
 def test_the_two_commands_of_the_start():
     demo = "python tools/train_ealn.py --config-file configs/ealn_synthetic.yaml"
     assert f"pip install -c constraints.txt -e . && {demo}" in COMMANDS
     assert 'pip install -c constraints.txt -e ".[test]" && pytest' in COMMANDS
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"python (tools/\w+\.py[^&\n`]*)", TEXT))))
+# Those of tools/search.py are run as they stand, above.
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"python (tools/(?!search)\w+\.py[^&\n`]*)", TEXT))))
 def test_commands_name_what_exists(command):
     tool, *arguments = command.split()
     assert os.path.exists(os.path.join(ROOT, tool))
