@@ -23,6 +23,10 @@ class AdversarialStep:
         refresh_fakes: make the fakes again after the generators' update, the paper's order; else they are reused.
         fake_statistics: 'batch' (the fakes' own) or 'running': the normalization statistics that D_emb uses for fakes.
         degradation: ``Degradation`` of every image, real or generated, before D_emb sees it, or None.
+
+    Attributes:
+        watch: called with the name of each phase ('generators', 'discriminators', 'embedding') for a context in which
+            the phase runs; does nothing unless somebody measures.
     """
 
     def __init__(self, embedding, optimizer, schemes, adversaries, pixels, en, discriminator_steps=1,
@@ -31,6 +35,7 @@ class AdversarialStep:
         self.adversaries, self.pixels, self.en = adversaries, pixels, en
         self.discriminator_steps, self.refresh_fakes = discriminator_steps, refresh_fakes
         self.fake_statistics, self.degradation = fake_statistics, degradation
+        self.watch = contextlib.nullcontext
 
     def __call__(self, images, batch, stage):
         """Train on one batch.
@@ -44,11 +49,14 @@ class AdversarialStep:
         """
         values, fakes = {}, []
         if stage.adversarial and self.schemes:
-            batch, fakes = self._fakes(images, batch, values)
+            with self.watch("generators"):
+                batch, fakes = self._fakes(images, batch, values)
             if "discriminators" in self.adversaries:
-                self._discriminator_phase(batch, fakes, values)
+                with self.watch("discriminators"):
+                    self._discriminator_phase(batch, fakes, values)
         if stage.embedding:
-            self._embedding_phase(images, batch, fakes, values)
+            with self.watch("embedding"):
+                self._embedding_phase(images, batch, fakes, values)
         return values
 
     def _fakes(self, images, batch, values):
