@@ -57,6 +57,7 @@ def build_engine(config, datamanager=None, views=None):
         constant_epochs=_or_none(ealn.constant_epochs), warmup_epochs=ealn.warmup_epochs,
         warmup_generator_epochs=_or_none(ealn.warmup_generator_epochs), discriminator_steps=ealn.discriminator_steps,
         refresh_fakes=ealn.refresh_fakes, fake_statistics=ealn.fake_statistics, degrade=ealn.degrade,
+        amp=ealn.amp, compile=ealn.compile, channels_last=ealn.channels_last,
         fusion=ealn.fusion, norm_mean=list(config.data.norm_mean), norm_std=list(config.data.norm_std), views=views,
         seed=config.train.seed, use_gpu=config.use_gpu)
 

@@ -5,6 +5,7 @@ import os
 import torch
 
 from ealn_plugin.engine import checkpoint
+from ealn_plugin.engine.acceleration import tune_optimizer
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ def restore(engine, path):
         return
     for name, optimizer in engine.adversaries.items():
         optimizer.load_state_dict(state["adversaries"][name])
+        tune_optimizer(optimizer)
     _restore_embedding_training(engine, state, path)
     log.info("going on from %s: epoch %d, batch %d, step %d", path, engine.epoch + 1, engine.position,
              engine.global_step)
@@ -78,6 +80,7 @@ def restore_warmup(engine, path):
 def _restore_embedding_training(engine, state, path):
     _warn_of_changes(state, engine, path)
     engine.optimizer.load_state_dict(state["optimizer"])
+    tune_optimizer(engine.optimizer)
     if engine.scheduler is not None and state["scheduler"] is not None:
         engine.scheduler.load_state_dict(state["scheduler"])
     engine.epoch, engine.position = state["epoch"], state["position"]
