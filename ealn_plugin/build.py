@@ -31,18 +31,22 @@ from ealn_plugin.weights import fill_weights
 log = logging.getLogger(__name__)
 
 
-def build_engine(config):
+def build_engine(config, datamanager=None, views=None):
     """Data manager, networks, optimisers and engine of a configuration.
 
     Args:
         config: what ``load_config`` returned.
+        datamanager: used instead of that of the configuration's datasets, which are then not looked at.
+        views: {image path: View} of its images; None: the labels that the datasets loaded.
     Returns:
         EALNEngine, ready for ``run(**run_options(config))``.
     """
-    render_if_missing(config)
+    if datamanager is None:
+        render_if_missing(config)
     seed_everything(config.train.seed)
     VehicleID.view_order = tuple(config.ealn.view_order)
-    datamanager = build_datamanager(config, train=not config.test.evaluate)
+    if datamanager is None:
+        datamanager = build_datamanager(config, train=not config.test.evaluate)
     model = build_embedding_backbone(config, datamanager.num_train_pids)
     optimizer = toolkit.build_optimizer(model, **configuration.optimizer_options(config))
     ealn, triplet = config.ealn, config.loss.triplet
@@ -54,7 +58,9 @@ def build_engine(config):
         constant_epochs=_or_none(ealn.constant_epochs), warmup_epochs=ealn.warmup_epochs,
         warmup_generator_epochs=_or_none(ealn.warmup_generator_epochs), discriminator_steps=ealn.discriminator_steps,
         refresh_fakes=ealn.refresh_fakes, fake_statistics=ealn.fake_statistics, degrade=ealn.degrade,
-        fusion=ealn.fusion, seed=config.train.seed, use_gpu=config.use_gpu)
+        amp=ealn.amp, compile=ealn.compile, channels_last=ealn.channels_last,
+        fusion=ealn.fusion, norm_mean=list(config.data.norm_mean), norm_std=list(config.data.norm_std), views=views,
+        seed=config.train.seed, use_gpu=config.use_gpu)
 
 
 def build_datamanager(config, train=True):

@@ -106,6 +106,9 @@ warmup_generator_epochs: -1   # then: the adversarial networks alone; -1: a quar
 discriminator_steps: 1        # on the same batch; StarGAN has 5
 refresh_fakes: false          # make the fakes again after the generators' step, the paper's order
 fake_statistics: batch        # normalization statistics of the fakes in D_emb: batch (their own) | running
+amp: false                    # networks in bfloat16 while training; distances, losses and weights stay float32
+compile: false                # torch.compile every network; the first steps take minutes
+channels_last: true           # memory layout in which the embedding network's convolutions are fastest
 fusion: by_view               # by_view | own_first
 # Remedies that the paper does not have, off by default; sources in docs/schemes.md
 degrade: 0.0                  # strength of the same blur, noise and JPEG on all that D_emb learns from, up to 1

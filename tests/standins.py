@@ -65,11 +65,12 @@ def small_schemes(names=("hard", "view"), residual=True, **options):
 
 
 def build_engine(datamanager, names=("hard", "view"), seed=1, scheme_options=None, **options):
-    """An EALNEngine on the CPU around a tiny backbone, from fixed initial weights."""
+    """An EALNEngine, on the CPU unless asked otherwise, around a tiny backbone, from fixed initial weights."""
     torch.manual_seed(seed)
     model = TinyBackbone(datamanager.num_train_pids)
+    options = {"use_gpu": False, **options}
     return EALNEngine(datamanager, model, torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9),
-                      schemes=small_schemes(names, **(scheme_options or {})), use_gpu=False, seed=seed, **options)
+                      schemes=small_schemes(names, **(scheme_options or {})), seed=seed, **options)
 
 
 def build_datamanager(root, **options):

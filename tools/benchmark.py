@@ -1,17 +1,22 @@
 """Measure the plugin against torchreid and against a plain implementation: one sub-command per subject.
 
     python tools/benchmark.py rank --json FILE
+    python tools/benchmark.py train --json FILE [--config-file FILE] [KEY VALUE ...]
     python tools/benchmark.py data --json FILE
     python tools/benchmark.py search --vectors 1000000 --json FILE
 """
 import argparse
 import json
+import os
 import sys
 
-from ealn_plugin.benchmark import loader, rank, search
+from ealn_plugin import config as configuration
+from ealn_plugin.benchmark import loader, rank, search, train_step
 from ealn_plugin.cli import exit_code
 from ealn_plugin.config import TRANSFORMS
 from ealn_plugin.writing import check_writable, write_atomically
+
+DEMO = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "configs", "ealn_synthetic.yaml")
 
 
 def add_rank(commands):
@@ -30,6 +35,32 @@ def add_rank(commands):
 def measure_rank(args):
     """The figures of the sub-command ``rank``."""
     return rank.measure_ranking(args.sizes, args.repeats, args.python_repeats, not args.no_python, args.seed)
+
+
+def add_train(commands):
+    """The sub-command ``train``."""
+    parser = commands.add_parser(
+        "train", help="the engine's training step and a plain one on the same networks",
+        description="Time training steps on random images, the engine's and a plain implementation's, in turn. Without "
+                    "arguments the networks and sizes of the demo; no dataset is needed.")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--config-file", default=DEMO, help="YAML file of settings (default: the demo's)")
+    parser.add_argument("--rounds", type=positive, default=10, help="measured rounds of each (default: 10)")
+    parser.add_argument("--warmup", type=positive, default=3, help="steps of each before (default: 3)")
+    parser.add_argument("--steps", type=positive, help="steps per round (default: 1 on the CPU, 10 on CUDA)")
+    parser.add_argument("--scales", type=positive, nargs="+", default=[1], metavar="N",
+                        help="multiples of train.batch_size to measure, such as 1 2 4 (default: 1)")
+    parser.add_argument("--identities", type=positive,
+                        help="width of the classifier (default: the rendered benchmark's vehicles, or VeRI-776's)")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE",
+                        help="settings by name, such as model.name resnet50 train.batch_size 64")
+    parser.set_defaults(measure=measure_training, table=train_step.training_table)
+
+
+def measure_training(args):
+    """The figures of the sub-command ``train``; weights do not matter, so none are downloaded."""
+    config = configuration.load_config(args.config_file, [*args.opts, "model.pretrained", "False"])
+    return train_step.measure_training(config, args.identities, args.rounds, args.warmup, args.steps, args.scales)
 
 
 def add_data(commands):
@@ -107,9 +138,15 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_rank(commands)
+    add_train(commands)
     add_data(commands)
     add_search(commands)
-    args = parser.parse_args(argv)
+    flags, options = configuration.split_arguments(argv)
+    args = parser.parse_args(flags)
+    if options:
+        if "opts" not in args:
+            parser.error(f"{args.command} takes no settings, but {' '.join(options)} was given")
+        args.opts += options
     return exit_code(lambda: run(args, argv), "stopped; nothing was written, run the same command to start again")
 
 

@@ -63,6 +63,7 @@ class StarGANScheme(ViewScheme):
     """
     name = "stargan"
     embedding_active = False
+    differentiated_twice = ("critic",)
     LABELS = {"front": 0, "rear": 1}
 
     def __init__(self, generator=None, discriminator=None, lambda_cls=1.0, lambda_rec=10.0, lambda_gp=10.0,

@@ -7,7 +7,7 @@ import torch
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
-from ealn_plugin.engine import checkpoint, schedule, state
+from ealn_plugin.engine import acceleration, checkpoint, schedule, state
 from ealn_plugin.engine.degradation import Degradation
 from ealn_plugin.engine.interrupts import TrainingInterrupted, stop_on_signals
 from ealn_plugin.engine.monitor import Monitor
@@ -20,6 +20,7 @@ from ealn_plugin.engine.step import AdversarialStep, evaluating
 from ealn_plugin.engine.testing import FeatureExtraction, evaluate, protocols_of
 from ealn_plugin.evaluation.measure import check_protocols
 from ealn_plugin.losses.distance import check_choice, check_margins
+from ealn_plugin.losses.transfer import to_device
 from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,9 @@ class EALNEngine(toolkit.Engine):
             schemes update D_emb equally often and at equal rates.
         discriminator_steps, refresh_fakes, fake_statistics: see ``AdversarialStep``.
         degrade: strength of the ``Degradation`` of all that D_emb learns from, in [0, 1]; 0, the paper's, is none.
+        amp: networks in bfloat16 while training (mixed precision); distances, losses and weights stay float32.
+        compile: torch.compile every network, with inductor if True, or with the backend of this name.
+        channels_last: memory layout of the backbone in which its convolutions are fastest, where it can be used.
         fusion: order of the fused feature, see ``fuse``.
         norm_mean, norm_std: normalization of the data manager; None: read from its test transform.
         views: {image path: View}; None: the labels that the datasets loaded.
@@ -57,7 +61,8 @@ class EALNEngine(toolkit.Engine):
                  weight_x=1.0, label_smooth=False, distance="squared", triplets="random", gan_optim="adam",
                  gan_lr=0.0002, gan_betas=(0.5, 0.999), constant_epochs=None, warmup_epochs=0,
                  warmup_generator_epochs=None, discriminator_steps=1, refresh_fakes=False, fake_statistics="batch",
-                 degrade=0.0, fusion="by_view", norm_mean=None, norm_std=None, views=None, seed=1, use_gpu=True):
+                 degrade=0.0, amp=False, compile=False, channels_last=True, fusion="by_view", norm_mean=None,
+                 norm_std=None, views=None, seed=1, use_gpu=True):
         super().__init__(datamanager, use_gpu)
         check_choice("triplets", triplets, ("random", "batch_hard", "all_active"))
         check_choice("fusion", fusion, ("by_view", "own_first"))
@@ -70,6 +75,8 @@ class EALNEngine(toolkit.Engine):
             raise ValueError("the scheduler is a ReduceLROnPlateau, expected one that steps by epoch alone, such as "
                              "those of torchreid.optim.build_lr_scheduler")
         self.model, self.optimizer, self.scheduler = model.to(self.device), optimizer, scheduler
+        if channels_last:
+            acceleration.use_channels_last(self.model, datamanager.height, datamanager.width)
         self.register_model("model", model, optimizer, scheduler)
         self.embedding = EmbeddingNetwork(model)
         for scheme in self.schemes:
@@ -80,6 +87,10 @@ class EALNEngine(toolkit.Engine):
         self._views = None if views is None else {os.path.abspath(path): int(view) for path, view in views.items()}
         self.gan_lr, self.constant_epochs = gan_lr, constant_epochs
         self.adversaries = adversarial_optimizers(self.schemes, gan_optim, gan_lr, gan_betas)
+        for tuned in (optimizer, *self.adversaries.values()):
+            acceleration.tune_optimizer(tuned)
+        if compile:
+            acceleration.compile_networks(self.model, self.schemes, "inductor" if compile is True else compile)
         if warmup_generator_epochs is None:
             warmup_generator_epochs = schedule.default_generator_epochs(warmup_epochs)
         self.warmup = (warmup_epochs, warmup_generator_epochs)
@@ -87,7 +98,7 @@ class EALNEngine(toolkit.Engine):
                   label_smoothing=0.1 if label_smooth else 0.0)
         self.step = AdversarialStep(self.embedding, optimizer, self.schemes, self.adversaries, self.pixels, en,
                                     discriminator_steps, refresh_fakes, fake_statistics,
-                                    Degradation(degrade) if degrade else None)
+                                    Degradation(degrade) if degrade else None, amp)
         self.extraction = FeatureExtraction(self.embedding, self.pixels, self.schemes, self.views_of, self.device,
                                             fusion)
         self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed)
@@ -111,7 +122,7 @@ class EALNEngine(toolkit.Engine):
         images = data["img"].to(self.device, non_blocking=True)
         batch = Batch(images=self.pixels.to_generator(images), pids=data["pid"].to(self.device, non_blocking=True),
                       views=self.views_of(data["impath"]),
-                      groups=APPEARANCE.lookup(data["impath"]).to(self.device), random=self.random)
+                      groups=to_device(APPEARANCE.lookup(data["impath"]), self.device), random=self.random)
         return self.step(images, batch, self.stage)
 
     # ------------------------------------------------------------------------------------------ a run
@@ -158,6 +169,8 @@ class EALNEngine(toolkit.Engine):
             self.results = self.test(**tests)
             return self._summary()
         make_folder(save_dir)
+        if self.device.type == "cpu":
+            acceleration.keep_freed_memory()
         if not self.global_step:
             seed_everything(derived_seed(self.seed, "run"))
         if on_start is not None:

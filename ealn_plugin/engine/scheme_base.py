@@ -14,6 +14,7 @@ from ealn_plugin.data.viewpoints import View
 from ealn_plugin.losses import adversarial
 from ealn_plugin.losses import distance as distances
 from ealn_plugin.losses.adaptive import synthetic_weight
+from ealn_plugin.losses.transfer import to_device
 
 DIRECTIONS = (("rear", View.FRONT), ("front", View.REAR))  # view that is made, view that it is made from
 
@@ -63,6 +64,7 @@ class Scheme(nn.Module, abc.ABC):
     """
     name = "scheme"
     makes_other_view = False  # whether ``other_view`` is there for the fused feature
+    differentiated_twice = ()  # names of networks whose gradient is differentiated again, by a gradient penalty
     embedding_active = True   # whether D_emb minimises this scheme's embedding loss at the moment
 
     def __init__(self, generators, discriminators, alpha=0.6, lambda_ed=1.0, distance="squared", negatives="random",
@@ -233,7 +235,7 @@ class ViewScheme(Scheme):
 
 def where(mask, device):
     """Positions [k] at which a mask [n] on the CPU is set, on ``device``."""
-    return mask.nonzero().flatten().to(device)
+    return to_device(mask.nonzero().flatten(), device)
 
 
 def detached(parts):

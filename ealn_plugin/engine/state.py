@@ -5,6 +5,7 @@ import os
 import torch
 
 from ealn_plugin.engine import checkpoint
+from ealn_plugin.engine.acceleration import tune_optimizer
 from ealn_plugin.engine.checkpoint_format import check_contents, load_optimizer, load_scheduler, restoring
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def _restore(engine, state, path):
         return
     for name, optimizer in engine.adversaries.items():
         load_optimizer(optimizer, state["adversaries"].get(name, {}), f"optimiser of the {name}")
+        tune_optimizer(optimizer)
     _restore_embedding_training(engine, state, path)
     log.info("going on from %s: epoch %d, batch %d, step %d", path, engine.epoch + 1, engine.position,
              engine.global_step)
@@ -113,6 +115,7 @@ def _restore_warmup(engine, state, path):
 def _restore_embedding_training(engine, state, path):
     _warn_of_changes(state, engine, path)
     load_optimizer(engine.optimizer, state["optimizer"], "optimiser of the embedding network")
+    tune_optimizer(engine.optimizer)
     if engine.scheduler is not None and state["scheduler"] is not None:
         load_scheduler(engine.scheduler, state["scheduler"])
     engine.epoch, engine.position = state["epoch"], state["position"]

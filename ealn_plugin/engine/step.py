@@ -23,14 +23,21 @@ class AdversarialStep:
         refresh_fakes: make the fakes again after the generators' update, the paper's order; else they are reused.
         fake_statistics: 'batch' (the fakes' own) or 'running': the normalization statistics that D_emb uses for fakes.
         degradation: ``Degradation`` of every image, real or generated, before D_emb sees it, or None.
+        amp: run the networks in bfloat16 where that is safe. Their outputs are float32 again, so distances and losses
+            are computed in float32.
+
+    Attributes:
+        watch: called with the name of each phase ('generators', 'discriminators', 'embedding') for a context in which
+            the phase runs; does nothing unless somebody measures.
     """
 
     def __init__(self, embedding, optimizer, schemes, adversaries, pixels, en, discriminator_steps=1,
-                 refresh_fakes=False, fake_statistics="batch", degradation=None):
+                 refresh_fakes=False, fake_statistics="batch", degradation=None, amp=False):
         self.embedding, self.optimizer, self.schemes = embedding, optimizer, schemes
         self.adversaries, self.pixels, self.en = adversaries, pixels, en
         self.discriminator_steps, self.refresh_fakes = discriminator_steps, refresh_fakes
         self.fake_statistics, self.degradation = fake_statistics, degradation
+        self.amp, self.watch = amp, contextlib.nullcontext
 
     def __call__(self, images, batch, stage):
         """Train on one batch.
@@ -44,11 +51,14 @@ class AdversarialStep:
         """
         values, fakes = {}, []
         if stage.adversarial and self.schemes:
-            batch, fakes = self._fakes(images, batch, values)
+            with self.watch("generators"):
+                batch, fakes = self._fakes(images, batch, values)
             if "discriminators" in self.adversaries:
-                self._discriminator_phase(batch, fakes, values)
+                with self.watch("discriminators"):
+                    self._discriminator_phase(batch, fakes, values)
         if stage.embedding:
-            self._embedding_phase(images, batch, fakes, values)
+            with self.watch("embedding"):
+                self._embedding_phase(images, batch, fakes, values)
         return values
 
     def _fakes(self, images, batch, values):
@@ -56,11 +66,15 @@ class AdversarialStep:
         if "generators" in self.adversaries:
             batch = self._with_embeddings(images, batch)
             return batch, self._generator_phase(batch, values)
-        with torch.no_grad():
+        with self._precision(images), torch.no_grad():
             return batch, [scheme.generate(batch) for scheme in self.schemes]
 
+    def _precision(self, images):
+        """Context of the networks' forward passes; backward passes follow what the forward pass did by themselves."""
+        return torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp)
+
     def _with_embeddings(self, images, batch):
-        with frozen(self.embedding, evaluate=True), torch.no_grad():
+        with frozen(self.embedding, evaluate=True), torch.no_grad(), self._precision(images):
             seen = self._seen(images, batch.images, batch.random)
             return type(batch)(**{**vars(batch), "embeddings": self.embedding(seen)})
 
@@ -71,7 +85,8 @@ class AdversarialStep:
     def _of_generated(self, images, random):
         """What D_emb is given of images in [-1, 1]."""
         if self.degradation is not None and len(images):
-            images = self.degradation(images, random)
+            with torch.autocast(images.device.type, enabled=False):
+                images = self.degradation(images, random)
         return self.pixels.to_embedding(images)
 
     def _generator_phase(self, batch, values):
@@ -81,16 +96,17 @@ class AdversarialStep:
             return self.embedding(self._of_generated(generated, batch.random))
 
         with frozen(self.embedding, evaluate=True), frozen(*judges):
-            fakes = [scheme.generate(batch) for scheme in self.schemes]
             total = 0
-            for scheme, made in zip(self.schemes, fakes):
-                loss, parts = scheme.generator_loss(batch, made, embed)
-                total = total + loss
-                values.update(parts)
+            with self._precision(batch.images):
+                fakes = [scheme.generate(batch) for scheme in self.schemes]
+                for scheme, made in zip(self.schemes, fakes):
+                    loss, parts = scheme.generator_loss(batch, made, embed)
+                    total = total + loss
+                    values.update(parts)
             _update(self.adversaries["generators"], total)
         values["loss/G"] = total.detach()
         if self.refresh_fakes:
-            with torch.no_grad():
+            with self._precision(batch.images), torch.no_grad():
                 return [scheme.generate(batch) for scheme in self.schemes]
         return [{name: fake.detach() for name, fake in made.items()} for made in fakes]
 
@@ -99,15 +115,17 @@ class AdversarialStep:
         with frozen(self.embedding, *makers):
             for _ in range(self.discriminator_steps):
                 total = 0
-                for scheme, made in zip(self.schemes, fakes):
-                    loss, parts = scheme.discriminator_loss(batch, made)
-                    total = total + loss
-                    values.update(parts)
+                with self._precision(batch.images):
+                    for scheme, made in zip(self.schemes, fakes):
+                        loss, parts = scheme.discriminator_loss(batch, made)
+                        total = total + loss
+                        values.update(parts)
                 _update(self.adversaries["discriminators"], total)
         values["loss/D"] = total.detach()
 
     def _embedding_phase(self, images, batch, fakes, values):
-        logits, real = self.embedding(self._seen(images, batch.images, batch.random))
+        with self._precision(images):
+            logits, real = self.embedding(self._seen(images, batch.images, batch.random))
         total, parts = embedding_network_loss(logits, real, batch.pids, generator=batch.random, **self.en)
         values.update({f"loss/E_{name}": value for name, value in parts.items()})
         with frozen(*self.schemes):
@@ -133,7 +151,7 @@ class AdversarialStep:
         own = self.fake_statistics == "batch" and len(images) > 1
         statistics = untouched_statistics if own else running_statistics
         if len(images):
-            with statistics(self.embedding):
+            with statistics(self.embedding), self._precision(images):
                 embeddings = self.embedding(self._of_generated(images, random))[1]
         else:
             embeddings = real[:0]

@@ -9,6 +9,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from .transfer import to_device
+
 DISTANCES = {'squared': 4.0, 'euclidean': 2.0}    # name -> largest value between unit vectors
 NEGATIVES = ('random', 'semi_hard', 'hardest', 'attribute')
 
@@ -133,8 +135,8 @@ def _draw(candidates, generator):
     if count == 0:
         return own, valid
     # Doubles: single-precision draws coincide often enough in large batches to favour the first candidate.
-    scores = torch.rand(count, count, generator=generator, dtype=torch.float64).to(candidates.device)
-    chosen = scores.masked_fill(~candidates, -1.0).argmax(dim=1)
+    scores = torch.rand(count, count, generator=generator, dtype=torch.float64)
+    chosen = to_device(scores, candidates.device).masked_fill(~candidates, -1.0).argmax(dim=1)
     return torch.where(valid, chosen, own), valid
 
 

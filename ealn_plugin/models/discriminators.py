@@ -7,9 +7,11 @@ import logging
 
 from torch import nn
 
+from .normalization import InstanceNorm
+
 logger = logging.getLogger(__name__)
 
-_NORMS = {'instance': nn.InstanceNorm2d, 'none': nn.Identity}
+_NORMS = {'instance': InstanceNorm, 'none': nn.Identity}
 
 
 class PatchGAN(nn.Module):
@@ -64,7 +66,7 @@ class PatchGAN(nn.Module):
         size = self.logits_size(*images.shape[-2:])
         if images.shape[0] == 0:
             return images.new_zeros(0, 1, *size) + self.body[-1].bias.sum() * 0.0
-        return self.body(images)
+        return self.body(images).to(images.dtype)  # logits of mixed precision too
 
 
 def patchgan_70(num_classes=None, loss=None, pretrained=False, use_gpu=True, **kwargs):

@@ -20,10 +20,13 @@ def l2_normalize(features):
     the same value for a zero vector but multiplies its gradient by 1 / eps, which one optimiser step does not
     survive.
     """
-    if features.dtype in (torch.float16, torch.bfloat16):
-        features = features.float()
+    features = _full_precision(features)
     length = torch.linalg.vector_norm(features, dim=1, keepdim=True)
     return features / torch.where(length < _SHORTEST, torch.ones_like(length), length)
+
+
+def _full_precision(values):
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 class EmbeddingNetwork(nn.Module):
@@ -35,7 +38,7 @@ class EmbeddingNetwork(nn.Module):
             verifies it.
 
     forward: images [batch, 3, height, width] -> train mode: (logits, embeddings); eval mode: embeddings
-    alone. Embeddings are [batch, dim] of length 1.
+    alone. Embeddings are [batch, dim] of length 1. Both are float32 in mixed precision too.
     """
 
     def __init__(self, backbone):
@@ -46,7 +49,7 @@ class EmbeddingNetwork(nn.Module):
         if not self.training:
             return l2_normalize(self.backbone(images))
         logits, features = self.backbone(images)
-        return logits, l2_normalize(features)
+        return _full_precision(logits), l2_normalize(features)
 
 
 @contextmanager

@@ -8,13 +8,15 @@ import logging
 import torch
 from torch import nn
 
+from .normalization import InstanceNorm
+
 logger = logging.getLogger(__name__)
 
 _PADDING_MODES = {'reflect': 'reflect', 'zero': 'zeros'}
 
 
 def _norm_relu(channels):
-    return [nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)]
+    return [InstanceNorm(channels), nn.ReLU(inplace=True)]
 
 
 class ResidualBlock(nn.Module):
@@ -26,7 +28,7 @@ class ResidualBlock(nn.Module):
             nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode),
             *_norm_relu(channels),
             nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode),
-            nn.InstanceNorm2d(channels))
+            InstanceNorm(channels))
 
     def forward(self, x):
         return x + self.body(x)

@@ -90,4 +90,4 @@ class StarGANDiscriminator(nn.Module):
                 f'images of {images.shape[-2]}x{images.shape[-1]} pixels reached a StarGAN discriminator built for '
                 f'{self.image_size[0]}x{self.image_size[1]}; build it with image_size set to the image size')
         features = self.body(images)
-        return self.score(features), self.domain(features).flatten(1)
+        return self.score(features).to(images.dtype), self.domain(features).flatten(1).to(images.dtype)

@@ -86,7 +86,7 @@ def test_a_residual_generator_learns_to_darken_white_images():
     torch.manual_seed(0)
     model, white = ResnetGenerator(**SMALL, residual=True), torch.ones(1, 3, 8, 8)
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
-    for _ in range(100):
+    for _ in range(200):  # nothing of a constant image survives the normalization, so the last bias learns alone
         optimizer.zero_grad()
         (model(white) - 0.2).pow(2).mean().backward()
         optimizer.step()

@@ -9,6 +9,9 @@ import pytest
 
 from ealn_plugin.benchmark import rank
 
+SMALL = ["use_gpu", "False", "data.height", "32", "data.width", "32", "train.batch_size", "4",
+         "sampler.num_instances", "2", "ealn.generator.filters", "2", "ealn.generator.blocks", "0",
+         "ealn.discriminator.filters", "2", "ealn.discriminator.layers", "1"]
 TOOL = pathlib.Path(__file__).parents[2] / "tools" / "benchmark.py"
 
 
@@ -35,6 +38,34 @@ def test_the_command_line_prints_and_writes_the_same_figures(tmp_path):
     assert f"{small['times_faster']['python']:.1f} x" in done.stdout
     assert f"{small['methods']['ours']['mAP']:.9f}" in done.stdout
     assert "small: ours" in done.stderr  # the progress bar
+
+
+def test_training_steps_are_measured_without_any_dataset(benchmark, tmp_path, capsys):
+    path = tmp_path / "step.json"
+    assert benchmark.main(["train", "--json", str(path), "--rounds", "1", "--warmup", "1", "--scales", "1", "2",
+                           "--identities", "9", *SMALL]) == 0
+    result = json.loads(path.read_text())
+    assert result["image_size"] == [32, 32] and result["batch"] == 4 and result["identities"] == 9
+    assert [row["batch"] for row in result["by_batch"]] == [4, 8] and result["scheme"] == "hard_view"
+    for row in result["by_batch"]:
+        assert len(row["engine_seconds"]) == len(row["reference_seconds"]) == 1
+        assert row["ratio"] == pytest.approx(row["engine_images_per_s"] / row["reference_images_per_s"])
+        speed = row["matrix_flops_per_s"] / row["flops_per_image"]
+        assert row["floor_images_per_s"] == pytest.approx(speed) and row["flops_per_image"] > 0
+        assert row["peak_memory_bytes"] is None or row["peak_memory_bytes"] >= 0
+        assert set(row["phase_seconds"]) == {"generators", "discriminators", "embedding", "rest"}
+    out = capsys.readouterr().out
+    assert f"{result['engine_images_per_s']:.2f}" in out and result["device"] in out
+
+
+def test_settings_of_a_training_step(benchmark, capsys):
+    assert benchmark.main(["train", "--identities", "1", *SMALL]) == 1
+    assert "holds 2 identities, but there are 1" in capsys.readouterr().err
+    assert benchmark.main(["train", *SMALL, "ealn.scheme", "stargan"]) == 1
+    assert "ealn.scheme differ from the paper's step" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        benchmark.main(["rank", "ealn.scheme", "en"])
+    assert "rank takes no settings, but ealn.scheme en was given" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments, sentence", [
