@@ -30,11 +30,12 @@ from ealn_plugin.weights import fill_weights
 log = logging.getLogger(__name__)
 
 
-def build_engine(config):
+def build_engine(config, world=None):
     """Data manager, networks, optimisers and engine of a configuration.
 
     Args:
         config: what ``load_config`` returned.
+        world: ``World`` of the processes that train together, or None.
     Returns:
         EALNEngine, ready for ``run(**run_options(config))``.
     """
@@ -53,7 +54,8 @@ def build_engine(config):
         constant_epochs=_or_none(ealn.constant_epochs), warmup_epochs=ealn.warmup_epochs,
         warmup_generator_epochs=_or_none(ealn.warmup_generator_epochs), discriminator_steps=ealn.discriminator_steps,
         refresh_fakes=ealn.refresh_fakes, fake_statistics=ealn.fake_statistics, degrade=ealn.degrade,
-        fusion=ealn.fusion, seed=config.train.seed, use_gpu=config.use_gpu)
+        fusion=ealn.fusion, seed=config.train.seed, use_gpu=config.use_gpu, world=world,
+        sync_norm=ealn.sync_norm)
 
 
 def run_options(config):

@@ -38,12 +38,18 @@ def sentence(error):
     return text
 
 
-def start_log(folder, name):
+def start_log(folder, name, shown=True):
     """Messages to the screen and, with the time, to the file ``name`` in ``folder``, which is made if needed.
 
+    Args:
+        shown: False in all but one of several processes: errors alone, to the screen.
     Raises:
         OSError: the folder or the file cannot be written, with one sentence.
     """
+    if not shown:
+        logging.basicConfig(level=logging.ERROR, force=True)
+        logging.captureWarnings(True)
+        return
     try:
         os.makedirs(folder, exist_ok=True)
         file = logging.FileHandler(os.path.join(folder, name), encoding="utf-8")

@@ -79,9 +79,11 @@ def epoch_order(sampler, batch_size, seed, epoch):
     return [keys[start:start + batch_size] for start in range(0, full, batch_size)]
 
 
-def epoch_loader(loader, seed, epoch, start=0):
+def epoch_loader(loader, seed, epoch, start=0, world=None):
     """A loader for the batches of one epoch from batch ``start`` on, with the settings of torchreid's train loader.
 
+    Args:
+        world: ``World`` of several processes, of which this one loads its part of every batch; None: one process.
     Returns:
         (DataLoader, int): the loader and the number of batches of the whole epoch.
     Raises:
@@ -91,6 +93,8 @@ def epoch_loader(loader, seed, epoch, start=0):
     if not batches:
         raise ValueError(f"an epoch of {len(loader.dataset)} training images has no complete batch of "
                          f"{loader.batch_size}; lower train.batch_size")
+    if world is not None:
+        batches = world.own_part(batches)
     workers = min(loader.num_workers, len(batches) - start)
     return DataLoader(
         SeededSamples(loader.dataset, seed, epoch), batch_sampler=batches[start:], num_workers=max(workers, 0),
