@@ -3,6 +3,7 @@ import logging
 
 import pytest
 
+from processes import Processes
 from standins import build_datamanager, make_veri_folder
 
 
@@ -45,3 +46,11 @@ def veri_root(tmp_path_factory):
 def datamanager(veri_root):
     """torchreid's data manager on the stand-in VeRI-776, 32 x 32 pixels, batches of 4 identities x 2 images."""
     return build_datamanager(veri_root)
+
+
+@pytest.fixture(scope="session")
+def pair():
+    """Two processes that train together, started once for all tests that need them."""
+    processes = Processes(2)
+    yield processes
+    processes.close()

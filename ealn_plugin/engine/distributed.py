@@ -93,7 +93,7 @@ class World:
         """Replace floating-point tensors of any shapes by their means over all processes, in one exchange per type."""
         if self.size == 1:
             return
-        for kind in {(tensor.dtype, tensor.device) for tensor in tensors}:
+        for kind in dict.fromkeys((tensor.dtype, tensor.device) for tensor in tensors):  # in one order everywhere
             alike = [tensor for tensor in tensors if (tensor.dtype, tensor.device) == kind]
             flat = self.sum(torch.cat([tensor.detach().reshape(-1) for tensor in alike])) / self.size
             for tensor, part in zip(alike, flat.split([tensor.numel() for tensor in alike])):
