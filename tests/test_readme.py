@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from torch.distributed.run import get_args_parser
 
 from standins import make_veri_folder
 
@@ -12,7 +13,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TEXT = open(os.path.join(ROOT, "README.md"), encoding="utf-8").read()
 CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 COMMANDS = [line for block in re.findall(r"```\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()
-            if line.startswith(("pip ", "python "))]
+            if line.startswith(("pip ", "python ", "torchrun "))]
+TOOLS = re.findall(r"(?:python|torchrun \S+ \d+) (tools/\w+\.py[^&\n`]*)", TEXT)
 
 
 def test_the_engine_in_an_existing_project(tmp_path):
@@ -37,7 +39,7 @@ def test_the_two_commands_of_the_start():
     assert 'pip install -c constraints.txt -e ".[test]" && pytest' in COMMANDS
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"python (tools/\w+\.py[^&\n`]*)", TEXT))))
+@pytest.mark.parametrize("command", sorted(set(TOOLS)))
 def test_commands_name_what_exists(command):
     tool, *arguments = command.split()
     assert os.path.exists(os.path.join(ROOT, tool))
@@ -48,6 +50,14 @@ def test_commands_name_what_exists(command):
         done = subprocess.run([sys.executable, os.path.join(ROOT, tool), "--help"], capture_output=True, text=True,
                               timeout=120)
         assert done.returncode == 0 and all(re.search(rf"(^|[\s,\[]){flag}\b", done.stdout) for flag in flags)
+
+
+def test_torchrun_understands_its_command():
+    """It starts the tool with all that follows; that such a run works is in tests/tools/test_train_ealn_torchrun.py."""
+    command, = (command for command in COMMANDS if command.startswith("torchrun "))
+    parsed = get_args_parser().parse_args(command.split()[1:])
+    assert parsed.nproc_per_node == "2" and parsed.training_script == "tools/train_ealn.py"
+    assert parsed.training_script_args[0] == "--config-file"
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+?)\)", TEXT))))

@@ -180,7 +180,7 @@ class EALNEngine(toolkit.Engine):
             log.info("testing the network before training")
             self.untrained = self.test(**tests)
         self.monitor = Monitor(save_dir, max_epoch, print_freq, self.global_step, progress, self.world.is_main)
-        self.observer = Observer(self, save_dir, sample_every, diagnose_every)
+        self.observer = Observer(self, save_dir, sample_every, diagnose_every) if self.world.is_main else None
         try:
             with stop_on_signals() as stop:
                 while self.epoch < max_epoch:
