@@ -118,11 +118,11 @@ class World:
         self._call(dist.all_reduce, flags, dist.ReduceOp.MAX)
         return bool(flags.item())
 
-    def on_main(self, work):
-        """What ``work()`` returns in the main process, which alone calls it while the others wait."""
+    def on_main(self, work, *arguments):
+        """What ``work(*arguments)`` returns in the main process, which alone calls it while the others wait."""
         if self.size == 1:
-            return work()
-        result = [work() if self.is_main else None]
+            return work(*arguments)
+        result = [work(*arguments) if self.is_main else None]
         self._call(dist.broadcast_object_list, result, 0)
         return result[0]
 

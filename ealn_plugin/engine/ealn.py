@@ -175,7 +175,7 @@ class EALNEngine(toolkit.Engine):
         make_folder(save_dir)
         if not self.global_step:
             seed_everything(derived_seed(self.seed, "run"))
-        self.world.on_main(lambda: self._prepare_folder(save_dir, on_start))
+        self.world.on_main(self._prepare_folder, save_dir, on_start)
         if test_untrained and not self.global_step:
             log.info("testing the network before training")
             self.untrained = self.test(**tests)
@@ -251,7 +251,7 @@ class EALNEngine(toolkit.Engine):
 
     def _save_and_stop(self, save_dir, epoch, position):
         self.monitor.read()
-        self.world.on_main(lambda: state.save(self, save_dir, epoch, position))  # nobody leaves before it is saved
+        self.world.on_main(state.save, self, save_dir, epoch, position)  # nobody leaves before it is saved
         raise TrainingInterrupted(f"stopped after step {self.global_step}, everything is saved; go on with "
                                   f"model.resume {save_dir}")
 
@@ -276,9 +276,9 @@ class EALNEngine(toolkit.Engine):
         with own_randomness(), evaluating(self.embedding, *self.schemes):
             for name, loaders in self.test_loader.items():
                 features = shared_features(self.extraction, loaders, name, self.world, progress)
-                topk = visrank_topk if visrank else 0
-                results[name], alone = self.world.on_main(lambda: self._rank(
-                    name, *features, protocols_of(loaders, protocols), options, save_dir, topk))  # noqa: B023
+                results[name], alone = self.world.on_main(
+                    self._rank, name, *features, protocols_of(loaders, protocols), options, save_dir,
+                    visrank_topk if visrank else 0)
                 if alone is not None:
                     self.own_results[name] = alone
         if not any(results.values()):

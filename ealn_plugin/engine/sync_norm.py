@@ -22,12 +22,13 @@ class SyncNorm(_BatchNorm):
     Args:
         layer: BatchNorm1d, 2d or 3d; its tensors are used, not copied.
         sharing: ``RowSharing``.
-        synchronised: False: each process uses the statistics of its own rows, unless one of them has fewer than two.
+        synchronised: False: each process uses the statistics of its own rows (and of those that fill it up), unless
+            one of them has fewer than two.
     """
 
     def __init__(self, layer, sharing, synchronised=True):
         super().__init__(layer.num_features, layer.eps, layer.momentum, affine=False, track_running_stats=False)
-        vars(self).update({name: value for name, value in vars(layer).items() if not name.startswith("__")})
+        vars(self).update(vars(layer))
         self.sharing, self.synchronised = sharing, synchronised
 
     def _check_input_dim(self, input):

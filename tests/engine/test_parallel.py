@@ -80,8 +80,8 @@ def test_two_processes_are_one(pair, veri_root, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("names, options", [
-    ((), {}), ((), dict(triplets="batch_hard")), (("hard",), {}), (("hard", "stargan"), dict(discriminator_steps=2)),
-    (("cyclegan",), {}), (("mix", "perturb"), {}),
+    ((), {}), ((), dict(triplets="batch_hard")), (("hard",), {}),
+    (("hard", "stargan"), dict(discriminator_steps=2, gan_lr=0.0002)), (("cyclegan",), {}), (("mix", "perturb"), {}),
     (("hard",), dict(degrade=0.5, scheme_options=dict(reconstructions=True, adaptive_weight=0.1, residual=False))),
     (("hard", "view"), dict(triplets="all_active", fake_statistics="running", refresh_fakes=True,
                             scheme_options=dict(negatives="semi_hard")))])
