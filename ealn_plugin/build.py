@@ -31,13 +31,14 @@ from ealn_plugin.weights import fill_weights
 log = logging.getLogger(__name__)
 
 
-def build_engine(config, datamanager=None, views=None):
+def build_engine(config, datamanager=None, views=None, world=None):
     """Data manager, networks, optimisers and engine of a configuration.
 
     Args:
         config: what ``load_config`` returned.
         datamanager: used instead of that of the configuration's datasets, which are then not looked at.
         views: {image path: View} of its images; None: the labels that the datasets loaded.
+        world: ``World`` of the processes that train together, or None.
     Returns:
         EALNEngine, ready for ``run(**run_options(config))``.
     """
@@ -60,7 +61,7 @@ def build_engine(config, datamanager=None, views=None):
         refresh_fakes=ealn.refresh_fakes, fake_statistics=ealn.fake_statistics, degrade=ealn.degrade,
         amp=ealn.amp, compile=ealn.compile, channels_last=ealn.channels_last,
         fusion=ealn.fusion, norm_mean=list(config.data.norm_mean), norm_std=list(config.data.norm_std), views=views,
-        seed=config.train.seed, use_gpu=config.use_gpu)
+        seed=config.train.seed, use_gpu=config.use_gpu, world=world, sync_norm=ealn.sync_norm)
 
 
 def build_datamanager(config, train=True):

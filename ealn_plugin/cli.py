@@ -71,12 +71,18 @@ class _LogFile(_Quiet, logging.FileHandler):
     pass
 
 
-def start_log(folder, name):
+def start_log(folder, name, shown=True):
     """Messages to the screen and, with the time, to the file ``name`` in ``folder``, which is made if needed.
 
+    Args:
+        shown: False in all but one of several processes: errors alone, to the screen.
     Raises:
         OSError: the folder or the file cannot be written, with one sentence.
     """
+    if not shown:
+        logging.basicConfig(level=logging.ERROR, force=True)
+        logging.captureWarnings(True)
+        return
     try:
         os.makedirs(folder, exist_ok=True)
         file = _LogFile(os.path.join(folder, name), encoding="utf-8", errors="backslashreplace")

@@ -7,6 +7,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ealn_plugin import build
 from ealn_plugin import config as configuration
+from ealn_plugin.engine.distributed import World
 from ealn_plugin.writing import write_atomically
 
 log = logging.getLogger(__name__)
@@ -15,7 +16,7 @@ RESULTS, CONFIG = "results.json", "config.yaml"
 MOVING = ".moving"
 
 
-def train(config, progress=True):
+def train(config, progress=True, world=None):
     """Run what the configuration says; writes ``config.yaml`` first and ``results.json`` last into data.save_dir.
 
     Nothing in the folder is touched before everything is built, checked and restored.
@@ -23,6 +24,7 @@ def train(config, progress=True):
     Args:
         config: what ``load_config`` returned.
         progress: show progress bars.
+        world: ``World`` of the processes that train together; None: this one alone.
     Returns:
         (results, own_results): the content of results.json, and {dataset: {protocol: metrics}} of the embedding
         network's own feature where a scheme fuses it with that of a generated view.
@@ -31,9 +33,11 @@ def train(config, progress=True):
     """
     save_dir = config.data.save_dir
     os.makedirs(save_dir, exist_ok=True)
-    if config.model.resume:
+    world = world or World()
+    if config.model.resume and world.is_main:
         take_back_earlier_run(save_dir)
-    engine = build.build_engine(config)
+    with world.main_first():  # it renders or downloads what is missing
+        engine = build.build_engine(config, world=world)
 
     def on_start():
         if not config.model.resume:
@@ -43,7 +47,8 @@ def train(config, progress=True):
     with logging_redirect_tqdm():
         results = engine.run(**build.run_options(config), progress=progress, on_start=on_start)
     results = {"config": configuration.recorded(config), **results}
-    write_atomically(os.path.join(save_dir, RESULTS), json.dumps(results, indent=1, sort_keys=True) + "\n")
+    if world.is_main:
+        write_atomically(os.path.join(save_dir, RESULTS), json.dumps(results, indent=1, sort_keys=True) + "\n")
     return results, engine.own_results
 
 

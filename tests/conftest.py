@@ -3,6 +3,7 @@ import logging
 
 import pytest
 
+from processes import Processes
 from standins import build_datamanager, make_veri_folder, train_run
 
 
@@ -51,3 +52,11 @@ def datamanager(veri_root):
 def run_folder(veri_root, tmp_path_factory):
     """Folder of a run of Hard-View-EALN, small networks at 32 x 32 pixels, one epoch on ``veri_root``."""
     return train_run(tmp_path_factory.mktemp("run"), veri_root)
+
+
+@pytest.fixture(scope="session")
+def pair():
+    """Two processes that train together, started once for all tests that need them."""
+    processes = Processes(2)
+    yield processes
+    processes.close()

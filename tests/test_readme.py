@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from torch.distributed.run import get_args_parser
 
 from standins import make_veri_folder
 
@@ -15,7 +16,8 @@ TEXT = open(os.path.join(ROOT, "README.md"), encoding="utf-8").read()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 CODE = [block for language, block in BLOCKS if language == "python"]
 COMMANDS = [line for language, block in BLOCKS if not language for line in block.splitlines()
-            if line.startswith(("pip ", "python "))]
+            if line.startswith(("pip ", "python ", "torchrun "))]
+TOOLS = re.findall(r"(?:python|torchrun \S+ \d+) (tools/\w+\.py[^&\n`]*)", TEXT)
 
 
 def test_the_engine_in_an_existing_project(tmp_path):
@@ -68,7 +70,7 @@ def test_the_two_commands_of_the_start():
 
 
 # Those of tools/search.py are run as they stand, above.
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"python (tools/(?!search)\w+\.py[^&\n`]*)", TEXT))))
+@pytest.mark.parametrize("command", sorted({tool for tool in TOOLS if not tool.startswith("tools/search")}))
 def test_commands_name_what_exists(command):
     tool, *arguments = command.split()
     assert os.path.exists(os.path.join(ROOT, tool))
@@ -79,6 +81,14 @@ def test_commands_name_what_exists(command):
         done = subprocess.run([sys.executable, os.path.join(ROOT, tool), "--help"], capture_output=True, text=True,
                               timeout=120)
         assert done.returncode == 0 and all(re.search(rf"(^|[\s,\[]){flag}\b", done.stdout) for flag in flags)
+
+
+def test_torchrun_understands_its_command():
+    """It starts the tool with all that follows; that such a run works is in tests/tools/test_train_ealn_torchrun.py."""
+    command, = (command for command in COMMANDS if command.startswith("torchrun "))
+    parsed = get_args_parser().parse_args(command.split()[1:])
+    assert parsed.nproc_per_node == "2" and parsed.training_script == "tools/train_ealn.py"
+    assert parsed.training_script_args[0] == "--config-file"
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+?)\)", TEXT))))

@@ -1,4 +1,7 @@
-"""Train and test EALN: python tools/train_ealn.py --config-file configs/ealn_veri.yaml [KEY VALUE ...]"""
+"""Train and test EALN: python tools/train_ealn.py --config-file configs/ealn_veri.yaml [KEY VALUE ...]
+
+On N devices: torchrun --nproc_per_node N tools/train_ealn.py and the same arguments.
+"""
 import argparse
 import logging
 import os
@@ -7,6 +10,7 @@ import sys
 from ealn_plugin import config as configuration
 from ealn_plugin import training
 from ealn_plugin.cli import exit_code, start_log
+from ealn_plugin.engine import distributed
 
 log = logging.getLogger("train_ealn")
 
@@ -29,11 +33,16 @@ def parse_arguments(arguments=None):
 
 
 def run(args):
-    """Train, test and show the results."""
+    """Train, test and show the results, alone or as one of torchrun's processes."""
+    with distributed.joined() as world:
+        _run(args, world)
+
+
+def _run(args, world):
     config = configuration.load_config(args.config_file, args.opts, root=args.root, sources=args.sources,
                                        targets=args.targets, transforms=args.transforms)
-    start_log(config.data.save_dir, "test.log" if config.test.evaluate else "train.log")
-    results, own_results = training.train(config)
+    start_log(config.data.save_dir, "test.log" if config.test.evaluate else "train.log", world.is_main)
+    results, own_results = training.train(config, world=world)
     log.info("\n%s\n\nresults: %s, primary %s", training.table(results, own_results),
              os.path.join(config.data.save_dir, training.RESULTS), results["primary"])
 

@@ -9,9 +9,11 @@ from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
 from ealn_plugin.engine import acceleration, checkpoint, schedule, state
 from ealn_plugin.engine.degradation import Degradation
+from ealn_plugin.engine.distributed import World, check_batch, check_device
 from ealn_plugin.engine.interrupts import TrainingInterrupted, stop_on_signals
 from ealn_plugin.engine.monitor import Monitor
 from ealn_plugin.engine.observe import Observer
+from ealn_plugin.engine.parallel import share_work, shared_features
 from ealn_plugin.engine.pixels import PixelRange
 from ealn_plugin.engine.sampling import EpochLoader, derived_seed, own_randomness, seed_everything
 from ealn_plugin.engine.scheme_base import Batch
@@ -52,6 +54,10 @@ class EALNEngine(toolkit.Engine):
         views: {image path: View}; None: the labels that the datasets loaded.
         seed: of everything random in training; a fresh run seeds the global random states with it.
         use_gpu: use CUDA where there is one.
+        world: ``World`` of the processes that train together, from ``distributed.joined``; None: this one alone. The
+            data manager's train batch is that of all of them together.
+        sync_norm: normalize with the statistics of all processes' images, as one process would; False: each with
+            those of its own images.
 
     Raises:
         ValueError: one sentence, for a backbone, an option or training data that cannot work.
@@ -62,14 +68,16 @@ class EALNEngine(toolkit.Engine):
                  gan_lr=0.0002, gan_betas=(0.5, 0.999), constant_epochs=None, warmup_epochs=0,
                  warmup_generator_epochs=None, discriminator_steps=1, refresh_fakes=False, fake_statistics="batch",
                  degrade=0.0, amp=False, compile=False, channels_last=True, fusion="by_view", norm_mean=None,
-                 norm_std=None, views=None, seed=1, use_gpu=True):
+                 norm_std=None, views=None, seed=1, use_gpu=True,
+                 world=None, sync_norm=True):
         super().__init__(datamanager, use_gpu)
         check_choice("triplets", triplets, ("random", "batch_hard", "all_active"))
         check_choice("fusion", fusion, ("by_view", "own_first"))
         check_choice("fake_statistics", fake_statistics, ("batch", "running"))
         check_margins(distance, margin=margin)
         check_backbone(model, datamanager.height, datamanager.width)
-        self.schemes = checked_schemes(schemes)
+        self.schemes, self.world = checked_schemes(schemes), world or World()
+        check_device(self.world, self.use_gpu)
         self.device = torch.device("cuda" if self.use_gpu else "cpu")
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise ValueError("the scheduler is a ReduceLROnPlateau, expected one that steps by epoch alone, such as "
@@ -101,7 +109,8 @@ class EALNEngine(toolkit.Engine):
                                     Degradation(degrade) if degrade else None, amp)
         self.extraction = FeatureExtraction(self.embedding, self.pixels, self.schemes, self.views_of, self.device,
                                             fusion)
-        self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed)
+        self.sharing = share_work(self.world, self.embedding, self.schemes, self._optimizers(), sync_norm)
+        self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world)
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = schedule.JOINT, 0, 0, 0, None
         self.results, self.own_results, self.untrained, self.best = {}, {}, {}, None
@@ -114,16 +123,20 @@ class EALNEngine(toolkit.Engine):
         return torch.tensor([self._views.get(os.path.abspath(path), -1) for path in paths], dtype=torch.long)
 
     def forward_backward(self, data):
-        """Train on one batch of torchreid's loader, in the phases of the current stage.
+        """Train on one batch of torchreid's loader, this process's part of it, in the phases of the current stage.
 
         Returns:
-            {name: detached scalar tensor}, losses and mean distances.
+            {name: detached scalar tensor}, losses and mean distances over the batch of all processes.
         """
-        images = data["img"].to(self.device, non_blocking=True)
-        batch = Batch(images=self.pixels.to_generator(images), pids=data["pid"].to(self.device, non_blocking=True),
-                      views=self.views_of(data["impath"]),
-                      groups=to_device(APPEARANCE.lookup(data["impath"]), self.device), random=self.random)
-        return self.step(images, batch, self.stage)
+        pids, views, groups = self.world.gather_columns(data["pid"], self.views_of(data["impath"]),
+                                                        APPEARANCE.lookup(data["impath"]))
+        images = self.world.gather_rows(data["img"].to(self.device, non_blocking=True))
+        batch = Batch(images=self.pixels.to_generator(images), pids=pids.to(self.device, non_blocking=True),
+                      views=views, groups=to_device(groups, self.device), random=self.random)
+        if not self.world.is_main:  # dropout differs between the processes, and comes out again after a resume
+            seed_everything(derived_seed(self.seed, "process", self.world.rank, self.global_step))
+        with self.sharing:
+            return self.step(images, batch, self.stage)
 
     # ------------------------------------------------------------------------------------------ a run
     def run(self, save_dir="log", max_epoch=0, start_epoch=0, print_freq=10, fixbase_epoch=0, open_layers=None,
@@ -156,7 +169,7 @@ class EALNEngine(toolkit.Engine):
             raise ValueError(f"start_epoch is {start_epoch}, expected 0: a run goes on from a checkpoint with resume")
         tests = dict(dist_metric=dist_metric, normalize_feature=normalize_feature, visrank=visrank,
                      visrank_topk=visrank_topk, use_metric_cuhk03=use_metric_cuhk03, ranks=ranks, rerank=rerank,
-                     save_dir=save_dir, protocols=protocols, progress=progress)
+                     save_dir=save_dir, protocols=protocols, progress=progress and self.world.is_main)
         self.max_epoch = max_epoch
         check_protocols(protocols)
         if not test_only:
@@ -165,6 +178,8 @@ class EALNEngine(toolkit.Engine):
             state.restore(self, checkpoint.find(resume))
         elif start_from:
             state.restore_warmup(self, checkpoint.find(start_from))
+        self.world.copy_from_main([*self.model.state_dict().values(),
+                                   *(value for scheme in self.schemes for value in scheme.state_dict().values())])
         if test_only:
             self.results = self.test(**tests)
             return self._summary()
@@ -173,13 +188,12 @@ class EALNEngine(toolkit.Engine):
             acceleration.keep_freed_memory()
         if not self.global_step:
             seed_everything(derived_seed(self.seed, "run"))
-        if on_start is not None:
-            on_start()
+        self.world.on_main(self._prepare_folder, save_dir, on_start)
         if test_untrained and not self.global_step:
             log.info("testing the network before training")
             self.untrained = self.test(**tests)
-        self.monitor = Monitor(save_dir, max_epoch, print_freq, self.global_step, progress)
-        self.observer = Observer(self, save_dir, sample_every, diagnose_every)
+        self.monitor = Monitor(save_dir, max_epoch, print_freq, self.global_step, progress, self.world.is_main)
+        self.observer = Observer(self, save_dir, sample_every, diagnose_every) if self.world.is_main else None
         try:
             with stop_on_signals() as stop:
                 while self.epoch < max_epoch:
@@ -193,6 +207,12 @@ class EALNEngine(toolkit.Engine):
         if not self.results:  # resumed behind its last epoch, and never tested
             self.results = self.test(**tests)
         return self._summary()
+
+    @staticmethod
+    def _prepare_folder(save_dir, on_start):
+        if on_start is not None:
+            on_start()
+        checkpoint.remove_leftovers(save_dir)
 
     def train(self, print_freq=10, fixbase_epoch=0, open_layers=None, *, save_dir="", checkpoint_every=0, stop=False):
         """One epoch, from batch ``self.position`` on; called by ``run``."""
@@ -213,21 +233,22 @@ class EALNEngine(toolkit.Engine):
             self.position += 1
             self.global_step += 1
             self.monitor.step(values)
-            if stop:
+            if self.world.any(stop):
                 self._save_and_stop(save_dir, self.epoch, self.position)
             if checkpoint_every and self.global_step % checkpoint_every == 0 and self.position < self.num_batches:
                 self.monitor.read()
-                state.save(self, save_dir, self.epoch, self.position)
+                self._save(save_dir, self.epoch, self.position)
         self.monitor.end_epoch(self._rates())
 
     def _end_epoch(self, save_dir, tests, start_eval, eval_freq, stop):
         """Pictures, diagnostics, test and checkpoints, as often as asked for and always after the last epoch."""
         done = self.epoch + 1
         last = done == self.max_epoch
-        self.observer.end_epoch()
+        if self.world.is_main:
+            self.observer.end_epoch()
         is_best = False
         if last or (eval_freq > 0 and done >= start_eval and done % eval_freq == 0):
-            state.save(self, save_dir, self.epoch, self.position)  # a test that fails costs no training
+            self._save(save_dir, self.epoch, self.position)  # a test that fails costs no training
             self.results = self.test(**tests)
             for name, by_protocol in self.results.items():
                 for protocol, metrics in by_protocol.items():
@@ -237,15 +258,20 @@ class EALNEngine(toolkit.Engine):
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
             self.update_lr()
         self.position = 0
-        state.save_epoch(self, save_dir, is_best)
-        if stop and not last:
+        if self.world.is_main:
+            state.save_epoch(self, save_dir, is_best)
+        if not last and self.world.any(stop):
             self._save_and_stop(save_dir, done, 0)
 
     def _save_and_stop(self, save_dir, epoch, position):
         self.monitor.read()
-        state.save(self, save_dir, epoch, position)
+        self.world.on_main(state.save, self, save_dir, epoch, position)  # nobody leaves before it is saved
         raise TrainingInterrupted(f"stopped after step {self.global_step}, everything is saved; go on with "
                                   f"model.resume {save_dir}")
+
+    def _save(self, save_dir, epoch, position):
+        if self.world.is_main:
+            state.save(self, save_dir, epoch, position)
 
     # ------------------------------------------------------------------------------------------ testing
     def test(self, dist_metric="euclidean", normalize_feature=False, visrank=False, visrank_topk=10, save_dir="",
@@ -264,17 +290,24 @@ class EALNEngine(toolkit.Engine):
         self.extraction.folder = save_dir if os.path.isdir(save_dir) else None
         with own_randomness(), evaluating(self.embedding, *self.schemes):
             for name, loaders in self.test_loader.items():
-                own, fused = self.extraction.dataset(loaders, name, progress)
-                names = protocols_of(loaders, protocols)
-                results[name] = evaluate(own if fused is None else fused, names, **options)
-                if fused is not None:
-                    self.own_results[name] = evaluate(own, names, **options)
-                if visrank:
-                    self._show_ranking(name, own if fused is None else fused, dist_metric, save_dir, visrank_topk)
+                features = shared_features(self.extraction, loaders, name, self.world, progress)
+                results[name], alone = self.world.on_main(
+                    self._rank, name, *features, protocols_of(loaders, protocols), options, save_dir,
+                    visrank_topk if visrank else 0)
+                if alone is not None:
+                    self.own_results[name] = alone
         if not any(results.values()):
             raise ValueError(f"none of the protocols {', '.join(protocols) or '(those of the datasets)'} can be run on "
                              f"{', '.join(results)}, see the warnings above; choose others with ealn.protocols")
         return results
+
+    def _rank(self, name, own, fused, protocols, options, save_dir, topk):
+        """Results of the features that count, and of the embedding network's own where those are fused (or None)."""
+        if topk:
+            self._show_ranking(name, own if fused is None else fused, options["dist_metric"], save_dir, topk)
+        if fused is None:
+            return evaluate(own, protocols, **options), None
+        return evaluate(fused, protocols, **options), evaluate(own, protocols, **options)
 
     def _show_ranking(self, name, features, dist_metric, save_dir, topk):
         query, gallery = torch.from_numpy(features.query.embeddings), torch.from_numpy(features.gallery.embeddings)
@@ -313,6 +346,7 @@ class EALNEngine(toolkit.Engine):
             self.constant_epochs = schedule.default_constant_epochs(self.max_epoch)
         schedule.linear_factor(0, self.max_epoch, self.constant_epochs)
         check_open_layers(self.model, open_layers)
+        check_batch(self.world, self.train_loader.batch_size, getattr(self.train_loader.sampler, "num_instances", 1))
         views = self.views_of([item[0] for item in self.train_loader.dataset.train])
         for scheme in self.schemes:
             scheme.check(views, self.datamanager.height, self.datamanager.width)
@@ -320,6 +354,9 @@ class EALNEngine(toolkit.Engine):
         if toolkit.keeps_past_images(self.train_loader.dataset):
             log.warning("the transform random_patch keeps images of earlier batches, which no checkpoint holds: a run "
                         "that is resumed will differ from one that was not interrupted")
+
+    def _optimizers(self):
+        return [optimizer for optimizer in (self.optimizer, *self.adversaries.values()) if optimizer is not None]
 
     def _set_adversarial_rates(self):
         rate = self.gan_lr * schedule.linear_factor(self.epoch, self.max_epoch, self.constant_epochs)

@@ -30,11 +30,13 @@ class Monitor:
         print_freq: steps between readings.
         first_step: global step at which this process starts; events from there on replace older ones.
         progress: show a progress bar.
+        shown: False in all but one of several processes: values are checked, but nothing is written or logged.
     """
 
-    def __init__(self, save_dir, max_epoch, print_freq, first_step=0, progress=True):
-        self.save_dir, self.max_epoch, self.print_freq, self.progress = save_dir, max_epoch, print_freq, progress
-        self.writer = EventWriter(save_dir, first_step)
+    def __init__(self, save_dir, max_epoch, print_freq, first_step=0, progress=True, shown=True):
+        self.save_dir, self.max_epoch, self.print_freq = save_dir, max_epoch, print_freq
+        self.progress, self.shown = progress and shown, shown
+        self.writer = EventWriter(save_dir, first_step) if shown else _NoWriter()
         self._bar = None
         self._window, self._epoch_sums, self._epoch_counts = [], {}, {}
 
@@ -88,7 +90,8 @@ class Monitor:
             self.writer.add_scalar(f"rate/{name}", rate, self._step)
         # One line for the file; the bar already shows the latest on the screen.
         text = ", ".join(f"{name} {value:.3f}" for name, value in sorted(means.items()))
-        log.info("epoch %d/%d (%s): %s", self._epoch + 1, self.max_epoch, self._stage, text)
+        if self.shown:
+            log.info("epoch %d/%d (%s): %s", self._epoch + 1, self.max_epoch, self._stage, text)
         self.writer.flush()
         return means
 
@@ -115,6 +118,18 @@ class Monitor:
         if self._bar is not None:
             self._bar.close()
         self.writer.close()
+
+
+class _NoWriter:
+    """In the place of TensorBoard's writer where another process writes."""
+
+    def add_scalar(self, *_):
+        """Nothing."""
+
+    def flush(self):
+        """Nothing."""
+
+    close = flush
 
 
 def _brief(means):

@@ -104,10 +104,11 @@ class EpochLoader:
     Args:
         loader: torchreid's train loader.
         seed: of the epochs' orders and of the samples' augmentation.
+        world: ``World`` of several processes, of which this one loads its part of every batch; None: one process.
     """
 
-    def __init__(self, loader, seed):
-        self.loader, self.seed = loader, seed
+    def __init__(self, loader, seed, world=None):
+        self.loader, self.seed, self.world = loader, seed, world
         self._made = None
         self._keys = []  # of the epoch that is running; the loader below holds this very list
 
@@ -124,6 +125,8 @@ class EpochLoader:
         if not batches:
             raise ValueError(f"an epoch of {len(loader.dataset)} training images has no complete batch of "
                              f"{loader.batch_size}; lower train.batch_size")
+        if self.world is not None:
+            batches = self.world.own_part(batches)
         self._keys[:] = [[(epoch, position, index) for position, index in batch] for batch in batches[start:]]
         if not self._keys:
             return (), len(batches)

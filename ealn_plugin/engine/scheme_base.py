@@ -53,7 +53,8 @@ class Scheme(nn.Module, abc.ABC):
     """Base of all schemes: holds ``generators`` and ``discriminators`` and the hyper-parameters all of them share.
 
     Args:
-        generators, discriminators: networks by name.
+        generators, discriminators: networks by name, to be called as modules, ``network(images)``: between several
+            processes that is where the rows of a batch are shared (sharing.py).
         alpha: margin of Eq. 5, 9 and 10, in units of d.
         lambda_ed: weight of the embedding losses, Eq. 7, 8, 13 and 14.
         distance: d of Eq. 2, 'squared' or 'euclidean'.

@@ -25,11 +25,17 @@ class ReconstructingGenerator(ResnetGenerator):
         nn.init.normal_(self.reconstruction.weight, 0.0, 0.02)
         nn.init.zeros_(self.reconstruction.bias)
 
-    def both(self, images):
-        """(generated, reconstructed) from one pass through the shared layers; see the class."""
+    def forward(self, images, both=False):
+        """The generated images [batch, 3, h, w], or with ``both`` (generated, reconstructed) from one pass."""
+        if not both:
+            return super().forward(images)
         check_image_size(*images.shape[-2:])
         if images.shape[0] == 0:
-            return self(images), self(images)
+            return super().forward(images), super().forward(images)
         shared = self.body(images)
         reconstructed = self.reconstruction(shared).to(images.dtype).tanh()
         return self._picture(images, self.last(shared)), reconstructed
+
+    def both(self, images):
+        """(generated, reconstructed); as a call of the module, so that its hooks see it."""
+        return self(images, both=True)
