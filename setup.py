@@ -14,6 +14,7 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["ealn_plugin", "ealn_plugin.*"]),
+    package_data={"ealn_plugin.report": ["*.jinja"]},
     install_requires=[
         "torch>=2.4",
         "torchvision",
@@ -30,6 +31,8 @@ setup(
     ],
     extras_require={
         "figures": ["matplotlib"],
-        "test": ["pytest", "hypothesis", "ruff", "matplotlib"],
+        "report": ["jinja2", "matplotlib"],
+        "export": ["onnx", "onnxscript", "onnxruntime"],
+        "test": ["pytest", "hypothesis", "ruff", "matplotlib", "jinja2", "onnx", "onnxscript", "onnxruntime"],
     },
 )
