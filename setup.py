@@ -14,6 +14,7 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["ealn_plugin", "ealn_plugin.*"]),
+    package_data={"ealn_plugin.report": ["*.jinja"]},
     install_requires=[
         "torch>=2.4",
         "torchvision",
@@ -31,6 +32,9 @@ setup(
     extras_require={
         "figures": ["matplotlib"],
         "search": ["faiss-cpu"],
-        "test": ["pytest", "hypothesis", "ruff", "matplotlib", "faiss-cpu"],
+        "report": ["jinja2", "matplotlib"],
+        "export": ["onnx", "onnxscript", "onnxruntime"],
+        "test": ["pytest", "hypothesis", "ruff", "matplotlib", "faiss-cpu", "jinja2", "onnx", "onnxscript",
+                 "onnxruntime"],
     },
 )

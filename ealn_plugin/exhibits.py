@@ -200,6 +200,16 @@ class TrainedRun:
                 found[int(epoch[1])] = split_grid(picture, self.config.data.height, self.config.data.width)
         return found
 
+    @functools.cached_property
+    def _events(self):
+        from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
+
+        return EventAccumulator(self.folder, size_guidance={SCALARS: 0}).Reload()
+
+    def scalar_names(self):
+        """Tags of the training curves in the TensorBoard events, without ``train/``, in alphabetical order."""
+        return sorted(tag.removeprefix("train/") for tag in self._events.Tags()["scalars"] if tag.startswith("train/"))
+
     def scalars(self, names):
         """Curves from the TensorBoard events.
 
@@ -208,13 +218,9 @@ class TrainedRun:
         Returns:
             {name: (steps, values)} of those that are there.
         """
-        from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
-
-        events = EventAccumulator(self.folder, size_guidance={SCALARS: 0}).Reload()
-        there = set(events.Tags()["scalars"])
-        curves = {}
+        curves, there = {}, set(self.scalar_names())
         for name in names:
-            if f"train/{name}" in there:
-                found = events.Scalars(f"train/{name}")
+            if name in there:
+                found = self._events.Scalars(f"train/{name}")
                 curves[name] = ([event.step for event in found], [event.value for event in found])
         return curves

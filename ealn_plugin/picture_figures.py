@@ -185,35 +185,53 @@ def write_scores(runs, path):
 
 
 # ---------------------------------------------------------------------------------------------- 7
-def draw_training(runs, out, inputs=4, columns=6):
-    """Hard negatives of fixed inputs, epoch by epoch, from the pictures that were saved while training."""
-    paths = []
+_KINDS = {HARD: ("hard negatives", "training"), OTHER_VIEW: ("other views", "training_views")}
+
+
+def draw_training(runs, out, inputs=4, columns=6, kind=HARD):
+    """Hard negatives, or other views, of fixed inputs, epoch by epoch, from the pictures saved while training.
+
+    Args:
+        runs: list of TrainedRun. out: existing folder. inputs, columns: inputs and epochs to be shown, at most.
+        kind: HARD or OTHER_VIEW.
+    Returns:
+        list of the paths of PNG files.
+    Raises:
+        FigureUnavailable: no run has saved such pictures.
+    """
+    paths, (what, name) = [], _KINDS[kind]
     for run in runs:
-        grids = run.sample_grids() if HARD in run.config.ealn.scheme else {}
+        grids = run.sample_grids() if _makes(run, kind) else {}
         if not grids:
             continue
+        made_row = 1 if kind == HARD else -1  # the inputs come first; the scheme of other views is always the last
         learned = [epoch for epoch in grids if epoch > run.config.ealn.warmup_epochs]
         epochs = learned or list(grids)
         shown = sorted({epochs[round(step)] for step in np.linspace(0, len(epochs) - 1, min(columns, len(epochs)))})
         first = grids[epochs[0]][0]
         chosen = [(2 * number + 1) * len(first) // (2 * min(inputs, len(first)))
                   for number in range(min(inputs, len(first)))]
-        change = {epoch: (grid[1] - grid[0]).abs().mean(dim=(1, 2, 3)) for epoch, grid in grids.items()}
+        change = {epoch: (grid[made_row] - grid[0]).abs().mean(dim=(1, 2, 3)) for epoch, grid in grids.items()}
         rows = [[Tile(to_picture(first[place]))]
-                + [Tile(to_picture(grids[epoch][1][place]), f"|change| {100 * change[epoch][place] / 2:.1f}%")
+                + [Tile(to_picture(grids[epoch][made_row][place]), f"|change| {100 * change[epoch][place] / 2:.1f}%")
                    for epoch in shown] for place in chosen]
-        stem = stem_of(out, 7, "training", run)
+        stem = stem_of(out, 7, name, run)
         visualization.draw_sheet(
-            f"{stem}.png", f"Hard negatives of {run.label} during training",
-            "hard negatives of the same inputs after each epoch; |change|: mean change of a pixel, in percent of its "
+            f"{stem}.png", f"{what.capitalize()} of {run.label} during training",
+            f"{what} of the same inputs after each epoch; |change|: mean change of a pixel, in percent of its "
             "range. " + _stages(run), ["input", *(f"epoch {epoch}" for epoch in shown)], rows)
         write_csv(f"{stem}.csv", ["epoch", *(f"mean_change_{number + 1}" for number in range(len(first)))],
                   [[epoch, *values.tolist()] for epoch, values in change.items()])
         paths.append(f"{stem}.png")
     if not paths:
-        raise FigureUnavailable("none of the runs has pictures of hard negatives in samples/, expected a run whose "
+        raise FigureUnavailable(f"none of the runs has pictures of {what} in samples/, expected a run whose "
                                 "ealn.scheme makes them and whose ealn.sample_every is not 0")
     return paths
+
+
+def _makes(run, kind):
+    words = set(run.config.ealn.scheme.split("_"))
+    return bool(words & ({"hard"} if kind == HARD else {"view", "cyclegan", "stargan"}))
 
 
 def _stages(run):

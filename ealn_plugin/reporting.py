@@ -149,9 +149,8 @@ def write_report(report, folder, figures=True):
     write_atomically(os.path.join(folder, "results.csv"), visualization.csv_table(rows))
     write_atomically(os.path.join(folder, "results.md"), _markdown(report, rows))
     write_curves(report, folder, figures)
-    for dataset, subjects in report.lists.items() if figures else ():
-        visualization.draw_ranked_lists(os.path.join(folder, f"ranked_{file_name(dataset)}.png"),
-                                        _sheet_title(report, dataset, subjects), subjects, TOP)
+    if figures:
+        write_lists(report, folder)
     notes = [f"{dataset}: {note}" for dataset, note in report.notes.items()]
     return "\n".join([visualization.text_table(rows), "", *notes])
 
@@ -170,6 +169,21 @@ def write_curves(report, folder, figures=True, prefix="cmc"):
             images = report.notes[dataset].partition(":")[0]
             visualization.draw_cmc(f"{paths[-1]}.png", f"{dataset}: CMC, protocol {protocol}", curves,
                                    f"{PROTOCOLS[protocol].description}; dataset of {images}")
+    return paths
+
+
+def write_lists(report, folder):
+    """Draw the sheet of ranked lists of each dataset as ``ranked_DATASET.png``.
+
+    Returns:
+        {dataset: path}
+    Raises:
+        OSError, RuntimeError: a file cannot be written, or an image cannot be read.
+    """
+    paths = {}
+    for dataset, subjects in report.lists.items():
+        paths[dataset] = os.path.join(folder, f"ranked_{file_name(dataset)}.png")
+        visualization.draw_ranked_lists(paths[dataset], _sheet_title(report, dataset, subjects), subjects, TOP)
     return paths
 
 

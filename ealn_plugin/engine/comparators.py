@@ -118,7 +118,7 @@ class StarGANScheme(ViewScheme):
         return real.new_zeros(()), {}
 
     def _labels(self, view, images):
-        return torch.full((len(images),), self.LABELS[view], dtype=torch.long, device=images.device)
+        return torch.full((images.shape[0],), self.LABELS[view], dtype=torch.long, device=images.device)
 
     def _wanted(self, fakes):
         """Labels [n] of the views that the fakes, in their order, should show; 1 - label is the view of the input."""

@@ -1,7 +1,7 @@
 """CMC curves of several networks in one figure, and the numbers they are drawn from."""
 import textwrap
 
-from ealn_plugin.visualization.style import COLOURS, DASHES, MARKERS, check_matplotlib, save, tidy
+from ealn_plugin.visualization.style import COLOURS, DASHES, MARKERS, check_matplotlib, legend_label, save, tidy
 from ealn_plugin.writing import write_csv
 
 
@@ -67,7 +67,7 @@ def _draw_curve(axes, number, network, measured):
     if "mAP" in measured.metrics:
         figures = f"mAP {100 * measured.metrics['mAP']:.1f}%, {figures}"
     axes.plot(ranks, values, color=colour, linestyle=dash, linewidth=1.8, marker=MARKERS[number % len(MARKERS)],
-              markersize=4, markevery=[0, *range(4, len(values), 5)], label=f"{network}  ({figures})")
+              markersize=4, markevery=[0, *range(4, len(values), 5)], label=legend_label(f"{network}  ({figures})"))
     if measured.deviation:
         low, high = zip(*((value - 100 * spread, min(100, value + 100 * spread))
                           for value, spread in zip(values, measured.deviation)))

@@ -1,7 +1,16 @@
-"""Plots of numbers: distance histograms, sensitivity to beta1 and beta2, loss curves."""
+"""Plots of numbers: distance histograms, sensitivity to beta1 and beta2, curves over a training."""
 import numpy as np
 
-from ealn_plugin.visualization.style import COLOURS, DASHES, MARKERS, header_height, new_figure, save, tidy
+from ealn_plugin.visualization.style import (
+    COLOURS,
+    DASHES,
+    MARKERS,
+    header_height,
+    legend_label,
+    new_figure,
+    save,
+    tidy,
+)
 
 
 def _panels(title, subtitle, count, width=5.0, height=3.6, share_y=False):
@@ -122,7 +131,10 @@ def draw_sensitivity(path, results, title="Sensitivity to beta1 and beta2", refe
     save(figure, path)
 
 
-# ---------------------------------------------------------------------------------------------- loss curves
+# ---------------------------------------------------------------------------------------------- curves over a training
+_FEW = 20
+
+
 def draw_losses(path, title, subtitle, curves):
     """Draw losses over the steps of several runs, a panel for each loss; write them as a PNG file.
 
@@ -135,17 +147,46 @@ def draw_losses(path, title, subtitle, curves):
     figure, axes = _panels(title, subtitle, len(curves), width=4.4)
     names = list(dict.fromkeys(run for by_run in curves.values() for run in by_run))
     for panel, (loss, by_run) in zip(axes, curves.items()):
-        for run, (steps, values) in by_run.items():
-            number = names.index(run)
-            panel.plot(*_with_gaps(steps, values), color=COLOURS[number % len(COLOURS)], linewidth=1.3, label=run,
-                       linestyle=DASHES[number % len(DASHES)])
-        panel.set_ylim(bottom=0)
-        panel.set_xlim(left=0)
+        _draw_series(panel, by_run, names, "step")
         panel.set_title(loss, fontsize=9.5, loc="left")
-        panel.set_xlabel("step")
-        panel.legend(fontsize=8, framealpha=0.9, edgecolor="#cccccc")
     axes[0].set_ylabel("loss")
     save(figure, path)
+
+
+def draw_series(path, title, by_run, unit, along="step", largest=None, subtitle=""):
+    """Draw one number over the training of several runs and write it as a small PNG file.
+
+    Args:
+        path: of the PNG. title, subtitle: text.
+        by_run: {run: (steps, values)}; values that are NaN are left out.
+        unit: what the vertical axis counts; it starts at 0, or below the smallest value where that is negative.
+        along: what the horizontal axis counts. largest: where the vertical axis ends; None: above the largest value.
+    Raises:
+        RuntimeError: matplotlib is missing. OSError: the file cannot be written.
+    """
+    figure, (axes,) = _panels(title, subtitle, 1, height=3.0)
+    _draw_series(axes, by_run, list(by_run), along)
+    axes.set_ylabel(unit)
+    if largest is not None:
+        axes.set_ylim(top=1.03 * largest)
+    save(figure, path)
+
+
+def _draw_series(axes, by_run, names, along):
+    """Curves with the colours that their runs have in ``names``; the few points of a short one are marked."""
+    smallest, highest = 0.0, 0.0
+    for run, (steps, values) in by_run.items():
+        number = names.index(run)
+        axes.plot(*_with_gaps(steps, values), color=COLOURS[number % len(COLOURS)], linewidth=1.3,
+                  label=legend_label(run), linestyle=DASHES[number % len(DASHES)], markersize=3.5,
+                  marker=MARKERS[number % len(MARKERS)] if len(steps) <= _FEW else "")
+        finite = [value for value in values if np.isfinite(value)]
+        smallest, highest = min([smallest, *finite]), max([highest, *finite])
+    if smallest == 0:
+        axes.set_ylim(0, 1.08 * highest or None)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(along)
+    axes.legend(fontsize=8, framealpha=0.9, edgecolor="#cccccc")
 
 
 def _with_gaps(steps, values):

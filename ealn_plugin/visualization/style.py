@@ -48,11 +48,22 @@ def tidy(axes):
         axes.spines[side].set_visible(False)
 
 
+def legend_label(text):
+    """A text as the label of a curve: matplotlib leaves labels that begin with an underscore out of the legend."""
+    return f" {text}" if text.startswith("_") else text
+
+
 def save(figure, path):
     """Write a figure as a PNG file, in one go.
+
+    Its texts are taken as they are: in the names of runs a dollar sign is no beginning of a formula.
 
     Raises:
         OSError: the file cannot be written.
     """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")

@@ -56,9 +56,20 @@ def published_rows(dataset, protocol):
             if dataset in entry.datasets and protocol == entry.protocol]
 
 
+def cells_of(rows):
+    """The rows and the published ones behind each protocol's last, as text cells in percent.
+
+    Returns:
+        (header, list of (Row, cells)); the first four cells are dataset, protocol, network and kind.
+    """
+    keys = _metrics(rows)
+    return _cells(None, keys), [(row, _cells(row, keys)) for row in _with_published(rows)]
+
+
 def text_table(rows):
     """The rows as aligned text, in percent; published rows follow the measured ones of their protocol."""
-    header, *body = [_cells(None, _metrics(rows))] + [_cells(row, _metrics(rows)) for row in _with_published(rows)]
+    header, found = cells_of(rows)
+    body = [cells for _, cells in found]
     widths = [max(len(line[column]) for line in (header, *body)) for column in range(len(header))]
     lines, before = [_line(header, widths), "-" * (sum(widths) + 2 * len(widths) - 2)], body[0][:2]
     for cells in body:
@@ -71,10 +82,10 @@ def text_table(rows):
 
 def markdown_table(rows):
     """The rows as a Markdown table, in percent; published rows are in italics and say so in the column 'source'."""
-    lines = ["| " + " | ".join(_cells(None, _metrics(rows))) + " |",
-             "|" + "---|" * 4 + "---:|" * len(_metrics(rows))]
-    for row in _with_published(rows):
-        cells = [cell.replace("|", r"\|") for cell in _cells(row, _metrics(rows))]
+    header, found = cells_of(rows)
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * 4 + "---:|" * (len(header) - 4)]
+    for row, cells in found:
+        cells = [cell.replace("|", r"\|") for cell in cells]
         if row.kind == PUBLISHED_ROW:
             cells[2:] = [f"*{cell}*" if cell else "" for cell in cells[2:]]
         elif row.kind == MEASURED:

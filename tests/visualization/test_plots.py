@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ealn_plugin.visualization import plots
 from ealn_plugin.visualization.plots import (
     _top,
     _with_gaps,
     draw_histograms,
     draw_losses,
     draw_sensitivity,
+    draw_series,
     histogram,
     right_end,
     sensitivity_table,
@@ -52,6 +54,27 @@ def test_losses_of_several_runs(tmp_path):
     draw_losses(tmp_path / "l.png", "title", "subtitle", {"all": {"en": ([1, 2, 3], [3, 2, 1]), "hard": ([1], [2])},
                                                           "one": {"hard": ([1, 2], [1, 1])}})
     assert colours_in(tmp_path / "l.png") == [BLUE, ORANGE]
+
+
+def test_a_series_shows_single_points_negative_values_and_runs_of_any_name(tmp_path):
+    draw_series(tmp_path / "s.png", "title", {"_en$x_{$": ([3], [0.5]), "hard": ([1, 2], [-1.0, math.nan])}, "loss")
+    assert colours_in(tmp_path / "s.png") == [BLUE, ORANGE]
+
+
+def _limits(tmp_path, monkeypatch, *values, **options):
+    seen = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: seen.append(figure.axes[0].get_ylim()))
+    draw_series(tmp_path / "s.png", "title", {"run": (range(len(values)), values)}, "unit", **options)
+    return seen[0]
+
+
+def test_axes_start_at_zero_and_hold_every_value(tmp_path, monkeypatch):
+    assert _limits(tmp_path, monkeypatch, 6.0, 5.0) == pytest.approx((0, 6.48))
+    assert _limits(tmp_path, monkeypatch, 0.25, 0.5, largest=1.0) == pytest.approx((0, 1.03))
+    low, high = _limits(tmp_path, monkeypatch, -2.0, 1.0)
+    assert low < -2 and high > 1
+    low, high = _limits(tmp_path, monkeypatch, 0.0, 0.0)
+    assert low == 0 < high
 
 
 def test_no_line_is_drawn_across_what_was_not_recorded():

@@ -4,7 +4,7 @@ import importlib.util
 import pytest
 from PIL import Image
 
-from ealn_plugin.visualization.style import header_height, new_figure, save, tidy
+from ealn_plugin.visualization.style import header_height, legend_label, new_figure, save, tidy
 
 
 def test_a_long_subtitle_makes_room_for_itself(tmp_path):
@@ -19,3 +19,13 @@ def test_without_matplotlib_there_is_a_sentence(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match="matplotlib is not installed"):
         new_figure(4, 3, "title")
+
+
+def test_names_of_runs_are_no_formulas_and_stay_in_the_legend(tmp_path):
+    figure = new_figure(4, 3, "cost $x_{$ of a run", "$\\frac")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], label=legend_label("_run $x_{$"))
+    legend = axes.legend()
+    save(figure, tmp_path / "figure.png")
+    assert [text.get_text() for text in legend.get_texts()] == [" _run $x_{$"] and legend_label("run") == "run"
+    assert (tmp_path / "figure.png").stat().st_size > 1000

@@ -1,0 +1,185 @@
+"""Writing one graph as ONNX or as a torch.export program, and checking the file against PyTorch before it gets its
+name."""
+import contextlib
+import json
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+
+import torch
+
+from ealn_plugin.export.checks import largest_difference, sample_inputs
+from ealn_plugin.writing import replacing
+
+log = logging.getLogger(__name__)
+
+EXTRA, PACKAGES = "export", ("onnx", "onnxscript", "onnxruntime")
+FORMATS = {"onnx": ".onnx", "program": ".pt2"}
+TOLERANCE = 1e-4
+"""Features have length 1: two features further apart than this in one number are not of one network."""
+BATCHES = (1, 2, 5)
+OPSETS = (18, 23)
+"""The opsets that the exporter of torch 2.13 can write. The default is its own, 20."""
+_LARGEST = 2 ** 31 - 1  # bytes of one protobuf message
+
+
+class ExportMismatchError(RuntimeError):
+    """A file does not compute what PyTorch computes; the message says by how much."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written and checked.
+
+    Attributes:
+        graph, kind: names of the graph and of the format. path: of the file. size: in bytes.
+        difference: the largest to PyTorch. run: function of the graph's input tensors, as the file computes it.
+    """
+
+    graph: str
+    kind: str
+    path: str
+    size: int
+    difference: float
+    run: object
+
+
+def export_graph(graph, folder, kinds=tuple(FORMATS), opset=None, threads=None):
+    """Write a graph in one or both formats.
+
+    Args:
+        graph: Graph. folder: exists. kinds: some of ``FORMATS``. opset: of ONNX; None: the exporter's own.
+        threads: of onnxruntime; None: as many as PyTorch has.
+    Returns:
+        list of Exported
+    Raises:
+        ExportMismatchError: a file differs from PyTorch by more than ``TOLERANCE``; none is left under its name.
+        ValueError, RuntimeError: the network cannot be exported. OSError: a file cannot be written.
+    """
+    program = _trace(graph)
+    threads = threads or torch.get_num_threads()
+    writers = {"onnx": lambda path: _write_onnx(program, graph, path, opset),
+               "program": lambda path: _write_program(program, graph, path)}
+    readers = {"onnx": lambda path: open_onnx(path, graph.inputs, threads), "program": open_program}
+    return [_write_checked(graph, kind, os.path.join(folder, graph.name + FORMATS[kind]), writers[kind], readers[kind])
+            for kind in kinds]
+
+
+def _write_checked(graph, kind, path, write, read):
+    name = os.path.basename(path)
+    log.info("writing %s", name)
+    with _nothing_left_after_a_mismatch(path), replacing(path) as temporary:
+        write(temporary)
+        run = read(temporary)
+        difference = max(largest_difference(graph.reference, run, inputs)
+                         for batch in BATCHES for inputs in sample_inputs(graph, batch))
+        if not difference <= TOLERANCE:
+            raise ExportMismatchError(
+                f"{name} differs from PyTorch by {difference:.2g}, expected at most {TOLERANCE:g}: nothing was left "
+                "under that name; " + ("try another --opset, or the other format" if kind == "onnx" else
+                                       "try the other format"))
+        size = os.path.getsize(temporary)
+    return Exported(graph.name, kind, path, size, difference, run)
+
+
+@contextlib.contextmanager
+def _nothing_left_after_a_mismatch(path):
+    """An older file of the name goes as well: after a failed export nobody shall deploy what the name promises."""
+    try:
+        yield
+    except ExportMismatchError:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        raise
+
+
+# ---------------------------------------------------------------------------------------------- writing
+def _trace(graph):
+    """The torch.export program of a graph for any number of images."""
+    batch = torch.export.Dim("batch", min=1)
+    inputs = sample_inputs(graph, 2)[0]
+    try:
+        with torch.no_grad():
+            program = torch.export.export(graph.module, inputs, dynamic_shapes=tuple({0: batch} for _ in inputs))
+    except Exception as error:  # whatever a model raises that torch.export cannot follow
+        raise _cannot(graph, "torch.export", error) from error
+    _forget_paths(program)
+    return program
+
+
+def _forget_paths(program):
+    """Take out of a program where on this machine each line of code lies that it came from."""
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
+
+
+def _cannot(graph, tool, error):
+    reason = str(error).strip().partition("\n")[0] or "no message"
+    return ValueError(f"the graph {graph.name!r} cannot be exported by {tool} ({type(error).__name__}: {reason}); "
+                      "choose a model without branches that depend on the images")
+
+
+def _write_program(program, graph, path):
+    torch.export.save(program, path, extra_files={"metadata.json": json.dumps(graph.metadata, indent=1)})
+
+
+def _write_onnx(program, graph, path, opset):
+    import onnx
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter's own making, about its own future
+            model = torch.onnx.export(program, dynamo=True, input_names=list(graph.inputs), verbose=False,
+                                      output_names=[graph.output], opset_version=opset).model_proto
+    except Exception as error:  # as in _trace
+        raise _cannot(graph, "torch.onnx", error) from error
+    if model.ByteSize() > _LARGEST:
+        raise ValueError(f"the graph {graph.name!r} has {model.ByteSize() / 2**30:.1f} GiB, but an ONNX file holds at "
+                         "most 2; export it as a torch.export program with --formats program")
+    _name_batch(model)
+    for node in model.graph.node:
+        del node.metadata_props[:]  # how the exporter came to it, half of the file of a small network
+    onnx.helper.set_model_props(model, graph.metadata)
+    model.producer_name, model.doc_string = "ealn_plugin", f"{graph.name}: {graph.metadata['preprocessing']}"
+    onnx.checker.check_model(model)
+    onnx.save_model(model, path)
+
+
+def _name_batch(model):
+    """Call the free first axis of all tensors 'batch'; the exporter has a running number for it."""
+    old = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_param == old:
+                axis.dim_param = "batch"
+
+
+# ---------------------------------------------------------------------------------------------- running
+def open_onnx(path, inputs, threads):
+    """Function of tensors to the tensor that onnxruntime computes from an ONNX file on the CPU.
+
+    Args:
+        inputs: names of the file's inputs, in the order of the tensors. threads: to use.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(*tensors):
+        feed = {name: tensor.numpy() for name, tensor in zip(inputs, tensors)}
+        return torch.from_numpy(session.run(None, feed)[0])
+    return run
+
+
+def open_program(path):
+    """Function of tensors to the tensor that the torch.export program of a file computes."""
+    module = torch.export.load(path).module()
+
+    def run(*tensors):
+        with torch.no_grad():
+            return module(*tensors)
+    return run

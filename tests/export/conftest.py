@@ -1,0 +1,9 @@
+"""Fixtures of the tests of exports."""
+import pytest
+from networks import make_run
+
+
+@pytest.fixture(scope="session")
+def tiny_run():
+    """A run with cross views."""
+    return make_run()

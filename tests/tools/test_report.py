@@ -1,0 +1,99 @@
+"""tools/report.py: the real command line on a run with every scheme."""
+import html
+import importlib.util
+import pathlib
+import re
+import shutil
+import sys
+
+import pytest
+import torch
+
+from browser import open_in_chromium
+from standins import make_veri_folder, train_run
+
+TOOLS = pathlib.Path(__file__).parents[2] / "tools"
+README = re.findall(r"^python tools/report.py (.*)$", (TOOLS.parent / "README.md").read_text(encoding="utf-8"), re.M)
+SECTIONS = ["runs", "results", "cmc", "ranked", "curves", "diagnostics", "time", "hard", "views", "responses",
+            "distances", "sweep", "settings"]
+
+
+@pytest.fixture(scope="module")
+def report():
+    spec = importlib.util.spec_from_file_location("report_tool", TOOLS / "report.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def notes_of(text):
+    return [html.unescape(note) for note in re.findall(r'<p class="missing">(.*?)</p>', text, re.DOTALL)]
+
+
+def test_a_page_of_what_was_recorded(report, run_folder, tmp_path, capsys):
+    out = tmp_path / "page.html"
+    before = {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()}
+    assert report.main(["--run", str(run_folder), "--recorded", "--out", str(out)]) == 0
+    assert before == {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()}
+    text = out.read_text(encoding="utf-8")
+    assert f"report: {out}" in capsys.readouterr().out and "Hard-View-EALN" in text and "published" in text
+    notes = notes_of(text)
+    assert any("only what the run recorded is shown, as asked" in note for note in notes)
+    assert any("there is no diagnostics.csv" in note for note in notes)
+
+
+@pytest.mark.slow
+def test_the_command_of_the_readme(report, run_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run_folder, tmp_path / "log" / "ealn_synthetic")
+    assert README and all(report.main(command.split()) == 0 for command in README)
+    text = (tmp_path / "log" / "ealn_synthetic" / "report.html").read_text(encoding="utf-8")
+    assert "without fusion" in text and text.count("<img") > 15
+
+
+@pytest.mark.slow
+def test_a_page_with_everything_in_a_browser(report, tmp_path):
+    """Two runs, one with every scheme; then the same page after the dataset is gone."""
+    root = make_veri_folder(tmp_path / "data", train=4, test=4)
+    runs = [str(train_run(tmp_path / name, root, scheme, ["ealn.sample_every", 1, "ealn.diagnose_every", 1,
+                                                          "ealn.test_untrained", True, "train.max_epoch", 2]))
+            for name, scheme in (("<script>alert(1)</script>", "hard_view"), ("en", "en"))]
+    out = tmp_path / "page.html"
+    flags = ["--run", *runs, "--out", str(out), "--features", str(tmp_path / "features"), "--workers", "0",
+             "--device", "cpu", "--images", "16"]
+    assert report.main(flags) == 0
+    text = out.read_text(encoding="utf-8")
+    assert re.findall(r'<section id="(\w+)">', text) == SECTIONS and out.stat().st_size < 3 * 2 ** 20
+    assert [note.partition(",")[0] for note in notes_of(text)] == [
+        "No diagnostics of en: there is no diagnostics.csv",
+        "Not shown: the runs have fewer than two different settings of beta1 and beta2 with all else equal"]
+    for width in (390, 1200):
+        found = open_in_chromium(out, tmp_path, width)
+        assert found["scrollWidth"] <= found["innerWidth"] == width
+        assert len(found["images"]) > 35 and min(found["images"]) > 100 and found["without_alt"] == 0
+        assert found["requests"] == [] and found["problems"] == [] and found["dialogs"] == 0
+    shutil.rmtree(root / "VeRi")
+    assert report.main(flags) == 0
+    notes = notes_of(out.read_text(encoding="utf-8"))
+    assert sum("VeRi776 was not found" in note and note.endswith("with --root DIR.") for note in notes) == 2
+    assert sum("this needs the networks and the test images" in note for note in notes) == 6
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["--run", "/no/run"], "'/no/run' has no config.yaml"), (["--run", "x", "--images", "3"], "--images is 3"),
+    (["--run", "x", "--queries", "-1"], "--queries is -1, expected 0 or more"),
+    (["--run", "RUN", "--out", "/no/folder/page.html"], "the folder '/no/folder' of --out does not exist"),
+    (["--run", "RUN", "RUN"], "is given twice"), (["--run", "x", "--device", "cuda"], "torch sees no GPU")])
+def test_bad_input_gets_one_sentence(report, run_folder, arguments, sentence, capsys):
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert report.main([str(run_folder) if argument == "RUN" else argument for argument in arguments]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and sentence in error
+
+
+def test_a_missing_package_is_named(report, run_folder, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert report.main(["--run", str(run_folder)]) == 1
+    assert 'pip install -c constraints.txt -e ".[report]"' in capsys.readouterr().err
