@@ -188,7 +188,8 @@ class EALNEngine(toolkit.Engine):
             acceleration.keep_freed_memory()
         if not self.global_step:
             seed_everything(derived_seed(self.seed, "run"))
-        self.world.on_main(self._prepare_folder, save_dir, on_start)
+        if on_start is not None:
+            self.world.on_main(on_start)
         if test_untrained and not self.global_step:
             log.info("testing the network before training")
             self.untrained = self.test(**tests)
@@ -207,12 +208,6 @@ class EALNEngine(toolkit.Engine):
         if not self.results:  # resumed behind its last epoch, and never tested
             self.results = self.test(**tests)
         return self._summary()
-
-    @staticmethod
-    def _prepare_folder(save_dir, on_start):
-        if on_start is not None:
-            on_start()
-        checkpoint.remove_leftovers(save_dir)
 
     def train(self, print_freq=10, fixbase_epoch=0, open_layers=None, *, save_dir="", checkpoint_every=0, stop=False):
         """One epoch, from batch ``self.position`` on; called by ``run``."""
