@@ -131,16 +131,14 @@ class SearchIndex:
         row = self._rows.get(path)
         return -1 if row is None else int(self.records.views[row])
 
-    def recall(self, k=10, queries=200, nprobe=0):
-        """Share of the true ``k`` nearest images that the search finds, in [0, 1]; 1 for exact search.
+    def recall_by_nprobe(self, k=10, queries=200):
+        """A function of nprobe: the share of the true ``k`` nearest images that is found, in [0, 1].
 
         Args:
-            queries: so many images of the index itself, always the same ones, are searched for; nprobe: 0: its own.
+            queries: so many images of the index itself, always the same ones, are searched for.
         """
-        if not self.nlist or not len(self):
-            return 1.0
         rows = np.sort(np.random.default_rng(1).choice(len(self), min(queries, len(self)), replace=False))
-        return neighbours.recall(self._neighbours, self._neighbours.vectors(rows), rows, k, nprobe or self.nprobe)
+        return neighbours.recall_by_nprobe(self._neighbours, self._neighbours.vectors(rows), rows, k)
 
 
 def check_identity(store, identity):

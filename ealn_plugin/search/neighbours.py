@@ -155,21 +155,21 @@ class Neighbours:
         return np.take_along_axis(scores, order, 1), np.take_along_axis(positions, order, 1)
 
 
-def recall(neighbours, queries, own, k, nprobe):
-    """Share of the true ``k`` nearest neighbours that a search through ``nprobe`` lists finds, in [0, 1].
+def recall_by_nprobe(neighbours, queries, own, k):
+    """A function of nprobe: the share of the true ``k`` nearest that a search through so many lists finds, in [0, 1].
 
     Found counts what is as near as the k-th of the true ones: of equally near images either will do.
 
     Args:
         queries: float32 [q, dim], vectors of the index itself; own: int [q], their positions in it, which do not
-            count: to find an image by itself is no merit. -1: the query is not in the index.
+            count: to find an image by itself is no merit.
     """
-    exact, exact_rows = neighbours.search(queries, k + 1)
-    found, found_rows = neighbours.search(queries, k + 1, nprobe)
-    shares = []
-    for row, position in enumerate(own):
-        true = exact[row][exact_rows[row] != position][:k]
-        near = found[row][found_rows[row] != position][:k]
-        if len(true):
-            shares.append(float((near >= true[-1] - _ROUNDING).sum()) / len(true))
-    return float(np.mean(shares)) if shares else 1.0
+    scores, rows = neighbours.search(queries, k + 1)
+    true = [scores[query][rows[query] != position][:k] for query, position in enumerate(own)]
+
+    def recall(nprobe):
+        scores, rows = neighbours.search(queries, k + 1, nprobe)
+        found = [scores[query][rows[query] != position][:k] for query, position in enumerate(own)]
+        shares = [float((near >= far[-1] - _ROUNDING).sum()) / len(far) for near, far in zip(found, true) if len(far)]
+        return float(np.mean(shares)) if shares else 1.0
+    return recall

@@ -62,8 +62,9 @@ def summary(folder, manifest):
         lines.append("it is not finished: run the command that builds it again")
     if manifest.ivf:
         ivf = manifest.ivf
-        lines.append(f"search: IVF, {ivf['nprobe']} of {ivf['nlist']} lists; recall@{RECALL_AT} against exact search "
-                     f"{ivf['recall']:.3f} when the lists were learned, from {ivf['images']} images")
+        recall = "not measured yet" if ivf["recall"] is None else f"{ivf['recall']:.3f}"
+        lines.append(f"search: IVF, {ivf['nprobe'] or ivf['nlist']} of {ivf['nlist']} lists; recall@{RECALL_AT} "
+                     f"against exact search {recall} when the lists were learned, from {ivf['images']} images")
     else:
         lines.append(f"search: exact (recall@{RECALL_AT} 1.000)")
     return lines

@@ -55,7 +55,8 @@ class Manifest:
         complete: False while the first build is under way.
         generation: number of changes so far. next_id: the id that the next image gets.
         segments: tuple of ``Segment``.
-        ivf: {} or {'centroids': file, 'nlist', 'nprobe', 'images': how many there were when it was trained}.
+        ivf: {} or {'centroids': file, 'nlist', 'nprobe', 'images': how many there were when it was trained, 'recall':
+            at 10 with that nprobe}; until it is measured the recall is None and the nprobe 0, which is exact.
         files: {file: {'bytes': int, 'sha256': text}} of every file that counts.
     """
 

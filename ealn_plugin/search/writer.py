@@ -212,8 +212,9 @@ class IndexWriter:
                 segment = replace(segment, lists=name)
                 files.update(state)
             segments.append(segment)
-        self.store.commit(files, segments=tuple(segments), ivf=ivf, wanted=wanted, complete=True)
-        if not fits or wanted["nprobe"] not in (0, ivf["nprobe"]):
+        measured = ivf["recall"] is not None and wanted["nprobe"] in (0, ivf["nprobe"])
+        self.store.commit(files, segments=tuple(segments), ivf=ivf, wanted=wanted, complete=measured)
+        if not measured:
             self._measure(wanted["nprobe"])
 
     def _sample(self, count):
@@ -230,9 +231,10 @@ class IndexWriter:
     def _measure(self, nprobe):
         """Choose nprobe, unless it is given, and note the recall that it has."""
         index = SearchIndex.of(self.store)
-        measured = index.recall(RECALL_AT, RECALL_QUERIES, nprobe or 1)
+        recall = index.recall_by_nprobe(RECALL_AT, RECALL_QUERIES)
         chosen = nprobe or 1
+        measured = recall(chosen)
         while not nprobe and measured < TARGET_RECALL and chosen < index.nlist:
             chosen = min(2 * chosen, index.nlist)
-            measured = index.recall(RECALL_AT, RECALL_QUERIES, chosen)
-        self.store.commit({}, ivf={**self.manifest.ivf, "nprobe": chosen, "recall": measured})
+            measured = recall(chosen)
+        self.store.commit({}, ivf={**self.manifest.ivf, "nprobe": chosen, "recall": measured}, complete=True)

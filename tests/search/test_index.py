@@ -46,10 +46,11 @@ def test_every_image_finds_itself_first_with_what_is_known_of_it(tmp_path, vecto
 def test_flat_on_request_and_views(tmp_path, vectors):
     build_index(tmp_path, vectors, kind="ivf", nlist=6, nprobe=1)
     index = SearchIndex.open(tmp_path)
-    assert index.nprobe == 1 and 0 < index.recall(10, 50) < 1 == index.recall(10, 50, 6)
+    recall = index.recall_by_nprobe(10, 50)
+    assert index.nprobe == 1 and 0 < recall(1) < 1 == recall(6)
     assert index.view_of("/gallery/2.jpg") == 1 and index.view_of("/gallery/0.jpg") == index.view_of("/no") == -1
     exact = SearchIndex.open(tmp_path, kind="flat")
-    assert exact.nlist == 0 and exact.recall() == 1.0 and SearchIndex.open(tmp_path, nprobe=5).nprobe == 5
+    assert exact.nlist == 0 and exact.recall_by_nprobe()(1) == 1.0 and SearchIndex.open(tmp_path, nprobe=5).nprobe == 5
     build_index(tmp_path / "flat", vectors)
     with pytest.raises(ValueError, match="kind is 'ivf', but the index .* has no inverted lists"):
         SearchIndex.open(tmp_path / "flat", kind="ivf")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ealn_plugin.search import neighbours
-from ealn_plugin.search.neighbours import Neighbours, assign, default_nlist, kind_for, recall, train_centroids
+from ealn_plugin.search.neighbours import Neighbours, assign, default_nlist, kind_for, recall_by_nprobe, train_centroids
 from standins import clustered
 
 pytest.importorskip("faiss")
@@ -66,13 +66,14 @@ def test_recall_grows_with_nprobe_and_is_what_a_naive_count_says():
     vectors = clustered(900, clusters=200, spread=0.9)
     found = inverted(vectors, nlist=20)
     own = np.arange(0, 900, 30)
-    shares = [recall(found, vectors[own], own, 10, nprobe) for nprobe in (1, 4, 20)]
+    recall = recall_by_nprobe(found, vectors[own], own, 10)
+    shares = [recall(nprobe) for nprobe in (1, 4, 20)]
     assert shares[0] < shares[1] < shares[2] == 1.0
     _, true = sorted_naively(vectors, vectors[own], 11)
     _, near = found.search(vectors[own], 11, 1)
     naive = [len((set(a) - {row}) & (set(b[:11]) - {row})) for a, b, row in zip(true, near, own)]
     assert shares[0] == pytest.approx(np.mean(naive) / 10, abs=0.02)
-    assert recall(exact(vectors), vectors[own], own, 10, 1) == 1.0
+    assert recall_by_nprobe(exact(vectors), vectors[own], own, 10)(1) == 1.0
 
 
 def test_what_one_list_lacks_is_marked():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ealn_plugin import writing
-from ealn_plugin.search import IndexWriter, Records, SearchIndex, SearchIndexError, neighbours
+from ealn_plugin.search import IndexWriter, Records, SearchIndex, SearchIndexError, neighbours, results
 from ealn_plugin.search.store import Store
 from standins import build_index, clustered
 
@@ -76,7 +76,7 @@ def test_the_kind_is_chosen_by_size_and_can_be_overridden(tmp_path, monkeypatch)
     assert build_index(tmp_path / "flat", vectors, kind="flat").ivf == {}
     given = build_index(tmp_path / "given", vectors, kind="ivf", nlist=7, nprobe=2).ivf
     assert (given["nlist"], given["nprobe"]) == (7, 2)
-    assert given["recall"] == SearchIndex.open(tmp_path / "given").recall(10, 200)
+    assert given["recall"] == SearchIndex.open(tmp_path / "given").recall_by_nprobe(10, 200)(2)
     with IndexWriter.open(tmp_path / "auto") as writer:
         writer.remove(lambda records: records.ids >= 100)
         writer.finish()
@@ -187,6 +187,8 @@ def test_a_crash_at_any_write_leaves_the_old_or_the_new_index(tmp_path, monkeypa
         if os.path.exists(folder / "manifest.json"):
             present = {int(path[9:-4]) for path in content(folder)}
             assert present in states[done:done + 2]
+            assert f"{len(present)} images" in results.summary(folder, Store(folder).manifest)[0]
+            assert len(SearchIndex.open(folder)) == len(present)  # by its lists, where it has some
             build_index(folder, vectors[:5], 900)  # whatever is left there, the next change works
             assert len(content(folder)) == len(present) + 5
         step += 1

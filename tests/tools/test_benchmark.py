@@ -68,6 +68,15 @@ def test_settings_of_a_training_step(benchmark, capsys):
     assert "rank takes no settings, but ealn.scheme en was given" in capsys.readouterr().err
 
 
+def test_the_search_command(benchmark, tmp_path, capsys):
+    pytest.importorskip("faiss")
+    assert benchmark.main(["search", "--vectors", "400", "--dim", "16", "--queries", "5", "--folder", str(tmp_path),
+                           "--json", str(tmp_path / "search.json")]) == 0
+    result = json.loads((tmp_path / "search.json").read_text())
+    assert result["vectors"] == 400 and result["kinds"]["flat"]["recall"] == 1 and "ivf" in result["kinds"]
+    assert capsys.readouterr().out.startswith("400 clustered vectors of 16 numbers")
+
+
 @pytest.mark.parametrize("arguments, sentence", [
     (["rank", "--sizes", "huge"], "invalid choice: 'huge'"), (["rank", "--repeats", "0"], "not at least 1"),
     ([], "required: COMMAND"), (["rank", "--seed", "-1"], "-1 is not at least 0"),
