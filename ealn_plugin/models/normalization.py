@@ -8,8 +8,8 @@ class InstanceNorm(nn.InstanceNorm2d):
     """nn.InstanceNorm2d without parameters, (x - mean) / sqrt(var + eps) over each channel of each image.
 
     On the CPU it is group normalization with a group per channel, the same formula: there torch's instance
-    normalization is the slower kernel (by about a tenth of a generator's step). Equal within rounding. In mixed precision it
-    takes and returns the type it is given and computes in float32.
+    normalization is the slower kernel (by about a tenth of a generator's step). Equal within rounding. In mixed
+    precision it takes and returns the type it is given and computes in float32.
     """
 
     def __init__(self, channels):
