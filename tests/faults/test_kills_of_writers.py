@@ -75,8 +75,10 @@ def read_views(path):
 
 
 def write_picture(path, number):
+    """As PNG: for JPEG and BMP Pillow does not notice when the system writes less than it was given."""
     with writing.replacing(path) as temporary:
-        Image.fromarray(np.full((200, 200, 3), number % 200, dtype=np.uint8)).save(temporary, format="BMP")
+        Image.fromarray(np.full((200, 200, 3), number % 200, dtype=np.uint8)).save(
+            temporary, format="PNG", compress_level=0)
 
 
 def read_picture(path):
