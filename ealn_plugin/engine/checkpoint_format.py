@@ -76,8 +76,8 @@ def load_optimizer(optimizer, state, part):
     with restoring(part):
         for own, found in zip(optimizer.param_groups, state["param_groups"]):
             for name, value in own.items():
-                _expect(name == "params" or _is_alike(value, found[name]), f"{part}, {name}", f"one like {value!r}",
-                        found[name])
+                if name != "params":  # whose names and shapes the networks' own weights have been checked by
+                    _expect(_is_alike(value, found[name]), f"{part}, {name}", f"one like {value!r}", found[name])
         optimizer.load_state_dict(state)
     for parameter, moments in optimizer.state.items():
         for name, value in moments.items():

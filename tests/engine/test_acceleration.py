@@ -148,6 +148,7 @@ def test_a_checkpoint_goes_on_in_the_other_layout(datamanager, batch, tmp_path, 
 
 
 # ---------------------------------------------------------------------------------------------- compilation
+@pytest.mark.slow
 def test_compiled_networks_compute_the_same_for_any_number_of_views(datamanager, batch):
     plain, fast = make(datamanager, ("view",)), make(datamanager, ("view",), compile="eager")
     assert list(fast.model.state_dict()) == list(plain.model.state_dict())

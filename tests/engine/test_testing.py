@@ -108,6 +108,7 @@ print(features.embeddings.nbytes / 2**20, grown)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     """202 MiB of embeddings pass through a process whose memory does not follow."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
