@@ -34,7 +34,7 @@ setup(
         "search": ["faiss-cpu"],
         "report": ["jinja2", "matplotlib"],
         "export": ["onnx", "onnxscript", "onnxruntime"],
-        "test": ["pytest", "hypothesis", "ruff", "matplotlib", "faiss-cpu", "jinja2", "onnx", "onnxscript",
-                 "onnxruntime"],
+        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "matplotlib", "faiss-cpu", "jinja2",
+                 "onnx", "onnxscript", "onnxruntime"],
     },
 )

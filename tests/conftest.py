@@ -1,10 +1,17 @@
 """Fixtures shared by all tests, and the marker of slow ones."""
 import logging
+import os
 
+import cv2
 import pytest
 
-from processes import Processes
-from standins import build_datamanager, make_veri_folder, train_run
+# One thread each: several test processes share the cores, and threads do not survive the forks of some tests, which
+# would then wait for them for ever. The variable is read when torch is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+cv2.setNumThreads(0)
+
+from processes import Processes  # noqa: E402
+from standins import build_datamanager, make_veri_folder, train_run  # noqa: E402
 
 
 def pytest_addoption(parser):

@@ -66,7 +66,7 @@ def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
 def test_the_two_commands_of_the_start():
     demo = "python tools/train_ealn.py --config-file configs/ealn_synthetic.yaml"
     assert f"pip install -c constraints.txt -e . && {demo}" in COMMANDS
-    assert 'pip install -c constraints.txt -e ".[test]" && pytest' in COMMANDS
+    assert 'pip install -c constraints.txt -e ".[test]" && pytest -n 2 --dist loadfile' in COMMANDS
 
 
 # Those of tools/search.py are run as they stand, above.
