@@ -43,7 +43,7 @@ def test_where_the_generated_image_of_an_input_stands():
 def test_what_is_read_from_the_folder(run, tmp_path):
     assert run.primary_map() is None and run.sample_grids() == {}
     (tmp_path / "results.json").write_text(json.dumps(
-        {"primary": "veri776/veri_image", "datasets": {"veri776": {"veri_image": {"mAP": 0.25}}}}))
+        {"config": {}, "primary": "veri776/veri_image", "datasets": {"veri776": {"veri_image": {"mAP": 0.25}}}}))
     (tmp_path / "samples").mkdir()
     save_image(torch.zeros(3, 2 * 18 + 2, 3 * 18 + 2), tmp_path / "samples" / "epoch_004.png")
     assert run.primary_map() == 0.25 and run.sample_grids()[4].shape == (2, 3, 3, 16, 16)

@@ -41,7 +41,8 @@ def test_finished_runs_are_read_and_others_refused(tmp_path):
     wanted = config.load_config(options=run.options)
     assert reproduction.finished(run, wanted) is None
     path = tmp_path / training.RESULTS
-    path.write_text(json.dumps({"config": config.recorded(wanted), "primary": "a/b"}))
+    path.write_text(json.dumps({"config": config.recorded(wanted), "primary": "a/b",
+                                "datasets": {"a": {"b": {"mAP": 0.5}}}}))
     assert reproduction.finished(run, wanted)["primary"] == "a/b"
     with pytest.raises(ValueError, match=r"results of other settings \(train.lr\); give another --out"):
         reproduction.finished(run, config.load_config(options=[*run.options, "train.lr", "0.5"]))

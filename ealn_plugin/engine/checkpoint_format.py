@@ -37,10 +37,12 @@ def check_contents(state):
     """
     for name in _COUNTS:
         _expect(_is_count(state.get(name)), name, "a whole number from 0", state.get(name))
-    _expect(state.get("max_epoch") is None or _is_count(state["max_epoch"]), "max_epoch", "a whole number", None)
+    for name in ("max_epoch", "scheduler", "best"):  # None where there is none, but never absent
+        _expect(name in state, name, "an entry", None)
+    _expect(state["max_epoch"] is None or _is_count(state["max_epoch"]), "max_epoch", "a whole number", None)
     for name in ("model", "optimizer", "schemes", "adversaries", "random", "run", "kinds"):
         _expect(_is_named(state.get(name)), name, "a table by name", state.get(name))
-    _expect(state.get("scheduler") is None or _is_named(state["scheduler"]), "scheduler", "a table by name", None)
+    _expect(state["scheduler"] is None or _is_named(state["scheduler"]), "scheduler", "a table by name", None)
     _expect(all(map(_is_count, state["run"].values())), "run", "whole numbers by name", state["run"])
     _expect(all(isinstance(kind, str) for kind in state["kinds"].values()), "kinds", "words by name", state["kinds"])
     for name, weights in (("model", state["model"]), *state["schemes"].items()):
@@ -49,7 +51,7 @@ def check_contents(state):
             _expect(_is_plain_tensor(value), f"{name} {layer!r}", "a tensor", value)
     for name in ("untrained", "results", "own_results"):
         _expect(_are_results(state.get(name)), name, "numbers by dataset, protocol and metric", state.get(name))
-    best = state.get("best", {})
+    best = state["best"]
     _expect(best is None or _is_named(best) and {"mAP", "rank1", "epoch"} <= best.keys() and _are_numbers(best),
             "best", "mAP, rank1 and epoch", best)
     _check_random_states(state["random"])
@@ -76,7 +78,7 @@ def load_optimizer(optimizer, state, part):
     with restoring(part):
         for own, found in zip(optimizer.param_groups, state["param_groups"]):
             for name, value in own.items():
-                if name != "params":  # whose names and shapes the networks' own weights have been checked by
+                if name != "params":  # numbers of the parameters, which load_state_dict compares
                     _expect(_is_alike(value, found[name]), f"{part}, {name}", f"one like {value!r}", found[name])
         optimizer.load_state_dict(state)
     for parameter, moments in optimizer.state.items():

@@ -44,9 +44,10 @@ class RowFile:
                 self._open(rows.shape[1])
             self._file.write(rows)
         except OSError as error:
+            room = max(1, self._expected * rows.shape[1] * 4 / 2**20)
             raise NoRoomError(
                 f"the features of {self._expected} images cannot be kept in {self._folder or tempfile.gettempdir()!r} "
-                f"({error}); free {self._expected * rows.shape[1] * 4 / 2**20:,.0f} MiB there, or choose another folder"
+                f"({error}); free {room:,.0f} MiB there, or choose another folder"
             ) from error
         self._count += len(rows)
 

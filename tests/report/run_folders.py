@@ -18,7 +18,7 @@ def make_folder(folder, *options, results=True):
     (folder / "config.yaml").write_text(config.dump(), encoding="utf-8")
     if results:
         (folder / "results.json").write_text(json.dumps({
-            "primary": "veri776/veri_image", "datasets": {"veri776": METRICS},
+            "config": configuration.recorded(config), "primary": "veri776/veri_image", "datasets": {"veri776": METRICS},
             "untrained": {"veri776": {"veri_image": {"mAP": 0.0625, "rank1": 0.125}}}}), encoding="utf-8")
     return folder
 

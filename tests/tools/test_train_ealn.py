@@ -318,8 +318,9 @@ def test_a_disk_that_fills_up(veri_root, tmp_path):
     code = ("import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)); sys.argv = sys.argv[1:];"
             "runpy.run_path(sys.argv[0], run_name='__main__')")
-    done = subprocess.run([sys.executable, "-c", code, TOOL, "--root", str(veri_root), *SMALL, "ealn.sample_every", "0",
-                           "data.save_dir", str(tmp_path / "run")], capture_output=True, text=True, timeout=200)
+    options = [*SMALL, "ealn.sample_every", "0", "ealn.test_untrained", "False", "data.save_dir", str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "-c", code, TOOL, "--root", str(veri_root), *options],
+                          capture_output=True, text=True, timeout=200)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-2000:]
     assert "could not be written" in done.stderr and "model.resume" in done.stderr
     assert not [name for name in os.listdir(tmp_path / "run") if "checkpoint" in name or name.startswith(".writing")]
