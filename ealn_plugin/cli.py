@@ -71,11 +71,12 @@ class _LogFile(_Quiet, logging.FileHandler):
     pass
 
 
-def start_log(folder, name, shown=True):
+def start_log(folder, name, shown=True, screen=True):
     """Messages to the screen and, with the time, to the file ``name`` in ``folder``, which is made if needed.
 
     Args:
         shown: False in all but one of several processes: errors alone, to the screen.
+        screen: False: to the file alone.
     Raises:
         OSError: the folder or the file cannot be written, with one sentence.
     """
@@ -90,10 +91,12 @@ def start_log(folder, name, shown=True):
         raise OSError(f"the output folder {folder!r} cannot be used ({error}); choose another") from error
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal does not know
-    screen = _Screen(sys.stdout)
-    screen.setFormatter(logging.Formatter("%(message)s"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[screen, file], force=True)
+    handlers = [file]
+    if screen:
+        handlers.insert(0, _Screen(sys.stdout))
+        handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     logging.captureWarnings(True)
 
 

@@ -7,9 +7,14 @@ import logging
 import os
 from dataclasses import dataclass
 
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from ealn_plugin import config as configuration
 from ealn_plugin import training
+from ealn_plugin.cli import start_log
 from ealn_plugin.engine import checkpoint
+from ealn_plugin.jobs import Job, run_jobs
 from ealn_plugin.visualization.grid import NAMES
 
 log = logging.getLogger(__name__)
@@ -41,6 +46,11 @@ class Run:
     folder: str
     options: tuple
     start_from: str = ""
+
+    @property
+    def name(self):
+        """What messages call it."""
+        return f"{self.label}, seed {self.seed}"
 
 
 def plan(out, schemes, seeds, options, warmup_epochs):
@@ -89,6 +99,49 @@ def sweep(out, seeds, options, values, warmup_epochs):
     return cells
 
 
+def execute_all(runs, config_file, processes=1, progress=True, **flags):
+    """Bring runs to their end, several at a time.
+
+    One at a time shows the progress of its steps; of several, which leave it in ``train.log`` of each run folder,
+    the finished runs are counted.
+
+    Args:
+        runs: list of Run; one that starts from another's warm-up stands behind it, or that is finished.
+        config_file, flags: as ``load_config``. processes: how many runs at a time.
+    Returns:
+        list of results, as ``execute`` returns them.
+    Raises:
+        as ``execute`` and ``run_jobs``.
+    """
+    if processes > 1:
+        _execute_side_by_side(runs, config_file, processes, progress, flags)
+    results = []
+    for number, run in enumerate(runs, 1):
+        if processes == 1:
+            log.info("run %d of %d", number, len(runs))
+        results.append(execute(run, config_file, progress, **flags))
+    return results
+
+
+def _execute_side_by_side(runs, config_file, processes, progress, flags):
+    missing = {run.name: run for run in runs
+               if finished(run, configuration.load_config(config_file, run.options, **flags)) is None}
+    lenders = {run.folder: run.name for run in missing.values()}
+    jobs = [Job(run.name, _execute_alone, (run, config_file, flags),
+                lenders.get(os.path.dirname(run.start_from), "")) for run in missing.values()]
+    with logging_redirect_tqdm(), tqdm(total=len(runs), initial=len(runs) - len(jobs), unit="run",
+                                       disable=not progress, smoothing=0) as bar:
+        for name in run_jobs(jobs, processes):
+            bar.update()
+            log.info("finished: %s", name)
+
+
+def _execute_alone(run, config_file, flags):
+    """``execute`` in a process of its own."""
+    start_log(run.folder, "train.log", screen=False)
+    execute(run, config_file, progress=False, **flags)
+
+
 def execute(run, config_file, progress=True, **flags):
     """Bring one run to its end and return its results; a finished one is only read.
 
@@ -103,7 +156,7 @@ def execute(run, config_file, progress=True, **flags):
         return done
     last = os.path.join(run.folder, checkpoint.LAST)
     goes_on = ["model.resume", run.folder] if os.path.exists(last) else ["ealn.start_from", run.start_from]
-    log.info("%s, seed %d: %s", run.label, run.seed, "going on" if os.path.exists(last) else "starting")
+    log.info("%s: %s", run.name, "going on" if os.path.exists(last) else "starting")
     return training.train(configuration.load_config(config_file, [*run.options, *goes_on], **flags), progress)[0]
 
 

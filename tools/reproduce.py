@@ -6,9 +6,12 @@ import logging
 import os
 import sys
 
+import torch
+
 from ealn_plugin import config as configuration
 from ealn_plugin import reproduction
 from ealn_plugin.cli import exit_code, start_log, write_atomically
+from ealn_plugin.jobs import cores
 from ealn_plugin.visualization import grid as grids
 
 log = logging.getLogger("reproduce")
@@ -28,6 +31,9 @@ def parse_arguments(arguments=None):
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="one run of each scheme per seed")
     parser.add_argument("--sweep", nargs="+", choices=sorted(SWEEP), default=[],
                         help="also vary these margins under Hard-EALN (Fig. 10)")
+    parser.add_argument("--jobs", type=int, default=0,
+                        help="runs at a time, each on its share of the cores; 0: as many as there are seeds and"
+                        " cores for them, one with a GPU")
     parser.add_argument("--out", default="log/reproduce", help="folder of the grid; what is finished there is kept")
     parser.add_argument("--root", default="", help="folder that holds the dataset folders")
     parser.add_argument("-s", "--sources", nargs="+", help="training datasets")
@@ -43,21 +49,30 @@ def reproduce(args):
     """Run what is missing of the grid, print and write its tables."""
     flags = dict(root=args.root, sources=args.sources, targets=args.targets)
     options = [*reproduction.PRESETS[args.preset], *args.opts]
-    warmup = configuration.load_config(args.config_file, options, **flags).ealn.warmup_epochs
+    config = configuration.load_config(args.config_file, options, **flags)
+    warmup = config.ealn.warmup_epochs
     runs = reproduction.plan(args.out, args.schemes, args.seeds, options, warmup)
     cells = reproduction.sweep(args.out, args.seeds, options, {name: SWEEP[name] for name in args.sweep}, warmup)
     start_log(args.out, "reproduce.log")
-    total, results, found = len(runs) + len(cells), {}, []
-    for number, run in enumerate(runs, 1):
-        log.info("run %d of %d", number, total)
-        results[run.scheme, run.seed] = reproduction.execute(run, args.config_file, **flags)
-    grid = grids.Grid(results)
-    for number, (name, value, run) in enumerate(cells, len(runs) + 1):
-        log.info("run %d of %d", number, total)
-        mean_ap = grids.Grid({("hard", run.seed): reproduction.execute(run, args.config_file, **flags)}).mean(
-            "hard", grid.protocol, "mAP").mean
-        found.append((name, value, run.seed, mean_ap))
+    every = [*runs, *(run for _, _, run in cells)]
+    results = reproduction.execute_all(every, args.config_file, processes(args, config.use_gpu), **flags)
+    grid = grids.Grid({(run.scheme, run.seed): found for run, found in zip(runs, results)})
+    found = [(name, value, run.seed, grids.Grid({("hard", run.seed): one}).mean("hard", grid.protocol, "mAP").mean)
+             for (name, value, run), one in zip(cells, results[len(runs):])]
     write(args.out, grid, found)
+
+
+def processes(args, use_gpu):
+    """How many runs at a time.
+
+    Raises:
+        ValueError: --jobs is negative.
+    """
+    if args.jobs < 0:
+        raise ValueError(f"--jobs is {args.jobs}, expected 1 or more, or 0 to have it chosen")
+    if args.jobs:
+        return args.jobs
+    return 1 if use_gpu and torch.cuda.is_available() else min(cores(), len(args.seeds))
 
 
 def write(out, grid, found):

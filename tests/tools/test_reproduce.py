@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ealn_plugin import reproduction
+from ealn_plugin import jobs, reproduction
 from ealn_plugin.engine.interrupts import TrainingInterrupted
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -33,7 +33,7 @@ def test_a_grid_goes_on_where_it_was_interrupted(veri_root, tmp_path, monkeypatc
             raise TrainingInterrupted("stopped")
         return train(config, progress)
     monkeypatch.setattr(reproduction.training, "train", counting)
-    arguments = ["--schemes", "en", "hard", "--seeds", "1", "2", "--sweep", "beta2"]
+    arguments = ["--schemes", "en", "hard", "--seeds", "1", "2", "--sweep", "beta2", "--jobs", "1"]
     assert reproduce(veri_root, tmp_path, *arguments) == 130
     assert "the same command goes on" in capsys.readouterr().err and started == [("en", 1), ("hard", 1)]
     assert reproduce(veri_root, tmp_path, *arguments) == 0
@@ -53,8 +53,25 @@ def test_a_grid_goes_on_where_it_was_interrupted(veri_root, tmp_path, monkeypatc
     assert json.loads((tmp_path / "seed_2" / "hard" / "results.json").read_text())["config"]["train"]["seed"] == 2
 
 
+def test_runs_side_by_side_are_those_one_after_the_other(veri_root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(jobs, "cores", lambda: 2)  # one thread each, as the tests have
+    arguments = ["--schemes", "en", "hard", "--seeds", "1", "2"]
+    assert reproduce(veri_root, tmp_path / "one", *arguments, "--jobs", "1") == 0
+    capsys.readouterr()
+    assert reproduce(veri_root, tmp_path / "two", *arguments, "--jobs", "2") == 0
+    out = capsys.readouterr().out
+    assert out.count("finished: ") == 4 and "Table I: veri776" in out
+    for name in ("tables.md", "table_1.csv", "table_2.csv", "table_3.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    for run in ("seed_1/en", "seed_1/hard", "seed_2/en", "seed_2/hard"):
+        one, two = (json.loads((tmp_path / folder / run / "results.json").read_text()) for folder in ("one", "two"))
+        assert one["datasets"] == two["datasets"] and one["untrained"] == two["untrained"]
+    assert "starting behind the warm-up" in (tmp_path / "two" / "seed_2" / "hard" / "train.log").read_text()
+
+
 @pytest.mark.parametrize("arguments, options, message", [
-    (["--schemes", "hard"], SMALL, "expected en among them"), (["--seeds", "1", "1"], SMALL, "--seeds are 1 1"),
+    (["--jobs", "-1"], SMALL, "--jobs is -1"), (["--schemes", "hard"], SMALL, "expected en among them"),
+    (["--seeds", "1", "1"], SMALL, "--seeds are 1 1"),
     ([], ["ealn.alhpa", "1"], "did you mean ealn.alpha")])
 def test_nonsense_gets_one_sentence(veri_root, tmp_path, capsys, arguments, options, message):
     assert reproduce(veri_root, tmp_path, *arguments, options=options) == 1

@@ -1,0 +1,116 @@
+"""ealn_plugin/jobs.py: order, shares, failures, and processes that do not outlive the first one."""
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+
+from ealn_plugin import jobs
+from ealn_plugin.jobs import Job, run_jobs
+
+
+def note(folder, name):
+    """Leave a file with the number of threads; fails where it exists."""
+    with open(os.path.join(folder, name), "x") as file:
+        file.write(str(torch.get_num_threads()))
+
+
+def need(folder, name, other):
+    """``note``, which needs the file of another job."""
+    assert os.path.exists(os.path.join(folder, other)), other
+    note(folder, name)
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 60
+    while not os.path.exists(path):
+        assert time.monotonic() < deadline, f"no {path}"
+        time.sleep(0.02)
+
+
+def save_when_stopped(folder):
+    """Stand-in for a training run: asked to stop, it saves and raises as one does."""
+    def stop(number, frame):
+        note(folder, "saved")
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, stop)
+    note(folder, "started")
+    time.sleep(100)
+
+
+def fail_after(folder, name):
+    wait_for(os.path.join(folder, name))
+    raise ValueError("the rate is too high")
+
+
+def test_a_job_waits_for_the_one_before_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "cores", lambda: 4)
+    folder = str(tmp_path)
+    done = list(run_jobs([Job("a", note, (folder, "a")), Job("b", need, (folder, "b", "a"), after="a"),
+                          Job("c", note, (folder, "c"))], 2))
+    assert sorted(done) == ["a", "b", "c"] and done.index("a") < done.index("b")
+    assert [(tmp_path / name).read_text() for name in "abc"] == ["2", "2", "2"]  # four cores for two processes
+
+
+def test_a_failure_is_told_and_the_others_may_save(tmp_path):
+    folder = str(tmp_path)
+    with pytest.raises(RuntimeError, match="^second: the rate is too high$"):
+        list(run_jobs([Job("first", save_when_stopped, (folder,)), Job("second", fail_after, (folder, "started")),
+                       Job("third", note, (folder, "third"), after="second")], 2))
+    assert sorted(os.listdir(folder)) == ["saved", "started"]
+
+
+def test_a_process_that_says_nothing(tmp_path):
+    with pytest.raises(RuntimeError, match="lost: its process ended with code 3 and said nothing"):
+        list(run_jobs([Job("lost", os._exit, (3,))], 1))
+
+
+def test_sigterm_stops_all_and_lets_them_save(tmp_path):
+    def ask():
+        wait_for(tmp_path / "started")
+        os.kill(os.getpid(), signal.SIGTERM)
+    asking = threading.Thread(target=ask)
+    before = signal.getsignal(signal.SIGTERM)
+    asking.start()
+    with pytest.raises(KeyboardInterrupt):
+        list(run_jobs([Job("run", save_when_stopped, (str(tmp_path),))], 1))
+    asking.join()
+    assert (tmp_path / "saved").exists() and signal.getsignal(signal.SIGTERM) is before
+
+
+def live(folder):
+    note(folder, "started")
+    with open(os.path.join(folder, "pid"), "w") as file:
+        file.write(str(os.getpid()))
+    note(folder, "ready")
+    time.sleep(100)
+
+
+def test_no_process_outlives_a_first_one_that_is_killed(tmp_path):
+    code = ("import sys; from test_jobs import live; from ealn_plugin.jobs import Job, run_jobs\n"
+            "if __name__ == '__main__': list(run_jobs([Job('run', live, (sys.argv[1],))], 1))")
+    script = tmp_path / "first.py"
+    script.write_text(code)
+    paths = os.pathsep.join([os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))])
+    first = subprocess.Popen([sys.executable, str(script), str(tmp_path)], env={**os.environ, "PYTHONPATH": paths})
+    try:
+        wait_for(tmp_path / "ready")
+    finally:
+        first.kill()
+        first.wait()
+    pid, deadline = int((tmp_path / "pid").read_text()), time.monotonic() + 60
+    while alive(pid):
+        assert time.monotonic() < deadline, "it lives on"
+        time.sleep(0.02)
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
