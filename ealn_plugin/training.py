@@ -1,4 +1,5 @@
 """One whole run from a configuration: build, train, test, and leave results.json in the run folder."""
+import contextlib
 import json
 import logging
 import os
@@ -44,7 +45,7 @@ def train(config, progress=True, world=None):
             keep_earlier_run(save_dir)
         write_atomically(os.path.join(save_dir, CONFIG), config.dump())
 
-    with logging_redirect_tqdm():
+    with logging_redirect_tqdm() if progress else contextlib.nullcontext():  # it shows messages where nothing else does
         results = engine.run(**build.run_options(config), progress=progress, on_start=on_start)
     results = {"config": configuration.recorded(config), **results}
     if world.is_main:

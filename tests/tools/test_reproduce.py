@@ -53,14 +53,15 @@ def test_a_grid_goes_on_where_it_was_interrupted(veri_root, tmp_path, monkeypatc
     assert json.loads((tmp_path / "seed_2" / "hard" / "results.json").read_text())["config"]["train"]["seed"] == 2
 
 
-def test_runs_side_by_side_are_those_one_after_the_other(veri_root, tmp_path, monkeypatch, capsys):
+def test_runs_side_by_side_are_those_one_after_the_other(veri_root, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(jobs, "cores", lambda: 2)  # one thread each, as the tests have
     arguments = ["--schemes", "en", "hard", "--seeds", "1", "2"]
     assert reproduce(veri_root, tmp_path / "one", *arguments, "--jobs", "1") == 0
-    capsys.readouterr()
+    capfd.readouterr()
     assert reproduce(veri_root, tmp_path / "two", *arguments, "--jobs", "2") == 0
-    out = capsys.readouterr().out
+    out, error = capfd.readouterr()
     assert out.count("finished: ") == 4 and "Table I: veri776" in out
+    assert "epoch 1/3" not in out + error  # the messages of a run go into its own log
     for name in ("tables.md", "table_1.csv", "table_2.csv", "table_3.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     for run in ("seed_1/en", "seed_1/hard", "seed_2/en", "seed_2/hard"):
