@@ -214,15 +214,23 @@ def load_config(config_file="", options=(), **overrides):
 def split_arguments(arguments):
     """Flags and ``KEY VALUE`` pairs of a command line: ([flag, ...], [KEY, VALUE, ...]).
 
-    The pairs begin at the first argument that is, or looks like, a key. Without this a flag with several values, such
-    as torchreid's own -s, would take the pairs behind it for values of its own.
+    A pair is an argument that is, or looks like, a key, and the one behind it; what follows a pair belongs to the pairs
+    as well, up to the next flag. Without this a flag with several values, such as torchreid's own -s, would take the
+    pairs behind it for values of its own.
     """
-    known = default_config()
-    for position, argument in enumerate(arguments):
-        group = argument.partition(".")[0]
-        if argument == "use_gpu" or ("." in argument and "/" not in argument and group in known):
-            return list(arguments[:position]), list(arguments[position:])
-    return list(arguments), []
+    known, flags, pairs = default_config(), [], []
+    taking, rest = flags, list(arguments)
+    while rest:
+        group = rest[0].partition(".")[0]
+        if rest[0] == "use_gpu" or ("." in rest[0] and "/" not in rest[0] and group in known):
+            taking = pairs
+            taking += rest[:2]
+            rest = rest[2:]
+            continue
+        if rest[0].startswith("-"):
+            taking = flags
+        taking.append(rest.pop(0))
+    return flags, pairs
 
 
 def check_config(config):

@@ -11,7 +11,7 @@ import torch.multiprocessing
 
 from ealn_plugin.engine.distributed import joined
 
-PATIENCE = 120
+PATIENCE = 600  # seconds for one job; some of the slow tests' take minutes on a busy machine
 
 
 class Processes:

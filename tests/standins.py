@@ -64,13 +64,21 @@ def small_schemes(names=("hard", "view"), residual=True, **options):
     return [made[name]() for name in names]
 
 
-def build_engine(datamanager, names=("hard", "view"), seed=1, scheme_options=None, **options):
-    """An EALNEngine, on the CPU unless asked otherwise, around a tiny backbone, from fixed initial weights."""
+def build_engine(datamanager, names=("hard", "view"), seed=1, scheme_options=None, backbone="", adam=False, **options):
+    """An EALNEngine, on the CPU unless asked otherwise, from fixed initial weights.
+
+    Args:
+        backbone: one of torchreid's, such as 'osnet_x0_25'; empty: ``TinyBackbone``.
+        adam: Adam for it, at the rate of the configurations, instead of SGD with momentum.
+    """
     torch.manual_seed(seed)
-    model = TinyBackbone(datamanager.num_train_pids)
+    classes = datamanager.num_train_pids
+    model = toolkit.build_model(backbone, classes, use_gpu=False) if backbone else TinyBackbone(classes)
+    optimizer = (torch.optim.Adam(model.parameters(), lr=0.0003) if adam
+                 else torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
     options = {"use_gpu": False, **options}
-    return EALNEngine(datamanager, model, torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9),
-                      schemes=small_schemes(names, **(scheme_options or {})), seed=seed, **options)
+    return EALNEngine(datamanager, model, optimizer, schemes=small_schemes(names, **(scheme_options or {})), seed=seed,
+                      **options)
 
 
 def build_datamanager(root, **options):

@@ -130,3 +130,7 @@ def test_pairs_behind_a_flag_with_several_values():
     assert config.split_arguments(["--root", "data.v1/x"]) == (["--root", "data.v1/x"], [])
     assert config.split_arguments(["--root", "x", "use_gpu", "False"])[1] == ["use_gpu", "False"]
     assert config.split_arguments(["ealn.alhpa", "1"])[1] == ["ealn.alhpa", "1"]
+    flags, pairs = config.split_arguments(["train", "ealn.seed", "-1", "--scales", "1", "2", "use_gpu", "False", "odd",
+                                           "--json", "f"])
+    assert flags == ["train", "--scales", "1", "2", "--json", "f"]
+    assert pairs == ["ealn.seed", "-1", "use_gpu", "False", "odd"]

@@ -94,6 +94,53 @@ def test_every_scheme_in_two_processes(pair, veri_root, tmp_path, names, options
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("optimizers, epochs", [
+    (dict(adam=True, gan_optim="adam", gan_lr=0.0002), 2), (SGD, 1)])
+def test_osnet_in_two_processes(pair, veri_root, tmp_path, optimizers, epochs, channels_last):
+    """Seven steps with Adam, three with SGD.
+
+    A fresh OSNet magnifies any difference, in SGD's large steps up to a thousand times in each, and the rounding of
+    float32 is enough to switch some of its rectifiers. Only double precision leaves room to compare weights.
+    """
+    options = dict(backbone="osnet_x0_25", channels_last=channels_last, kind=torch.float64, **optimizers)
+    expected = train(World(), veri_root, tmp_path / "one", max_epoch=epochs, **options)
+    first, second = pair.run(train, veri_root, tmp_path / "two", max_epoch=epochs, **options)
+    assert len(first["values"]) == {1: 3, 2: 7}[epochs]
+    assert_parity(first, expected)
+    torch.testing.assert_close(first["values"][0], expected["values"][0], rtol=1e-12, atol=1e-12)  # nothing grew yet
+    assert_the_same(first, second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["", "osnet_x0_25"])
+def test_mixed_precision_in_two_processes(pair, veri_root, tmp_path, backbone):
+    """The first step's losses; float32 has others. Both processes stay the same to the end."""
+    options = dict(backbone=backbone, run=dict(test_untrained=False))
+    plain = train(World(), veri_root, tmp_path / "plain", **options)["values"][0]
+    expected = train(World(), veri_root, tmp_path / "one", amp=True, **options)["values"][0]
+    first, second = pair.run(train, veri_root, tmp_path / "two", amp=True, **options)
+    torch.testing.assert_close(first["values"][0], expected, rtol=0.02, atol=0.02)
+    assert first["values"][0] != plain
+    assert_the_same(first, second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend, options", [
+    ("eager", dict(kind=torch.float64)), ("aot_eager", dict(kind=torch.float64)), ("aot_eager", dict(amp=True))])
+def test_compiled_networks_in_two_processes(pair, veri_root, tmp_path, backend, options):
+    """They train as two processes do without torch.compile; in mixed precision the first step's losses are compared."""
+    options = dict(run=dict(test_untrained=False), **options)
+    expected = pair.run(train, veri_root, tmp_path / "plain", **options)
+    found = pair.run(train, veri_root, tmp_path / "compiled", compile=backend, **options)
+    if "amp" in options:
+        torch.testing.assert_close(found[0]["values"][0], expected[0]["values"][0], rtol=0.02, atol=0.02)
+    else:
+        assert_parity(found[0], expected[0])
+    assert_the_same(*found)
+
+
+@pytest.mark.slow
 def test_adams_losses_are_those_of_one_process(pair, veri_root, tmp_path):
     expected = train(World(), veri_root, tmp_path / "one", gan_optim="adam", gan_lr=0.0002)
     for found in pair.run(train, veri_root, tmp_path / "two", gan_optim="adam", gan_lr=0.0002):
@@ -163,8 +210,6 @@ def test_a_loss_that_is_not_finite_stops_all_processes(pair, veri_root, tmp_path
     first, second = pair.run(poisoned, veri_root, tmp_path)
     assert first == second and "loss/E became nan in step 2" in first
     assert not (tmp_path / checkpoint.LAST).exists()
-
-
 
 
 def masks(world, root, folder):
