@@ -6,8 +6,8 @@ import sys
 
 import pytest
 import torch
-from test_full_disk import load_tool
-from test_kills_of_runs import SMALL, flattened
+from command_lines import SMALL, load_tool
+from test_kills_of_runs import flattened
 
 from ealn_plugin import toolkit
 from ealn_plugin.engine import checkpoint
@@ -20,7 +20,7 @@ sys.path[:0] = sys.argv.pop(1).split(";")
 from ealn_plugin import toolkit
 from standins import TinyBackbone
 toolkit._model_factory()["resnet18"] = lambda num_classes, **_: TinyBackbone(num_classes)
-from test_full_disk import load_tool
+from command_lines import load_tool
 sys.exit(load_tool("train_ealn").main(sys.argv[1:]))
 """
 
