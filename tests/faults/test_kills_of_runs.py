@@ -1,7 +1,7 @@
 """SIGKILL at random moments of training, reproduction and rendering: what comes out at last is what comes out unharmed.
 
 A run is killed, gone on with, killed again ... until it reaches its end, half of the times after random seconds and
-half before a random change to a file; then the next run begins.
+half before a random change to a file; then the next run begins. Data workers are killed with it or left to themselves.
 """
 import csv
 import io
@@ -77,7 +77,8 @@ def run_killed_again_and_again(kind, work, folder, whole, check, faults, most_fa
     random, killed = generator(f"{kind} {folder}"), 0
     while True:
         fault = {} if killed >= min(faults, most_faults) else random.choice(
-            [{"seconds": random.uniform(0, whole.seconds)}, {"change": random.randrange(whole.changes)}])
+            [{"seconds": random.uniform(0, whole.seconds), "whole_group": random.random() < 0.5},
+             {"change": random.randrange(whole.changes)}])
         outcome = forked(work, folder=folder, **fault)
         if not outcome.killed:
             assert outcome.code == 0, outcome.text[-3000:]
