@@ -102,7 +102,7 @@ def check(args):
         raise RuntimeError("--device is cuda, but torch sees no GPU here; use --device cpu")
     check_protocols(args.protocols)
     if not args.no_figures:
-        visualization.check_matplotlib()
+        visualization.check_matplotlib("leave the figures out with --no-figures")
 
 
 def subjects_of(args):

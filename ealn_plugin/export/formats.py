@@ -1,6 +1,7 @@
 """Writing one graph as ONNX or as a torch.export program, and checking the file against PyTorch before it gets its
 name."""
 import contextlib
+import io
 import json
 import logging
 import os
@@ -122,7 +123,10 @@ def _cannot(graph, tool, error):
 
 
 def _write_program(program, graph, path):
-    torch.export.save(program, path, extra_files={"metadata.json": json.dumps(graph.metadata, indent=1)})
+    content = io.BytesIO()  # torch's own writer of files takes the whole process down when the disk is full
+    torch.export.save(program, content, extra_files={"metadata.json": json.dumps(graph.metadata, indent=1)})
+    with open(path, "wb") as file:
+        file.write(content.getbuffer())
 
 
 def _write_onnx(program, graph, path, opset):

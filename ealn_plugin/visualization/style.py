@@ -1,7 +1,7 @@
 """What all figures have in common: colours, quiet axes, PNG files written in one go."""
-import importlib.util
 import textwrap
 
+from ealn_plugin.extras import check_extra
 from ealn_plugin.writing import replacing
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
@@ -11,11 +11,13 @@ DASHES = ("solid", (0, (5, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)))
 MARKERS = "osD^vP*"
 
 
-def check_matplotlib():
-    """Raise a RuntimeError with one sentence where matplotlib is not installed."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise RuntimeError("matplotlib is not installed, but figures need it; install it with pip install -c "
-                           "constraints.txt -e \".[figures]\", or leave the figures out with --no-figures")
+def check_matplotlib(otherwise=""):
+    """Raise a RuntimeError with one sentence where matplotlib is not installed.
+
+    Args:
+        otherwise: what a user may do instead of installing it.
+    """
+    check_extra("figures", ("matplotlib",), "figures", otherwise)
 
 
 def new_figure(width, height, title, subtitle=""):

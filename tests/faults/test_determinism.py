@@ -6,8 +6,8 @@ import sys
 
 import pytest
 import torch
-from test_full_disk import load_tool
-from test_kills_of_runs import SMALL, flattened
+from command_lines import SMALL, load_tool
+from test_kills_of_runs import flattened
 
 from ealn_plugin import toolkit
 from ealn_plugin.engine import checkpoint
@@ -20,8 +20,10 @@ sys.path[:0] = sys.argv.pop(1).split(";")
 from ealn_plugin import toolkit
 from standins import TinyBackbone
 toolkit._model_factory()["resnet18"] = lambda num_classes, **_: TinyBackbone(num_classes)
-from test_full_disk import load_tool
-sys.exit(load_tool("train_ealn").main(sys.argv[1:]))
+from command_lines import PRESET, load_tool
+from ealn_plugin.data.synthetic import presets
+presets.PRESETS["tiny"] = PRESET
+sys.exit(load_tool(sys.argv[1]).main(sys.argv[2:]))
 """
 
 
@@ -30,15 +32,14 @@ def arguments(root, folder, workers):
             "data.workers", str(workers)]
 
 
-def run(root, folder, hash_seed, workers):
-    """A run in a Python of its own with another hash seed; see ``outcome``."""
+def run(hash_seed, tool, *arguments):
+    """A command line in a Python of its own with another hash seed."""
     here = os.path.dirname(os.path.abspath(__file__))
     done = subprocess.run(
-        [sys.executable, "-c", START, f"{here};{os.path.dirname(here)}", *arguments(root, folder, workers)],
+        [sys.executable, "-c", START, f"{here};{os.path.dirname(here)}", tool, *map(str, arguments)],
         env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
         timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
-    return outcome(folder)
 
 
 def outcome(folder):
@@ -49,23 +50,40 @@ def outcome(folder):
 
 @pytest.fixture(scope="module")
 def first(veri_root, tmp_path_factory):
-    """This Python's hash seed, no worker."""
+    """The folder of a run with this Python's hash seed and no worker."""
     folder = tmp_path_factory.mktemp("determinism")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(toolkit._model_factory(), "resnet18", lambda num_classes, **_: TinyBackbone(num_classes))
         done = forked(lambda: load_tool("train_ealn").main(arguments(veri_root, folder, 0)))
     assert done.code == 0, done.text[-3000:]
-    return outcome(folder)
+    return folder
 
 
 @pytest.mark.parametrize("hash_seed, workers", [
     (1, 1), pytest.param(2, 0, marks=pytest.mark.slow), pytest.param(12345, 2, marks=pytest.mark.slow)])
 def test_results_and_weights_are_the_same(veri_root, tmp_path, first, hash_seed, workers):
     """results.json byte for byte but for the number of workers that it records, the checkpoint bit for bit."""
-    results, state = run(veri_root, tmp_path, hash_seed, workers)
+    run(hash_seed, "train_ealn", *arguments(veri_root, tmp_path, workers))
+    (results, state), (wanted, wanted_state) = outcome(tmp_path), outcome(first)
     if not workers:
-        assert results == first[0]
-    results, wanted = json.loads(results), json.loads(first[0])
+        assert results == wanted
+    results, wanted = json.loads(results), json.loads(wanted)
     assert results["config"]["data"].pop("workers") == workers and wanted["config"]["data"].pop("workers") == 0
     assert results == wanted
-    assert sorted(name for name in state if state[name] != first[1][name]) == []
+    assert sorted(name for name in state if state[name] != wanted_state[name]) == []
+
+
+@pytest.mark.slow
+def test_evaluation_and_rendering_are_the_same(veri_root, tmp_path, first):
+    """Tables, features and pictures byte for byte, whatever the hash seed and the number of processes."""
+    def files(folder):
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*")
+                if path.is_file() and path.suffix not in (".log", ".lock")}
+    for number, hash_seed in ((1, 3), (2, 4)):
+        folder = tmp_path / str(number)
+        run(hash_seed, "make_synthetic", "--root", folder / "rendered", "--processes", number)
+        run(hash_seed, "evaluate", "--run", first, "--root", veri_root, "--out", folder / "evaluation", "--workers",
+            number - 1, "--device", "cpu", "--no-figures")
+    one, two = files(tmp_path / "1"), files(tmp_path / "2")
+    assert {"evaluation/results.json", "evaluation/results.md"} <= one.keys() and len(one) > 50
+    assert sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name)) == []

@@ -8,10 +8,9 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from command_lines import SMALL, load_tool
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_full_disk import load_tool
-from test_kills_of_runs import SMALL
 
 from ealn_plugin import toolkit, weights
 from ealn_plugin.cli import exit_code

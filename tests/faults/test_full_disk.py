@@ -4,7 +4,6 @@ Files that cannot grow beyond a limit (RLIMIT_FSIZE) fail as on a full disk, at 
 and a tiny file system of its own, where the system lets the test mount one, are full for good.
 """
 import contextlib
-import importlib.util
 import json
 import logging
 import os
@@ -13,10 +12,10 @@ import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
+from command_lines import COMMANDS, PRESET, SLOW, SMALL, evaluate, load_tool, make_features, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_kills_of_runs import PRESET, SMALL, check_whole
+from test_kills_of_runs import check_whole
 
 from ealn_plugin import cli, writing
 from ealn_plugin.engine import checkpoint
@@ -25,61 +24,16 @@ from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.store import FeatureStore
 from fault_injection import FAULTS, forked, generator, inject
 
-TOOLS = pathlib.Path(__file__).parents[2] / "tools"
-
-
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_on_a_full_disk", TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in pathlib.Path(folder).rglob("*")
             if path.is_file() and path.suffix != ".log" and not path.name.startswith("events.")}
 
 
-def make_features(path):
-    random = np.random.default_rng(0)
-    Features(random.random((40, 16)), np.arange(40) % 8, np.arange(40) % 3, [-1] * 40, np.arange(40) < 10).save(path)
-
-
 # ---------------------------------------------------------------------------------------------- every command
-def train(root, out):
-    return load_tool("train_ealn").main(["--root", str(root), *map(str, SMALL), "data.save_dir", str(out),
-                                         "ealn.scheme", "en", "train.max_epoch", "2", "ealn.warmup_epochs",
-                                         "0", "ealn.warmup_generator_epochs", "0"])
-
-
-def evaluate(root, out):
-    if not os.path.exists(root / "veri776.npz"):
-        make_features(root / "veri776.npz")
-    return load_tool("evaluate").main(["--features", str(root / "veri776.npz"), "--out", str(out)])
-
-
-def render(root, out):
-    return load_tool("make_synthetic").main(["--root", str(out), "--processes", "2"])
-
-
-def draw_sheet(root, out):
-    os.makedirs(out, exist_ok=True)
-    return load_tool("make_synthetic").main(["--root", str(out), "--contact-sheet", str(out / "sheet.png"),
-                                             "--processes", "1"])
-
-
-def rank(root, out):
-    os.makedirs(out, exist_ok=True)
-    return load_tool("benchmark").main(["rank", "--sizes", "small", "--no-python", "--repeats", "1", "--json",
-                                        str(out / "rank.json")])
-
-
-COMMANDS = {"training": train, "evaluation": evaluate, "rendering": render, "contact sheet": draw_sheet,
-            "benchmark": rank}
-
-
 @pytest.mark.parametrize("faults", [1, pytest.param(max(1, FAULTS // 5), marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", COMMANDS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind
+                                  for kind in COMMANDS])
 def test_a_command_on_a_full_disk(veri_root, tmp_path, monkeypatch, tiny, kind, faults):
     """The limit lies below the largest file that the command writes, so that one of its writes fails."""
     from ealn_plugin.data.synthetic import presets

@@ -1,11 +1,9 @@
 """SIGKILL at random moments of training, reproduction and rendering: what comes out at last is what comes out unharmed.
 
 A run is killed, gone on with, killed again ... until it reaches its end, half of the times after random seconds and
-half before a random change to a file; then the next run begins.
+half before a random change to a file; then the next run begins. Data workers are killed with it or left to themselves.
 """
 import csv
-import dataclasses
-import importlib.util
 import io
 import json
 import os
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from command_lines import PRESET, SMALL, load_tool
 from PIL import Image
 
 from ealn_plugin import config as configuration
@@ -24,14 +23,6 @@ from ealn_plugin.data.synthetic import presets, writer
 from ealn_plugin.engine import checkpoint
 from ealn_plugin.engine.monitor import Monitor
 from fault_injection import FAULTS, Shared, forked, generator, inject
-
-TOOLS = pathlib.Path(__file__).parents[2] / "tools"
-SMALL = ["use_gpu", False, "model.name", "resnet18", "model.pretrained", False, "data.height", 32, "data.width", 32,
-         "data.workers", 0, "train.batch_size", 8, "sampler.num_instances", 2, "test.batch_size", 32,
-         "ealn.generator.filters", 2, "ealn.generator.blocks", 1, "ealn.discriminator.filters", 2,
-         "ealn.discriminator.layers", 1, "ealn.warmup_epochs", 1, "ealn.warmup_generator_epochs", 1,
-         "train.max_epoch", 3, "test.eval_freq", 1, "ealn.test_untrained", False,
-         "data.transforms", ["random_flip", "random_erase"]]
 
 
 def check_whole(folder):
@@ -86,7 +77,8 @@ def run_killed_again_and_again(kind, work, folder, whole, check, faults, most_fa
     random, killed = generator(f"{kind} {folder}"), 0
     while True:
         fault = {} if killed >= min(faults, most_faults) else random.choice(
-            [{"seconds": random.uniform(0, whole.seconds)}, {"change": random.randrange(whole.changes)}])
+            [{"seconds": random.uniform(0, whole.seconds), "whole_group": random.random() < 0.5},
+             {"change": random.randrange(whole.changes)}])
         outcome = forked(work, folder=folder, **fault)
         if not outcome.killed:
             assert outcome.code == 0, outcome.text[-3000:]
@@ -128,13 +120,6 @@ def differing(found, wanted):
     return sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
 
 
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_under_fault", TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("faults", [1, pytest.param(FAULTS, marks=pytest.mark.slow)])
 def test_a_grid_that_is_killed_ends_as_one_that_was_not(veri_root, tmp_path, tiny, faults):
     """tools/reproduce.py: the other scheme starts from the warm-up of EN, which a kill must not have skipped."""
@@ -155,10 +140,6 @@ def test_a_grid_that_is_killed_ends_as_one_that_was_not(veri_root, tmp_path, tin
             lambda folder=folder: check_whole(folder) or 0, left, 12)
         assert differing(outcome_of(folder), wanted) == []
         shutil.rmtree(folder)
-
-
-PRESET = dataclasses.replace(presets.PRESETS["tiny"], train_vehicles=4, train_images=24, train_tracks=12,
-                             test_vehicles=4, test_images=24, test_tracks=12, image_size=32)
 
 
 @pytest.mark.parametrize("faults, processes", [(3, 1), pytest.param(FAULTS, 2, marks=pytest.mark.slow),

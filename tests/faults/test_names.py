@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 import pytest
+from command_lines import evaluate, load_tool, make_features, render, train
 from PIL import Image
-from test_full_disk import evaluate, load_tool, make_features, render, train
 
 from ealn_plugin import cli, writing
 from ealn_plugin import config as configuration
@@ -62,7 +62,7 @@ def test_features_and_reports(tmp_path, name):
 
 
 def test_rendering_into_a_folder_of_a_hostile_name(tmp_path, monkeypatch):
-    from test_kills_of_runs import PRESET
+    from command_lines import PRESET
 
     from ealn_plugin.data.synthetic import presets
     monkeypatch.setitem(presets.PRESETS, "tiny", PRESET)

@@ -7,11 +7,10 @@ import zlib
 
 import numpy as np
 import pytest
+from command_lines import SMALL, load_tool
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_full_disk import load_tool
-from test_kills_of_runs import SMALL
 
 from ealn_plugin import cli, toolkit
 from fault_injection import forked, generator, inject

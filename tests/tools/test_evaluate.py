@@ -172,4 +172,5 @@ def test_an_unreadable_image_and_a_missing_matplotlib_get_a_sentence(runs, tmp_p
     assert "cannot be decoded" in capsys.readouterr().err
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert evaluate.main(flags(data, tmp_path / "out", "--run", runs / "en")) == 1
-    assert "matplotlib is not installed" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "matplotlib is not installed" in error and "or leave the figures out with --no-figures" in error

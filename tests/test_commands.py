@@ -1,0 +1,136 @@
+"""Every command in README.md and datasets.md is run, as it stands but for what makes it small.
+
+What a command needs lies where it says: the data and the run are made by commands of the pages. Settings and flags
+behind a command override its own; they and small stand-ins for the networks are all that is changed.
+"""
+import importlib.util
+import os
+import pathlib
+import re
+import shlex
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ealn_plugin import config as configuration
+from ealn_plugin import toolkit
+from ealn_plugin.data import view_labels
+from ealn_plugin.data.synthetic import presets
+from standins import TinyBackbone
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "datasets.md")}
+SIZES = """use_gpu False model.pretrained False data.height 32 data.width 32 data.workers 0 train.batch_size 8
+    sampler.num_instances 2 ealn.generator.filters 2 ealn.generator.blocks 1 ealn.discriminator.filters 2
+    ealn.discriminator.layers 1"""
+SHORT = """train.max_epoch 3 ealn.warmup_epochs 1 ealn.warmup_generator_epochs 1 ealn.constant_epochs 1
+    ealn.view_embedding_off_epochs 0 ealn.checkpoint_every 0"""
+CLASSIFIER = "--preset tiny --size 32 --steps 2 --batch-size 8 --workers 0 --device cpu"
+
+SMALLER = {  # beginning of a command: what is put behind it
+    "tools/train_ealn.py": f"{SIZES} {SHORT}", "tools/reproduce.py": f"--seeds 1 --schemes en hard {SIZES} {SHORT}",
+    "tools/benchmark.py train": f"--rounds 1 --warmup 1 --identities 20 {SIZES}",
+    "tools/benchmark.py data": "--repeats 1 --workers 0 --batch-size 4",
+    "tools/benchmark.py search": "--vectors 400 --dim 16 --queries 5",
+    "tools/benchmark.py rank": "--sizes small --repeats 1", "tools/label_viewpoints.py": CLASSIFIER,
+    "tools/evaluate.py --model": "--height 32 --width 32 --workers 0 --device cpu", "tools/visualize.py": "--images 16",
+    "tools/make_synthetic.py": "--processes 1", "tools/export.py": "--calls 1",
+}
+TAKE_SETTINGS = ("tools/train_ealn.py", "tools/reproduce.py", "tools/benchmark.py")
+ELSEWHERE = {  # beginning of a command: what runs it as it stands, or, of pip, pytest and torchrun, its like
+    "pip install -c constraints.txt -e \".[test]\"": ".ci/run",
+    "pip install -c constraints.txt -e ": "tests/test_extras.py::test_the_extras_of_the_pages_bring_what_they_are_for",
+    "pytest": ".ci/run", "torchrun": "tests/tools/test_train_ealn_torchrun.py::test_the_command_of_the_readme",
+    "python -c ": "tests/data/test_datasets_page.py::test_the_commands_that_show_the_counts_run",
+    "python tools/search.py": "tests/test_readme.py::test_finding_a_vehicle",
+    "python tools/report.py": "tests/tools/test_report.py::test_the_command_of_the_readme",
+    "python tools/export.py": "tests/tools/test_export.py::test_the_commands_of_the_readme",
+}
+MAKE = "python tools/make_synthetic.py --root reid-data --layout veri776 --preset tiny --seed 0"
+DEMO = "python tools/train_ealn.py --config-file configs/ealn_synthetic.yaml"
+NETWORKS = ("osnet_x0_25", "resnet50", "vgg_cnn_m_1024", "squeezenet1_1")
+
+
+def commands_of(text):
+    """The commands of a page in its order, each once: those in blocks without a language and those within a line."""
+    fenced = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    blocks = [block for language, block in fenced.findall(text) if not language]
+    blocks += re.findall(r"`([^`\n]+)`", fenced.sub("", text))
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    parts = [re.sub(r" +", " ", part).strip() for line in lines for part in line.split(" && ")]
+    return list(dict.fromkeys(part for part in parts if re.match(r"(python|pip|pytest|torchrun) ", part)))
+
+
+def elsewhere(command):
+    return next((test for beginning, test in ELSEWHERE.items() if command.startswith(beginning)), None)
+
+
+ALL = {name: commands_of(text) for name, text in PAGES.items()}
+OWN = list(dict.fromkeys(command for commands in ALL.values() for command in commands if not elsewhere(command)))
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder with what the commands name, in which they run: data, an image, weights, features from elsewhere."""
+    folder = tmp_path_factory.mktemp("desk")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in NETWORKS:
+            patch.setitem(toolkit._model_factory(), name, lambda num_classes, **_: TinyBackbone(num_classes))
+        small = presets.Preset(train_vehicles=6, train_images=36, train_tracks=18, test_vehicles=4, test_images=24,
+                               test_tracks=12, cameras=4, models=3, image_size=32)
+        patch.setitem(presets.PRESETS, "tiny", small)
+        patch.setattr(view_labels, "VARIED", small)
+        patch.chdir(folder)
+        os.symlink(ROOT / "configs", "configs")
+        torch.save(TinyBackbone(6).state_dict(), "model.pth.tar")
+        np.savez("veri776.npz", features=np.random.default_rng(0).random((12, 8)), pids=np.arange(12) % 4,
+                 camids=np.arange(12) % 3, is_query=np.arange(12) < 4)
+        Image.new("RGB", (40, 40)).save("car.jpg")
+        assert run("python tools/make_synthetic.py --root reid-data --layout vehicleid --image-size 32") == 0
+        lists = folder / "reid-data" / "VehicleID_V1.0" / "train_test_split"
+        for number in (1600, 2400):
+            shutil.copy(lists / "test_list_800.txt", lists / f"test_list_{number}.txt")
+        (lists.parent / "viewpoints.csv").rename(lists.parent / "views_of_the_renderer.csv")
+        for command in (MAKE, DEMO):
+            assert run(command) == 0
+        yield folder
+
+
+def run(command):
+    """The exit code of a command, with what makes it small behind it."""
+    line = command.removeprefix("python ")
+    tool, *arguments = shlex.split(line)
+    spec = importlib.util.spec_from_file_location(pathlib.Path(tool).stem + "_of_the_pages", ROOT / tool)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    more = next((more for start, more in SMALLER.items() if line.startswith(start)), "").split()
+    if tool in TAKE_SETTINGS:  # they stand at the end
+        (flags, settings), (more, changed) = map(configuration.split_arguments, (arguments, more))
+        return module.main([*flags, *more, *settings, *changed])
+    return module.main([*arguments, *more])
+
+
+@pytest.mark.parametrize("command", OWN)
+def test_a_command_of_the_pages(desk, command, capsys):
+    views = desk / "reid-data" / "VehicleID_V1.0" / "viewpoints.csv"
+    for file in (views, views.with_suffix(".json")):
+        file.unlink(missing_ok=True)
+    if command.endswith("ealn.scheme hard_view"):  # so short a training labels no view with confidence
+        shutil.copy(views.with_name("views_of_the_renderer.csv"), views)
+    assert run(command) == 0, capsys.readouterr().err[-2000:]
+    assert "error: " not in capsys.readouterr().err
+
+
+def test_every_command_is_run_somewhere():
+    assert {MAKE, DEMO} <= set(OWN) and len(OWN) >= 17
+    for name in PAGES:
+        found = [command for command in ALL[name] if not command.startswith("python tools/") and not elsewhere(command)]
+        assert found == [], f"{name}: no test runs {found}"
+    for place in ELSEWHERE.values():
+        file, _, test = place.partition("::")
+        assert f"def {test}(" in (ROOT / file).read_text() if test else (ROOT / file).exists(), place
+    job = (ROOT / ".ci/run").read_text()
+    assert 'pip install -c constraints.txt -e ".[test]" && pytest -n 2 --dist loadfile' in job
