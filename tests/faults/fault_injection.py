@@ -12,12 +12,14 @@ import resource
 import signal
 import struct
 import sys
+import threading
 import time
 import traceback
 from collections import Counter
 from dataclasses import dataclass
 
 import torch
+from tqdm import tqdm
 
 from ealn_plugin import writing
 
@@ -115,6 +117,8 @@ def _child(work, output, changes, change, folder, file_size, dies_of_size):
         sys.stdout, sys.stderr = (os.fdopen(os.dup(output), "w", buffering=1) for _ in range(2))
         torch.set_num_threads(1)
         writing._tidied.clear()  # as in a process that was just started
+        # All forks share tqdm's own lock: one that is killed while it holds that would stop every later one.
+        tqdm.set_lock(threading.RLock())
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if folder is not None:
             sys.addaudithook(_counter_of_changes(os.path.realpath(folder), changes, change))
