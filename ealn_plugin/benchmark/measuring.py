@@ -1,4 +1,6 @@
 """What the benchmarks share: the machine they ran on, and the memory they took."""
+import contextlib
+import ctypes
 import os
 import platform
 import threading
@@ -40,6 +42,12 @@ class PeakMemory:
             if time.monotonic() - refreshed > 1:
                 refreshed = time.monotonic()
                 self.bar.refresh()
+
+
+def return_freed_memory():
+    """Have malloc give back what was freed, so that it does not hide what is taken next; nothing without glibc."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def resident_bytes():

@@ -7,7 +7,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from ealn_plugin.benchmark.measuring import PeakMemory, machine
+from ealn_plugin.benchmark.measuring import PeakMemory, machine, return_freed_memory
 from ealn_plugin.search import IndexWriter, Records, SearchIndex, neighbours
 
 _PIECE = 1024
@@ -100,6 +100,7 @@ def _measure_kind(data, folder, kind):
             writer.finish()
         finished, worked_learning = time.perf_counter(), time.process_time()
     manifest = writer.manifest
+    return_freed_memory()
     with PeakMemory(bar) as open_memory:
         opening = time.perf_counter()
         index = SearchIndex.open(folder)

@@ -22,42 +22,44 @@ class Latency:
     calls: int
 
 
-def measure_latency(run, inputs, calls=20, seconds=20.0):
-    """Time a function that was called once before, to warm it up.
+def measure_latencies(runs, inputs, calls=20, seconds=20.0):
+    """Time functions in turn, one call of each after the other: other work on the machine slows all of them alike.
 
     Args:
-        run: function of the tensors ``inputs``, the first of which has one row per image.
-        calls: to take the median of. seconds: after which no further call is begun, once there are three.
+        runs: list of functions of the tensors ``inputs``, the first of which has one row per image; each is called once
+            before, to warm it up.
+        calls: of each, to take the median of. seconds: on average per function, after which no further round is begun
+            once there are three.
     Returns:
-        Latency
+        list of Latency, one for each function
     """
-    times = []
+    times = [[] for _ in runs]
     with torch.no_grad():
-        run(*inputs)
-        while len(times) < calls and (len(times) < _FEWEST or sum(times) < seconds):
-            begin = time.perf_counter()
+        for run in runs:
             run(*inputs)
-            times.append(time.perf_counter() - begin)
-    return Latency(len(inputs[0]), 1000 * statistics.median(times), len(times))
+        while len(times[0]) < calls and (len(times[0]) < _FEWEST or sum(map(sum, times)) < seconds * len(runs)):
+            for run, taken in zip(runs, times):
+                begin = time.perf_counter()
+                run(*inputs)
+                taken.append(time.perf_counter() - begin)
+    return [Latency(len(inputs[0]), 1000 * statistics.median(taken), len(taken)) for taken in times]
 
 
 def measure_files(graphs, written, calls=20, progress=True):
-    """Latencies of every graph in PyTorch, as the engine computes it, and of the files made of it.
+    """Latencies of every graph in PyTorch, as the engine computes it, and of the files made of it, in turn.
 
     Args:
-        graphs: list of Graph. written: list of Exported. calls: as ``measure_latency``. progress: show a progress bar.
+        graphs: list of Graph. written: list of Exported. calls: as ``measure_latencies``. progress: show a bar.
     Returns:
         list of {"graph", "runtime", "batch", "median_ms", "calls"}
     """
-    tasks = [(graph, runtime, run, batch) for graph in graphs for batch in BATCHES
-             for runtime, run in [("PyTorch", graph.reference),
-                                  *((file.kind, file.run) for file in written if file.graph == graph.name)]]
     found = []
-    for graph, runtime, run, batch in tqdm(tasks, desc="latency", unit="measurement", leave=False, disable=not progress,
-                                           dynamic_ncols=True):
-        latency = measure_latency(run, sample_inputs(graph, batch)[0], calls)
-        found.append({"graph": graph.name, "runtime": runtime, "batch": batch, "median_ms": latency.median_ms,
-                      "calls": latency.calls})
+    for graph, batch in tqdm([(graph, batch) for graph in graphs for batch in BATCHES], desc="latency",
+                             unit="measurement", leave=False, disable=not progress, dynamic_ncols=True):
+        runs = {"PyTorch": graph.reference, **{file.kind: file.run for file in written if file.graph == graph.name}}
+        measured = measure_latencies(list(runs.values()), sample_inputs(graph, batch)[0], calls)
+        found += [{"graph": graph.name, "runtime": runtime, "batch": batch, "median_ms": latency.median_ms,
+                   "calls": latency.calls} for runtime, latency in zip(runs, measured)]
     return found
 
 

@@ -63,6 +63,8 @@ def retrieval(runs, report, failure, folder):
                 path, f"Queries of {dataset} beside their nearest gallery images under "
                 f"{', '.join(report.lists[dataset])}: correct ones framed green, wrong ones red, junk grey",
                 photographs=True))
+        if report.lists and len(runs) > DETAILED:
+            lists.blocks.append(_first_alone())
     except _FAILURES as error:
         lists.blocks.append(Note(f"The ranked lists could not be drawn: {sentence(error)}", missing=True))
     if not report.lists:
@@ -139,8 +141,7 @@ def generated(runs, folder):
             reasons += _scores(folder)
         section.blocks += pictures + (reasons if pictures else reasons[:1])
         if any(exhibit.limited for exhibit in exhibits) and len(runs) > DETAILED:
-            section.blocks.append(Note(f"Shown for the first {DETAILED} runs; name others first with --run to see "
-                                       "theirs.", missing=True))
+            section.blocks.append(_first_alone())
         sections.append(section)
     return sections
 
@@ -161,6 +162,10 @@ def _show(exhibit, runs, folder, pictures, reasons):
             reasons.append(Note(f"Not shown for {names}: {sentence(error)}", missing=True))
     if unavailable and len(pictures) == before:  # a run without hard negatives is no news beside one that has some
         reasons.append(unavailable)
+
+
+def _first_alone():
+    return Note(f"Shown for the first {DETAILED} runs; name others first with --run to see theirs.", missing=True)
 
 
 def _left_out(runs):

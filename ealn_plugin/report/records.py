@@ -95,7 +95,8 @@ def curves(runs, folder):
         chosen = [name for name in names if name.startswith(start)]
         names = [name for name in names if name not in chosen]
         charts = tuple(_chart(folder, f"curve_{name}", name, found[name], _unit(name),
-                              f"Curve over the training steps: {name} of {', '.join(found[name])}") for name in chosen)
+                              f"Curve over the training steps: {name} of {', '.join(found[name])}",
+                              names=[run.label for run in runs]) for name in chosen)
         blocks += [Note(f"{title}."), Charts(charts)] if charts else []
     return Section("curves", "Training curves", blocks)
 
@@ -129,8 +130,9 @@ def diagnostics(runs, folder):
             last.append(Line((run.label, kind, name, f"{values[-1]:.3f}", DIAGNOSTICS.get(name, ""))))
     blocks = []
     if found:
+        names = list(dict.fromkeys(name for by_run in found.values() for name in by_run))
         blocks = [Note("Measured on a fixed set of test images after each epoch in which generators learn."),
-                  Charts(tuple(_diagnostic_chart(folder, name, by_run) for name, by_run in found.items())),
+                  Charts(tuple(_diagnostic_chart(folder, name, by_run, names) for name, by_run in found.items())),
                   Table("The last line of each run", ("run", "generated", "name", "value", "meaning"), tuple(last),
                         names=3, folded=True)]
     if without:
@@ -139,11 +141,11 @@ def diagnostics(runs, folder):
     return Section("diagnostics", "Do the generated images teach anything?", blocks)
 
 
-def _diagnostic_chart(folder, name, by_run):
+def _diagnostic_chart(folder, name, by_run, names):
     meaning, is_share = DIAGNOSTICS.get(name, ""), name in _SHARES
     return _chart(folder, f"diagnostics_{name}", name, by_run, "share" if is_share else "value",
                   f"Diagnostics over the epochs: {name}, {meaning}, of {', '.join(by_run)}", along="epoch",
-                  largest=1.0 if is_share else None, subtitle=meaning)
+                  largest=1.0 if is_share else None, subtitle=meaning, names=names)
 
 
 def _numbers(run):

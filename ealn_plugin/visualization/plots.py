@@ -133,6 +133,7 @@ def draw_sensitivity(path, results, title="Sensitivity to beta1 and beta2", refe
 
 # ---------------------------------------------------------------------------------------------- curves over a training
 _FEW = 20
+_CROWD = 4  # more curves than this need room for their legend
 
 
 def draw_losses(path, title, subtitle, curves):
@@ -153,7 +154,7 @@ def draw_losses(path, title, subtitle, curves):
     save(figure, path)
 
 
-def draw_series(path, title, by_run, unit, along="step", largest=None, subtitle=""):
+def draw_series(path, title, by_run, unit, along="step", largest=None, subtitle="", names=()):
     """Draw one number over the training of several runs and write it as a small PNG file.
 
     Args:
@@ -161,11 +162,12 @@ def draw_series(path, title, by_run, unit, along="step", largest=None, subtitle=
         by_run: {run: (steps, values)}; values that are NaN are left out.
         unit: what the vertical axis counts; it starts at 0, or below the smallest value where that is negative.
         along: what the horizontal axis counts. largest: where the vertical axis ends; None: above the largest value.
+        names: all runs of which other charts beside this one may show some; each keeps its colour.
     Raises:
         RuntimeError: matplotlib is missing. OSError: the file cannot be written.
     """
     figure, (axes,) = _panels(title, subtitle, 1, height=3.0)
-    _draw_series(axes, by_run, list(by_run), along)
+    _draw_series(axes, by_run, list(names or by_run), along)
     axes.set_ylabel(unit)
     if largest is not None:
         axes.set_ylim(top=1.03 * largest)
@@ -182,11 +184,14 @@ def _draw_series(axes, by_run, names, along):
                   marker=MARKERS[number % len(MARKERS)] if len(steps) <= _FEW else "")
         finite = [value for value in values if np.isfinite(value)]
         smallest, highest = min([smallest, *finite]), max([highest, *finite])
+    crowded = len(by_run) > _CROWD
     if smallest == 0:
-        axes.set_ylim(0, 1.08 * highest or None)
+        axes.set_ylim(0, (1.08 + 0.12 * -(-len(by_run) // 2) * crowded) * highest or None)
     axes.set_xlim(left=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(along)
-    axes.legend(fontsize=8, framealpha=0.9, edgecolor="#cccccc")
+    legend = dict(fontsize=7, loc="upper center", ncols=2) if crowded else dict(fontsize=8)
+    axes.legend(**legend, framealpha=0.9, edgecolor="#cccccc")
 
 
 def _with_gaps(steps, values):

@@ -4,11 +4,11 @@ import textwrap
 from ealn_plugin.extras import check_extra
 from ealn_plugin.writing import replacing
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
+# Okabe and Ito's colours, which colour-blind readers can tell apart, and three of Paul Tol's: one for every scheme.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#882255", "#999933", "#999999")
 # A curve that lies on an earlier one lets it be seen through its gaps.
 DASHES = ("solid", (0, (5, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)))
-MARKERS = "osD^vP*"
+MARKERS = "osD^vP*X<>"
 
 
 def check_matplotlib(otherwise=""):

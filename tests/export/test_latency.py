@@ -1,4 +1,4 @@
-"""ealn_plugin/export/latency.py: the median of the calls, one call to warm up, and an end to slow ones."""
+"""ealn_plugin/export/latency.py: the median of the calls, taken in turn, one call to warm up, an end to slow ones."""
 import itertools
 
 import pytest
@@ -13,5 +13,13 @@ def test_median_and_limit(monkeypatch, durations, seconds, calls, median):
     clock = itertools.chain.from_iterable((0, duration) for duration in durations)
     monkeypatch.setattr(latency.time, "perf_counter", lambda: next(clock))
     made = []
-    found = latency.measure_latency(lambda images, views: made.append(images), (torch.zeros(8, 1), None), 5, seconds)
+    found, = latency.measure_latencies([lambda images, views: made.append(images)], (torch.zeros(8, 1), None), 5,
+                                       seconds)
     assert (found.batch, found.calls, found.median_ms) == (8, calls, median) and len(made) == calls + 1
+
+
+def test_functions_take_turns():
+    made = []
+    runs = [lambda images, name=name: made.append(name) for name in "ab"]
+    assert [found.calls for found in latency.measure_latencies(runs, (torch.zeros(1, 1),), 3)] == [3, 3]
+    assert "".join(made) == "ab" * 4

@@ -75,7 +75,8 @@ def test_results_and_weights_are_the_same(veri_root, tmp_path, first, hash_seed,
 
 @pytest.mark.slow
 def test_evaluation_and_rendering_are_the_same(veri_root, tmp_path, first):
-    """Tables, features and pictures byte for byte, whatever the hash seed and the number of processes."""
+    """Tables, features and pictures byte for byte, whatever the hash seed and the number of processes; that number
+    aside, which results.json records."""
     def files(folder):
         return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*")
                 if path.is_file() and path.suffix not in (".log", ".lock")}
@@ -85,5 +86,8 @@ def test_evaluation_and_rendering_are_the_same(veri_root, tmp_path, first):
         run(hash_seed, "evaluate", "--run", first, "--root", veri_root, "--out", folder / "evaluation", "--workers",
             number - 1, "--device", "cpu", "--no-figures")
     one, two = files(tmp_path / "1"), files(tmp_path / "2")
-    assert {"evaluation/results.json", "evaluation/results.md"} <= one.keys() and len(one) > 50
+    results = [json.loads(found.pop("evaluation/results.json")) for found in (one, two)]
+    assert [found["config"]["data"].pop("workers") for found in results] == [0, 1]
+    assert json.dumps(results[0]) == json.dumps(results[1]) and results[0]["datasets"]
+    assert {"evaluation/results.csv", "evaluation/results.md"} <= one.keys() and len(one) > 50
     assert sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name)) == []

@@ -61,6 +61,21 @@ def test_a_series_shows_single_points_negative_values_and_runs_of_any_name(tmp_p
     assert colours_in(tmp_path / "s.png") == [BLUE, ORANGE]
 
 
+def test_a_run_keeps_its_colour_where_others_are_missing(tmp_path):
+    draw_series(tmp_path / "s.png", "title", {"hard": ([1, 2], [0.5, 0.4])}, "loss", names=["en", "hard"])
+    assert colours_in(tmp_path / "s.png") == [ORANGE]
+
+
+def test_a_legend_of_many_runs_lies_above_their_curves(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: (figure.canvas.draw(), seen.append(figure.axes[0])))
+    draw_series(tmp_path / "s.png", "title", {f"run_{number}": ([1, 2], [1.0, 1.0]) for number in range(8)}, "loss")
+    box = seen[0].get_legend().get_window_extent()
+    assert seen[0].transData.transform((1, 1.0))[1] < box.y0 < box.y1 <= seen[0].get_window_extent().y1
+    assert len({line.get_color() for line in seen[0].lines}) == 8
+    assert all(tick == round(tick) for tick in seen[0].get_xticks())
+
+
 def _limits(tmp_path, monkeypatch, *values, **options):
     seen = []
     monkeypatch.setattr(plots, "save", lambda figure, path: seen.append(figure.axes[0].get_ylim()))
