@@ -3,7 +3,6 @@
 What a command needs lies where it says: the data and the run are made by commands of the pages. Settings and flags
 behind a command override its own; they and small stand-ins for the networks are all that is changed.
 """
-import importlib.util
 import os
 import pathlib
 import re
@@ -20,6 +19,7 @@ from ealn_plugin import toolkit
 from ealn_plugin.data import view_labels
 from ealn_plugin.data.synthetic import presets
 from standins import TinyBackbone
+from tool_modules import load_tool
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "datasets.md")}
@@ -103,9 +103,7 @@ def run(command):
     """The exit code of a command, with what makes it small behind it."""
     line = command.removeprefix("python ")
     tool, *arguments = shlex.split(line)
-    spec = importlib.util.spec_from_file_location(pathlib.Path(tool).stem + "_of_the_pages", ROOT / tool)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_tool(pathlib.Path(tool).stem)
     more = next((more for start, more in SMALLER.items() if line.startswith(start)), "").split()
     if tool in TAKE_SETTINGS:  # they stand at the end
         (flags, settings), (more, changed) = map(configuration.split_arguments, (arguments, more))

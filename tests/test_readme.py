@@ -1,5 +1,4 @@
 """README.md: its code runs, and its commands name files and flags that exist."""
-import importlib.util
 import os
 import re
 import shutil
@@ -10,6 +9,7 @@ import pytest
 from torch.distributed.run import get_args_parser
 
 from standins import make_veri_folder
+from tool_modules import load_tool
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TEXT = open(os.path.join(ROOT, "README.md"), encoding="utf-8").read()
@@ -49,9 +49,7 @@ def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
     shutil.copy(image, tmp_path / "my_cars" / "car.jpg")
     commands = [command.split()[2:] for command in COMMANDS if command.startswith("python tools/search.py ")]
     assert [command[0] for command in commands] == ["index", "query", "add", "remove"] and len(CODE) == 2
-    spec = importlib.util.spec_from_file_location("search_of_readme", os.path.join(ROOT, "tools", "search.py"))
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool("search")
     monkeypatch.chdir(tmp_path)
     for command in commands:
         assert tool.main(command) == 0, capsys.readouterr().err

@@ -12,23 +12,28 @@ from ealn_plugin.engine.distributed import WorkerLostError, World, check_batch, 
 
 
 def exchange(world):
-    """One of everything, checked in the process itself."""
+    """One of everything, as this process gets it."""
     rank = world.rank
-    assert (world.size, world.is_main) == (2, rank == 0)
-    assert world.gather_rows(torch.tensor([[rank, 5], [rank, 6]])).tolist() == [[0, 5], [0, 6], [1, 5], [1, 6]]
     columns = world.gather_columns(torch.tensor([rank, 2]), torch.tensor([7 + rank, 3]))
-    assert [column.tolist() for column in columns] == [[0, 2, 1, 2], [7, 3, 8, 3]]
-    assert world.gather_rows(torch.full((1, 2), rank, dtype=torch.bfloat16))[:, 0].tolist() == [0, 1]
-    assert world.sum(torch.tensor([1.0 + rank])).item() == 3
-    assert [world.any(flag) for flag in (False, rank == 1, True)] == [False, True, True]
     called = []
-    assert world.on_main(lambda: called.append(rank) or {"by": rank}) == {"by": 0} and called == [0] * (1 - rank)
-    assert world.gather_objects([rank] * 3) == ([[0] * 3, [1] * 3] if rank == 0 else None)
-    assert world.own_part([[1, 2, 3, 4], [5, 6, 7, 8]]) == ([[1, 2], [5, 6]] if rank == 0 else [[3, 4], [7, 8]])
+    return {
+        "size": (world.size, world.is_main),
+        "rows": world.gather_rows(torch.tensor([[rank, 5], [rank, 6]])).tolist(),
+        "columns": [column.tolist() for column in columns],
+        "bfloat16": world.gather_rows(torch.full((1, 2), rank, dtype=torch.bfloat16))[:, 0].tolist(),
+        "sum": world.sum(torch.tensor([1.0 + rank])).item(),
+        "any": [world.any(flag) for flag in (False, rank == 1, True)],
+        "on main": world.on_main(lambda: called.append(rank) or {"by": rank}), "called": called,
+        "objects": world.gather_objects([rank] * 3), "own part": world.own_part([[1, 2, 3, 4], [5, 6, 7, 8]])}
 
 
 def test_processes_exchange_what_they_have(pair):
-    pair.run(exchange)
+    both = {"rows": [[0, 5], [0, 6], [1, 5], [1, 6]], "columns": [[0, 2, 1, 2], [7, 3, 8, 3]], "bfloat16": [0, 1],
+            "sum": 3, "any": [False, True, True], "on main": {"by": 0}}
+    first, second = pair.run(exchange)
+    assert first == {**both, "size": (2, True), "called": [0], "objects": [[0] * 3, [1] * 3],
+                     "own part": [[1, 2], [5, 6]]}
+    assert second == {**both, "size": (2, False), "called": [], "objects": None, "own part": [[3, 4], [7, 8]]}
 
 
 def average(world):

@@ -48,7 +48,7 @@ def split(features):
     return np.flatnonzero(features.is_query), np.flatnonzero(~features.is_query)
 
 
-def check(metrics, expected):
+def assert_metrics(metrics, expected):
     assert {key: type(value) for key, value in metrics.items()} == dict.fromkeys(expected, float)
     assert metrics == pytest.approx(expected, abs=1e-9)
 
@@ -59,7 +59,7 @@ def test_image_to_image(name, seed):
     features = features_of(seed)
     expected = naive_metrics(naive_lists(features, *split(features),
                                          lambda q, g: features.camids[q] == features.camids[g]))
-    check(PROTOCOLS[name].evaluate(features), expected)
+    assert_metrics(PROTOCOLS[name].evaluate(features), expected)
 
 
 @pytest.mark.parametrize("name", ["same_view", "cross_view", "all_views"])
@@ -73,7 +73,7 @@ def test_views(name, seed):
                 or (name == "same_view" and view != query_view) or (name == "cross_view" and view == query_view))
     queries, gallery = split(features)
     queries = [q for q in queries if features.views[q] != View.UNKNOWN]
-    check(PROTOCOLS[name].evaluate(features), naive_metrics(naive_lists(features, queries, gallery, is_junk)))
+    assert_metrics(PROTOCOLS[name].evaluate(features), naive_metrics(naive_lists(features, queries, gallery, is_junk)))
 
 
 def as_vehicleid(features):
@@ -99,7 +99,7 @@ def test_views_of_vehicleid_are_ranked_within_the_ten_draws(name):
     assert len(draws) == 10
     expected = {key: np.mean([draw[key] for draw in draws]) for key in draws[0]}
     expected.update({f"{key}_std": np.std([draw[key] for draw in draws]) for key in draws[0]})
-    check(PROTOCOLS[name].evaluate(features), expected)
+    assert_metrics(PROTOCOLS[name].evaluate(features), expected)
     assert expected["mAP_std"] > 0
     without_split = changed(features, is_query=np.zeros(80), camids=np.ones(80))
     assert PROTOCOLS[name].evaluate(without_split) == PROTOCOLS[name].evaluate(features)
@@ -139,7 +139,7 @@ def naive_track_lists(features, track_of):
 def test_image_to_track_with_derived_tracks(paths):
     features = features_of(paths=paths)
     track_of = [(pid, camid) for pid, camid in zip(features.pids, features.camids)]
-    check(PROTOCOLS["veri_track"].evaluate(features), naive_metrics(naive_track_lists(features, track_of)))
+    assert_metrics(PROTOCOLS["veri_track"].evaluate(features), naive_metrics(naive_track_lists(features, track_of)))
 
 
 def test_image_to_track_with_the_releases_tracks(tmp_path):
@@ -153,7 +153,7 @@ def test_image_to_track_with_the_releases_tracks(tmp_path):
     lines = [" ".join(paths[g].rsplit("/", 1)[1] for g in images) for images in by_track.values()]
     (tmp_path / veri_lists.TRACK_FILE).write_text("\n".join(lines) + "\n")
     track_of = {g: number for number, images in enumerate(by_track.values()) for g in images}
-    check(PROTOCOLS["veri_track"].evaluate(features), naive_metrics(naive_track_lists(features, track_of)))
+    assert_metrics(PROTOCOLS["veri_track"].evaluate(features), naive_metrics(naive_track_lists(features, track_of)))
 
 
 @pytest.mark.parametrize("name", ["vehicleid_cmc", "vehicleid_map"])
@@ -166,7 +166,7 @@ def test_vehicleid_draws(name):
     assert len(draws) == 10
     expected = {key: np.mean([draw[key] for draw in draws]) for key in draws[0]}
     expected.update({f"{key}_std": np.std([draw[key] for draw in draws]) for key in draws[0]})
-    check(PROTOCOLS[name].evaluate(features), expected)
+    assert_metrics(PROTOCOLS[name].evaluate(features), expected)
     assert expected["mAP_std"] > 0
 
 
@@ -296,7 +296,7 @@ def test_the_metric_of_cuhk03_is_torchreids(fast):
     finally:
         fast_ranking(True)
     usual = PROTOCOLS["image"].evaluate(features, ranks=(1, 5, 500))
-    check(metrics, {"mAP": mean, "mINP": usual["mINP"], "rank1": float(curve[0]), "rank5": float(curve[4]),
+    assert_metrics(metrics, {"mAP": mean, "mINP": usual["mINP"], "rank1": float(curve[0]), "rank5": float(curve[4]),
                     "rank500": 1.0})
     assert metrics["mAP"] == pytest.approx(usual["mAP"]) and metrics["rank1"] != usual["rank1"]
 

@@ -178,7 +178,7 @@ def features_of(rng, queries, gallery, levels):
     return [rng.integers(-levels, levels + 1, (size, 6)).astype(np.float32) for size in (queries, gallery)]
 
 
-def same(a, b):
+def assert_same(a, b):
     for name in ("valid", "first_match", "average_precision", "inverse_negative_penalty"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
@@ -199,8 +199,8 @@ def test_blocks_from_features_equal_the_matrix_route(seed, queries, gallery, lev
         with pytest.raises(NoValidQuery):
             rank_features(*features, *labels, block=block, **options)
         return
-    same(rank_features(*features, *labels, block=block, **options), expected)
-    same(rank_features(*features, *labels, **options), expected)
+    assert_same(rank_features(*features, *labels, block=block, **options), expected)
+    assert_same(rank_features(*features, *labels, **options), expected)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -220,14 +220,14 @@ def test_the_route_of_an_accelerator_equals_numpys(monkeypatch):
     expected = rank_features(*features, *labels)
     rank_rows = ranking._rank_rows
     monkeypatch.setattr(ranking, "_rank_rows", lambda distances, *rest: rank_rows(torch.from_numpy(distances), *rest))
-    same(rank_features(*features, *labels), expected)
+    assert_same(rank_features(*features, *labels), expected)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_gpu_equals_cpu():
     rng = np.random.default_rng(1)
     labels, features = labels_of(rng, 300, 900, 30, 3), features_of(rng, 300, 900, 2)
-    same(rank_features(*features, *labels, device="cuda", block=64), rank_features(*features, *labels))
+    assert_same(rank_features(*features, *labels, device="cuda", block=64), rank_features(*features, *labels))
 
 
 @pytest.mark.parametrize("features, options, sentence", [

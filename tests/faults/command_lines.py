@@ -3,17 +3,15 @@
 What a command needs besides, such as a run, is made in the root the first time. Also the sizes that keep them small.
 """
 import dataclasses
-import importlib.util
 import os
-import pathlib
 
 import numpy as np
 from PIL import Image
 
 from ealn_plugin.data.synthetic import presets
 from ealn_plugin.evaluation.features import Features
+from tool_modules import load_tool
 
-TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 SMALL = ["use_gpu", False, "model.name", "resnet18", "model.pretrained", False, "data.height", 32, "data.width", 32,
          "data.workers", 0, "train.batch_size", 8, "sampler.num_instances", 2, "test.batch_size", 32,
          "ealn.generator.filters", 2, "ealn.generator.blocks", 1, "ealn.discriminator.filters", 2,
@@ -22,14 +20,6 @@ SMALL = ["use_gpu", False, "model.name", "resnet18", "model.pretrained", False, 
          "data.transforms", ["random_flip", "random_erase"]]
 PRESET = dataclasses.replace(presets.PRESETS["tiny"], train_vehicles=4, train_images=24, train_tracks=12,
                              test_vehicles=4, test_images=24, test_tracks=12, image_size=32)
-
-
-def load_tool(name):
-    """The module of a command line, loaded anew."""
-    spec = importlib.util.spec_from_file_location(f"{name}_under_fault", TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def make_features(path):

@@ -6,13 +6,14 @@ import sys
 
 import pytest
 import torch
-from command_lines import SMALL, load_tool
+from command_lines import SMALL
 from test_kills_of_runs import flattened
 
 from ealn_plugin import toolkit
 from ealn_plugin.engine import checkpoint
 from fault_injection import forked
 from standins import TinyBackbone
+from tool_modules import load_tool
 
 START = """
 import sys
@@ -20,7 +21,8 @@ sys.path[:0] = sys.argv.pop(1).split(";")
 from ealn_plugin import toolkit
 from standins import TinyBackbone
 toolkit._model_factory()["resnet18"] = lambda num_classes, **_: TinyBackbone(num_classes)
-from command_lines import PRESET, load_tool
+from command_lines import PRESET
+from tool_modules import load_tool
 from ealn_plugin.data.synthetic import presets
 presets.PRESETS["tiny"] = PRESET
 sys.exit(load_tool(sys.argv[1]).main(sys.argv[2:]))

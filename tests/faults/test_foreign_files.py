@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from command_lines import SMALL, load_tool
+from command_lines import SMALL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +19,7 @@ from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.store import FeatureStore
 from fault_injection import inject
 from standins import TinyBackbone, build_datamanager, build_engine, make_veri_folder
+from tool_modules import load_tool
 
 
 class Trap:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 import pytest
-from command_lines import COMMANDS, PRESET, SLOW, SMALL, evaluate, load_tool, make_features, train
+from command_lines import COMMANDS, PRESET, SLOW, SMALL, evaluate, make_features, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_kills_of_runs import check_whole
 
@@ -23,6 +23,7 @@ from ealn_plugin.engine.events import EventWriter
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.store import FeatureStore
 from fault_injection import FAULTS, forked, generator, inject
+from tool_modules import load_tool
 
 
 def contents(folder):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from command_lines import PRESET, SMALL, load_tool
+from command_lines import PRESET, SMALL
 from PIL import Image
 
 from ealn_plugin import config as configuration
@@ -23,6 +23,7 @@ from ealn_plugin.data.synthetic import presets, writer
 from ealn_plugin.engine import checkpoint
 from ealn_plugin.engine.monitor import Monitor
 from fault_injection import FAULTS, Shared, forked, generator, inject
+from tool_modules import load_tool
 
 
 def check_whole(folder):

@@ -55,8 +55,8 @@ PIECES = st.one_of(
     st.just('"' + "x" * 140_000 + '"'), st.just("front"), st.just("unknown"))
 
 
-def read(path, content):
-    """Read a file of that content: nothing, or a ValueError or FileNotFoundError on one line that names the file."""
+def assert_read_or_refused(path, content):
+    """Reading a file of that content gives a table or, on one line, an error that names the file or an image."""
     path.write_bytes(content)
     started = time.monotonic()
     try:
@@ -83,7 +83,7 @@ def test_anything_in_a_list(tmp_path, name, examples, caplog):
         for start, length, piece in pieces:
             text = text[:start] + piece + text[start + length:]
         content = text.encode(encoding, "replace")
-        read(tmp_path / name, content[:place] + junk + content[place:])
+        assert_read_or_refused(tmp_path / name, content[:place] + junk + content[place:])
         inject("list, XML or CSV with anything in it")
     test()
 
@@ -112,7 +112,7 @@ def test_entities_that_multiply(tmp_path):
     ("train_list.txt", "1" * 10**6 + " x"), ("train_list.txt", " " * 10**6), (GOOD_FILE, "1 " * 10**5 + "\nx"),
     ("viewpoints.csv", "image,view\n" + '"' * 10**6), ("train_label.xml", "<A>" * 10**5)])
 def test_long_lines_take_no_time(tmp_path, name, line):
-    read(tmp_path / name, line.encode())
+    assert_read_or_refused(tmp_path / name, line.encode())
     inject("list, XML or CSV with anything in it")
 
 

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from command_lines import evaluate, load_tool, make_features, render, train
+from command_lines import evaluate, make_features, render, train
 from PIL import Image
 
 from ealn_plugin import cli, writing
@@ -20,6 +20,7 @@ from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.store import fingerprint_of_images
 from ealn_plugin.subjects import file_name
 from fault_injection import forked, inject
+from tool_modules import load_tool
 
 NAMES = ["two words", "ümläut 车辆 🚗", "line\nend", "-rf", "--help", 'quo"te\'s', "100%s %d {0}", "a" * 200,
          "$HOME;ls *", "007", "1e5", "0x10", "true", "[a]", ".hidden", "tab\tand\rreturn", "\x1b[31mred", "back\\slash",

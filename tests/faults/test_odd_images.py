@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from command_lines import SMALL, load_tool
+from command_lines import SMALL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -15,6 +15,7 @@ from PIL import Image
 from ealn_plugin import cli, toolkit
 from fault_injection import forked, generator, inject
 from standins import make_veri_folder
+from tool_modules import load_tool
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (24, 40, 3)).astype(np.uint8)

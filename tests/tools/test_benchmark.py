@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import pathlib
@@ -8,6 +7,7 @@ import sys
 import pytest
 
 from ealn_plugin.benchmark import rank
+from tool_modules import load_tool
 
 SMALL = ["use_gpu", "False", "data.height", "32", "data.width", "32", "train.batch_size", "4",
          "sampler.num_instances", "2", "ealn.generator.filters", "2", "ealn.generator.blocks", "0",
@@ -17,11 +17,7 @@ TOOL = pathlib.Path(__file__).parents[2] / "tools" / "benchmark.py"
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location("benchmark_tool", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("benchmark")
 
 
 def test_the_command_line_prints_and_writes_the_same_figures(tmp_path):

@@ -2,9 +2,7 @@
 import importlib.util
 import json
 import os
-import pathlib
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -13,19 +11,9 @@ from PIL import Image
 
 from ealn_plugin.engine.testing import FeatureExtraction
 from standins import make_veri_folder
+from tool_modules import load_tool
 
-TOOLS = pathlib.Path(__file__).parents[2] / "tools"
-
-
-def tool(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_tool", TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-evaluate, train = tool("evaluate"), tool("train_ealn")
+evaluate, train = load_tool("evaluate"), load_tool("train_ealn")
 
 
 @pytest.fixture(scope="module")

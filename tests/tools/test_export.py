@@ -4,13 +4,13 @@ import json
 import pathlib
 import re
 import shutil
-import sys
 
 import pytest
 import torch
 
 from ealn_plugin import toolkit
 from standins import TinyBackbone
+from tool_modules import load_tool
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 README = re.findall(r"^python tools/export.py (.*)$", (TOOLS.parent / "README.md").read_text(encoding="utf-8"), re.M)
@@ -18,11 +18,7 @@ README = re.findall(r"^python tools/export.py (.*)$", (TOOLS.parent / "README.md
 
 @pytest.fixture(scope="module")
 def export():
-    spec = importlib.util.spec_from_file_location("export_tool", TOOLS / "export.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("export")
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 """tools/label_viewpoints.py: the real command line on stand-in data."""
-import importlib.util
 import json
 import pathlib
 import shutil
@@ -9,11 +8,9 @@ import pytest
 from ealn_plugin.data.view_labels import VARIED
 from ealn_plugin.data.viewpoints import View, read_viewpoints_csv
 from standins import make_veri_folder
+from tool_modules import load_tool
 
-TOOL = pathlib.Path(__file__).parents[2] / "tools" / "label_viewpoints.py"
-spec = importlib.util.spec_from_file_location("label_viewpoints_tool", TOOL)
-tool = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tool)
+tool = load_tool("label_viewpoints")
 
 SMALL = ["--size", "32", "--steps", "60", "--batch-size", "16", "--workers", "0", "--device", "cpu"]
 

@@ -1,9 +1,10 @@
-import importlib.util
 import pathlib
 import subprocess
 import sys
 
 import pytest
+
+from tool_modules import load_tool
 
 TOOL = pathlib.Path(__file__).parents[2] / "tools" / "make_synthetic.py"
 
@@ -30,10 +31,7 @@ def test_renders_a_data_set_and_finds_it_again(tmp_path):
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("make_synthetic", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("make_synthetic")
 
 
 @pytest.mark.parametrize("arguments, sentence", [

@@ -4,13 +4,13 @@ import importlib.util
 import pathlib
 import re
 import shutil
-import sys
 
 import pytest
 import torch
 
 from browser import open_in_chromium
 from standins import make_veri_folder, train_run
+from tool_modules import load_tool
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 README = re.findall(r"^python tools/report.py (.*)$", (TOOLS.parent / "README.md").read_text(encoding="utf-8"), re.M)
@@ -20,11 +20,7 @@ SECTIONS = ["runs", "results", "cmc", "ranked", "curves", "diagnostics", "time",
 
 @pytest.fixture(scope="module")
 def report():
-    spec = importlib.util.spec_from_file_location("report_tool", TOOLS / "report.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("report")
 
 
 def notes_of(text):

@@ -1,6 +1,5 @@
 """tools/reproduce.py: a grid from the real command line, interrupted, gone on with, and read again."""
 import csv
-import importlib.util
 import json
 import os
 
@@ -8,6 +7,7 @@ import pytest
 
 from ealn_plugin import jobs, reproduction
 from ealn_plugin.engine.interrupts import TrainingInterrupted
+from tool_modules import load_tool
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SMALL = ["use_gpu", "False", "data.height", "32", "data.width", "32", "data.workers", "0", "model.name", "osnet_x0_25",
@@ -17,11 +17,8 @@ SMALL = ["use_gpu", "False", "data.height", "32", "data.width", "32", "data.work
 
 
 def reproduce(root, out, *arguments, options=SMALL):
-    spec = importlib.util.spec_from_file_location("reproduce", os.path.join(ROOT, "tools", "reproduce.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main(["--config-file", os.path.join(ROOT, "configs", "ealn_synthetic.yaml"), "--root", str(root),
-                        "--out", str(out), *arguments, *options])
+    return load_tool("reproduce").main(["--config-file", os.path.join(ROOT, "configs", "ealn_synthetic.yaml"),
+                                        "--root", str(root), "--out", str(out), *arguments, *options])
 
 
 def test_a_grid_goes_on_where_it_was_interrupted(veri_root, tmp_path, monkeypatch, capsys):

@@ -1,5 +1,4 @@
 """tools/search.py as a user runs it: index, query, add, remove, and what it refuses."""
-import importlib.util
 import json
 import os
 import shutil
@@ -11,13 +10,11 @@ from PIL import Image
 
 from ealn_plugin import FeatureExtractor
 from ealn_plugin.evaluation.ranking import evaluate_rank
+from tool_modules import load_tool
 
 pytest.importorskip("faiss")
 
-PATH = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "search.py")
-_spec = importlib.util.spec_from_file_location("search_tool", PATH)
-search = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(search)
+search = load_tool("search")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """tools/train_ealn.py: the real command line, from files to results.json, killed, resumed, and fed with nonsense."""
 import dataclasses
-import importlib.util
 import json
 import os
 import random
@@ -18,6 +17,7 @@ from ealn_plugin import config
 from ealn_plugin.data.synthetic import presets
 from ealn_plugin.engine import checkpoint
 from standins import make_veri_folder
+from tool_modules import load_tool
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOOL = os.path.join(ROOT, "tools", "train_ealn.py")
@@ -27,15 +27,9 @@ SMALL = ["use_gpu", "False", "data.height", "32", "data.width", "32", "data.work
          "ealn.generator.residual", "True", "ealn.discriminator.filters", "4", "ealn.discriminator.layers", "1"]
 
 
-def load_tool():
-    spec = importlib.util.spec_from_file_location("train_ealn", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def train(root, save_dir, *options):
-    return load_tool().main(["--root", str(root), *SMALL, "data.save_dir", str(save_dir), *map(str, options)])
+    return load_tool("train_ealn").main(["--root", str(root), *SMALL, "data.save_dir", str(save_dir),
+                                         *map(str, options)])
 
 
 def results_of(save_dir):
@@ -191,7 +185,7 @@ def test_nonsense_gets_one_sentence(veri_root, tmp_path, capsys, options, expect
 
 
 def test_a_missing_config_file(tmp_path, capsys):
-    assert load_tool().main(["--config-file", str(tmp_path / "none.yaml")]) == 1
+    assert load_tool("train_ealn").main(["--config-file", str(tmp_path / "none.yaml")]) == 1
     assert "none.yaml' does not exist" in sentence_of(capsys)
 
 
@@ -334,10 +328,10 @@ def test_the_demo_renders_what_is_missing(tmp_path, monkeypatch):
     arguments = ["--config-file", os.path.join(ROOT, "configs", "ealn_synthetic.yaml"),
                  "--root", str(tmp_path / "data"), *SMALL, "train.max_epoch", "3", "ealn.warmup_epochs", "1",
                  "data.save_dir", str(tmp_path / "run")]
-    assert load_tool().main(arguments) == 0
+    assert load_tool("train_ealn").main(arguments) == 0
     assert (tmp_path / "data" / "VeRi" / "synthetic.json").exists()
     assert (tmp_path / "run" / "samples" / "epoch_003.png").exists()
     before = (tmp_path / "data" / "VeRi" / "synthetic.json").stat().st_mtime_ns
     shutil.rmtree(tmp_path / "run")
-    assert load_tool().main(arguments) == 0
+    assert load_tool("train_ealn").main(arguments) == 0
     assert (tmp_path / "data" / "VeRi" / "synthetic.json").stat().st_mtime_ns == before

@@ -1,9 +1,6 @@
 """tools/visualize.py: every figure from real runs on stand-in data, and the numbers beside it."""
 import csv
-import importlib.util
-import pathlib
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -17,19 +14,9 @@ from ealn_plugin.figures import write_figures
 from ealn_plugin.picture_figures import cross_view_scores
 from ealn_plugin.subjects import RunSubject
 from standins import TinyBackbone, make_veri_folder
+from tool_modules import load_tool
 
-TOOLS = pathlib.Path(__file__).parents[2] / "tools"
-
-
-def tool(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_tool", TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-visualize, train = tool("visualize"), tool("train_ealn")
+visualize, train = load_tool("visualize"), load_tool("train_ealn")
 
 
 @pytest.fixture(scope="module", autouse=True)
