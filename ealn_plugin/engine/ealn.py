@@ -9,17 +9,17 @@ from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
 from ealn_plugin.engine import acceleration, checkpoint, schedule, state
 from ealn_plugin.engine.degradation import Degradation
-from ealn_plugin.engine.distributed import World, check_batch, check_device
+from ealn_plugin.engine.distributed import World, check_device
 from ealn_plugin.engine.interrupts import TrainingInterrupted, stop_on_signals
 from ealn_plugin.engine.monitor import Monitor
 from ealn_plugin.engine.observe import Observer
-from ealn_plugin.engine.parallel import share_work, shared_features
+from ealn_plugin.engine.parallel import share_work
 from ealn_plugin.engine.pixels import PixelRange
-from ealn_plugin.engine.sampling import EpochLoader, derived_seed, own_randomness, seed_everything
+from ealn_plugin.engine.sampling import EpochLoader, derived_seed, seed_everything
 from ealn_plugin.engine.scheme_base import Batch
-from ealn_plugin.engine.setup import adversarial_optimizers, check_open_layers, checked_schemes, make_folder
-from ealn_plugin.engine.step import AdversarialStep, evaluating
-from ealn_plugin.engine.testing import FeatureExtraction, evaluate, protocols_of
+from ealn_plugin.engine.setup import adversarial_optimizers, check_training, checked_schemes, make_folder
+from ealn_plugin.engine.step import AdversarialStep
+from ealn_plugin.engine.testing import EvaluatingEngine, FeatureExtraction
 from ealn_plugin.evaluation.measure import check_protocols
 from ealn_plugin.losses.distance import check_choice, check_margins
 from ealn_plugin.losses.transfer import to_device
@@ -28,7 +28,7 @@ from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone
 log = logging.getLogger(__name__)
 
 
-class EALNEngine(toolkit.Engine):
+class EALNEngine(EvaluatingEngine):
     """Embedding adversarial learning (Lou et al., IEEE TIP 2019) on any torchreid data manager and backbone.
 
     Args:
@@ -113,7 +113,6 @@ class EALNEngine(toolkit.Engine):
         self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world)
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = schedule.JOINT, 0, 0, 0, None
-        self.results, self.own_results, self.untrained, self.best = {}, {}, {}, None
 
     # ------------------------------------------------------------------------------------------ one step
     def views_of(self, paths):
@@ -173,16 +172,35 @@ class EALNEngine(toolkit.Engine):
         self.max_epoch = max_epoch
         check_protocols(protocols)
         if not test_only:
-            self._check_training(visrank, open_layers if fixbase_epoch else None)
+            check_training(self, visrank, open_layers if fixbase_epoch else None)
+        self._restore(resume, start_from)
+        if test_only:
+            self.results = self.test(**tests)
+            return self._summary()
+        self._start(save_dir, on_start)
+        if test_untrained and not self.global_step:
+            log.info("testing the network before training")
+            self.untrained = self.test(**tests)
+        self.monitor = Monitor(save_dir, max_epoch, print_freq, self.global_step, progress, self.world.is_main)
+        self.observer = Observer(self, save_dir, sample_every, diagnose_every) if self.world.is_main else None
+        learn = dict(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers, save_dir=save_dir,
+                     checkpoint_every=checkpoint_every)
+        self._train_to_the_end(learn, tests, start_eval, eval_freq)
+        if not self.results:  # resumed behind its last epoch, and never tested
+            self.results = self.test(**tests)
+        return self._summary()
+
+    def _restore(self, resume, start_from):
+        """Take over a checkpoint, if one is named; then every process has the networks of the main one."""
         if resume:
             state.restore(self, checkpoint.find(resume))
         elif start_from:
             state.restore_warmup(self, checkpoint.find(start_from))
         self.world.copy_from_main([*self.model.state_dict().values(),
                                    *(value for scheme in self.schemes for value in scheme.state_dict().values())])
-        if test_only:
-            self.results = self.test(**tests)
-            return self._summary()
+
+    def _start(self, save_dir, on_start):
+        """What comes before the first step, once everything is checked and restored."""
         make_folder(save_dir)
         if self.device.type == "cpu":
             acceleration.keep_freed_memory()
@@ -190,24 +208,18 @@ class EALNEngine(toolkit.Engine):
             seed_everything(derived_seed(self.seed, "run"))
         if on_start is not None:
             self.world.on_main(on_start)
-        if test_untrained and not self.global_step:
-            log.info("testing the network before training")
-            self.untrained = self.test(**tests)
-        self.monitor = Monitor(save_dir, max_epoch, print_freq, self.global_step, progress, self.world.is_main)
-        self.observer = Observer(self, save_dir, sample_every, diagnose_every) if self.world.is_main else None
+
+    def _train_to_the_end(self, learn, tests, start_eval, eval_freq):
+        """The epochs that are left; ``learn`` and ``tests`` are the arguments of ``train`` and ``test``."""
         try:
             with stop_on_signals() as stop:
-                while self.epoch < max_epoch:
-                    self.train(print_freq, fixbase_epoch, open_layers, save_dir=save_dir, stop=stop,
-                               checkpoint_every=checkpoint_every)
-                    self._end_epoch(save_dir, tests, start_eval, eval_freq, stop)
+                while self.epoch < self.max_epoch:
+                    self.train(stop=stop, **learn)
+                    self._end_epoch(learn["save_dir"], tests, start_eval, eval_freq, stop)
                     self.epoch += 1
         finally:
             self.epochs.close()
             self.monitor.close()
-        if not self.results:  # resumed behind its last epoch, and never tested
-            self.results = self.test(**tests)
-        return self._summary()
 
     def train(self, print_freq=10, fixbase_epoch=0, open_layers=None, *, save_dir="", checkpoint_every=0, stop=False):
         """One epoch, from batch ``self.position`` on; called by ``run``."""
@@ -268,88 +280,7 @@ class EALNEngine(toolkit.Engine):
         if self.world.is_main:
             state.save(self, save_dir, epoch, position)
 
-    # ------------------------------------------------------------------------------------------ testing
-    def test(self, dist_metric="euclidean", normalize_feature=False, visrank=False, visrank_topk=10, save_dir="",
-             use_metric_cuhk03=False, ranks=(1, 5, 10, 20), rerank=False, *, protocols=(), progress=True):
-        """Features once per image, then every protocol of every target; fused features where a scheme makes views.
-
-        The embedding network's own features are ranked as well in that case and kept in ``self.own_results``.
-
-        Returns:
-            {dataset name: {protocol: {metric: value in [0, 1]}}}
-        """
-        options = dict(dist_metric=dist_metric, normalize_feature=normalize_feature, rerank=rerank,
-                       use_metric_cuhk03=use_metric_cuhk03,
-                       ranks=sorted({1, 5, 10, *ranks}))
-        results, self.own_results = {}, {}
-        self.extraction.folder = save_dir if os.path.isdir(save_dir) else None
-        with own_randomness(), evaluating(self.embedding, *self.schemes):
-            for name, loaders in self.test_loader.items():
-                features = shared_features(self.extraction, loaders, name, self.world, progress)
-                results[name], alone = self.world.on_main(
-                    self._rank, name, *features, protocols_of(loaders, protocols), options, save_dir,
-                    visrank_topk if visrank else 0)
-                if alone is not None:
-                    self.own_results[name] = alone
-        if not any(results.values()):
-            raise ValueError(f"none of the protocols {', '.join(protocols) or '(those of the datasets)'} can be run on "
-                             f"{', '.join(results)}, see the warnings above; choose others with ealn.protocols")
-        return results
-
-    def _rank(self, name, own, fused, protocols, options, save_dir, topk):
-        """Results of the features that count, and of the embedding network's own where those are fused (or None)."""
-        if topk:
-            self._show_ranking(name, own if fused is None else fused, options["dist_metric"], save_dir, topk)
-        if fused is None:
-            return evaluate(own, protocols, **options), None
-        return evaluate(fused, protocols, **options), evaluate(own, protocols, **options)
-
-    def _show_ranking(self, name, features, dist_metric, save_dir, topk):
-        query, gallery = torch.from_numpy(features.query.embeddings), torch.from_numpy(features.gallery.embeddings)
-        distances = toolkit.distance_matrix(query, gallery, dist_metric).numpy()
-        toolkit.show_ranked_lists(distances, self.datamanager, name, os.path.join(save_dir, f"visrank_{name}"), topk)
-
-    def _primary(self):
-        """The first protocol that could be run: (dataset name, protocol, metrics)."""
-        return next((name, protocol, metrics) for name, found in self.results.items()
-                    for protocol, metrics in found.items())
-
-    def _summary(self):
-        name, protocol, _ = self._primary()
-        return {"primary": f"{name}/{protocol}", "datasets": self.results, "untrained": self.untrained}
-
-    def _update_best(self):
-        metrics = self._primary()[2]
-        if self.best is not None and metrics["mAP"] <= self.best["mAP"]:
-            return False
-        self.best = {"mAP": metrics["mAP"], "rank1": metrics["rank1"], "epoch": self.epoch + 1}
-        return True
-
     # ------------------------------------------------------------------------------------------ small pieces
-    def _check_training(self, visrank, open_layers):
-        if visrank:
-            raise ValueError("visrank is True while training, expected it with test_only (test.evaluate True) only")
-        if self.optimizer is None:
-            raise ValueError("the engine has no optimizer, expected one to train; pass one, or run with test_only")
-        if self.max_epoch < 1:
-            raise ValueError(f"max_epoch is {self.max_epoch}, expected at least 1")
-        if sum(self.warmup) >= self.max_epoch:
-            raise ValueError(
-                f"warmup_epochs {self.warmup[0]} and warmup_generator_epochs {self.warmup[1]} leave no joint epoch of "
-                f"max_epoch {self.max_epoch}; lower them or train longer")
-        if self.constant_epochs is None:
-            self.constant_epochs = schedule.default_constant_epochs(self.max_epoch)
-        schedule.linear_factor(0, self.max_epoch, self.constant_epochs)
-        check_open_layers(self.model, open_layers)
-        check_batch(self.world, self.train_loader.batch_size, getattr(self.train_loader.sampler, "num_instances", 1))
-        views = self.views_of([item[0] for item in self.train_loader.dataset.train])
-        for scheme in self.schemes:
-            scheme.check(views, self.datamanager.height, self.datamanager.width)
-            scheme.begin_epoch(0, self.max_epoch - sum(self.warmup))
-        if toolkit.keeps_past_images(self.train_loader.dataset):
-            log.warning("the transform random_patch keeps images of earlier batches, which no checkpoint holds: a run "
-                        "that is resumed will differ from one that was not interrupted")
-
     def _optimizers(self):
         return [optimizer for optimizer in (self.optimizer, *self.adversaries.values()) if optimizer is not None]
 

@@ -60,6 +60,7 @@ class _Normalize(Function):
 
     @staticmethod
     def forward(ctx, input, weight, bias, eps, world, rows):
+        """Normalize with the statistics of the first ``rows`` of every process."""
         own = _precise(input[:rows])
         around = [0, *range(2, input.dim())]
         count = own.new_full((1,), own.numel() // own.shape[1])
@@ -79,6 +80,7 @@ class _Normalize(Function):
 
     @staticmethod
     def backward(ctx, gradient, *_):
+        """Slopes of the input, zero in others' rows, and this process's part of those of weight and bias."""
         input, weight, mean, inverse, total = ctx.saved_tensors
         gradient = _precise(gradient)
         scaled = (_precise(input) - _along(mean, input)) * _along(inverse, input)

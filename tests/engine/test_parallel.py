@@ -9,6 +9,7 @@ from ealn_plugin.engine import checkpoint, parallel
 from ealn_plugin.engine.distributed import World
 from ealn_plugin.engine.interrupts import TrainingInterrupted
 from ealn_plugin.engine.monitor import NonFiniteLossError
+from ealn_plugin.engine.setup import check_training
 from processes import Processes
 from standins import build_datamanager, build_engine
 
@@ -283,7 +284,7 @@ def test_a_batch_that_the_processes_cannot_share(veri_root, tmp_path):
     engine.world, engine.max_epoch = World(0, 2), 1
     with pytest.raises(ValueError, match="train.batch_size is 6, which 2 processes cannot share equally in whole "
                                          "identities of sampler.num_instances 2"):
-        engine._check_training(False, None)
+        check_training(engine, False, None)
 
 
 def lose(world, root, folder):
