@@ -71,19 +71,14 @@ class _LogFile(_Quiet, logging.FileHandler):
     pass
 
 
-def start_log(folder, name, shown=True, screen=True):
+def start_log(folder, name, screen=True):
     """Messages to the screen and, with the time, to the file ``name`` in ``folder``, which is made if needed.
 
     Args:
-        shown: False in all but one of several processes: errors alone, to the screen.
-        screen: False: to the file alone.
+        screen: False: to the file alone, for one of several runs at a time.
     Raises:
         OSError: the folder or the file cannot be written, with one sentence.
     """
-    if not shown:
-        logging.basicConfig(level=logging.ERROR, force=True)
-        logging.captureWarnings(True)
-        return
     try:
         os.makedirs(folder, exist_ok=True)
         file = _LogFile(os.path.join(folder, name), encoding="utf-8", errors="backslashreplace")
@@ -101,6 +96,6 @@ def start_log(folder, name, shown=True, screen=True):
 
 
 def start_screen(level=logging.INFO):
-    """Messages of at least ``level`` to stderr, for tools whose stdout is the answer and which leave no log."""
+    """Messages of at least ``level`` to stderr, for tools whose stdout is the answer and processes without a log."""
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
     logging.captureWarnings(True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from ealn_plugin.cli import sentence
+from ealn_plugin.workers import core_count, end_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +32,6 @@ class Job:
     after: str = ""
 
 
-def cores():
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run_jobs(jobs, processes):
     """Run all jobs, up to ``processes`` at a time, and yield the name of each as it is done.
 
@@ -50,7 +46,7 @@ def run_jobs(jobs, processes):
         RuntimeError: a job failed; the message names it and says what it said.
         KeyboardInterrupt: asked to stop.
     """
-    threads = max(1, cores() // processes)
+    threads = max(1, core_count() // processes)
     waiting, running, done = list(jobs), [], set()
     try:
         with _interrupted_by_sigterm():
@@ -116,7 +112,7 @@ def _work(work, arguments, threads, answer):
     """The life of a process."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C reaches the first process alone, which asks the others once
-    threading.Thread(target=_die_with_the_first, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(threads)
     try:
         work(*arguments)
@@ -127,11 +123,6 @@ def _work(work, arguments, threads, answer):
         log.debug("details", exc_info=True)
         answer.send(sentence(error))
         raise SystemExit(1) from None
-
-
-def _die_with_the_first():
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import logging
 import os
 from dataclasses import dataclass
 
+import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -16,6 +17,7 @@ from ealn_plugin.cli import start_log
 from ealn_plugin.engine import checkpoint
 from ealn_plugin.jobs import Job, run_jobs
 from ealn_plugin.visualization.grid import NAMES
+from ealn_plugin.workers import core_count
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,20 @@ def sweep(out, seeds, options, values, warmup_epochs):
                         "hard", run.seed, f"{name} = {value:g}", folder,
                         (*run.options, "data.save_dir", folder, f"ealn.{name}", float(value)), start)))
     return cells
+
+
+def runs_at_a_time(jobs, seeds, use_gpu):
+    """How many runs to bring to their end at a time.
+
+    Args:
+        jobs: the wish of the user; 0: one on a GPU, else one per core, but no more than seeds, as the others of a seed
+            wait for its EN.
+    Raises:
+        ValueError: a negative wish.
+    """
+    if jobs < 0:
+        raise ValueError(f"--jobs is {jobs}, expected 1 or more, or 0 to have it chosen")
+    return jobs or (1 if use_gpu and torch.cuda.is_available() else min(core_count(), len(seeds)))
 
 
 def execute_all(runs, config_file, processes=1, progress=True, **flags):

@@ -48,7 +48,7 @@ def fail_after(folder, name):
 
 
 def test_a_job_waits_for_the_one_before_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "cores", lambda: 4)
+    monkeypatch.setattr(jobs, "core_count", lambda: 4)
     folder = str(tmp_path)
     done = list(run_jobs([Job("a", note, (folder, "a")), Job("b", need, (folder, "b", "a"), after="a"),
                           Job("c", note, (folder, "c"))], 2))

@@ -6,12 +6,9 @@ import logging
 import os
 import sys
 
-import torch
-
 from ealn_plugin import config as configuration
 from ealn_plugin import reproduction
 from ealn_plugin.cli import exit_code, start_log, write_atomically
-from ealn_plugin.jobs import cores
 from ealn_plugin.visualization import grid as grids
 
 log = logging.getLogger("reproduce")
@@ -55,24 +52,12 @@ def reproduce(args):
     cells = reproduction.sweep(args.out, args.seeds, options, {name: SWEEP[name] for name in args.sweep}, warmup)
     start_log(args.out, "reproduce.log")
     every = [*runs, *(run for _, _, run in cells)]
-    results = reproduction.execute_all(every, args.config_file, processes(args, config.use_gpu), **flags)
+    results = reproduction.execute_all(
+        every, args.config_file, reproduction.runs_at_a_time(args.jobs, args.seeds, config.use_gpu), **flags)
     grid = grids.Grid({(run.scheme, run.seed): found for run, found in zip(runs, results)})
     found = [(name, value, run.seed, grids.Grid({("hard", run.seed): one}).mean("hard", grid.protocol, "mAP").mean)
              for (name, value, run), one in zip(cells, results[len(runs):])]
     write(args.out, grid, found)
-
-
-def processes(args, use_gpu):
-    """How many runs at a time.
-
-    Raises:
-        ValueError: --jobs is negative.
-    """
-    if args.jobs < 0:
-        raise ValueError(f"--jobs is {args.jobs}, expected 1 or more, or 0 to have it chosen")
-    if args.jobs:
-        return args.jobs
-    return 1 if use_gpu and torch.cuda.is_available() else min(cores(), len(args.seeds))
 
 
 def write(out, grid, found):

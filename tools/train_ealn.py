@@ -9,7 +9,7 @@ import sys
 
 from ealn_plugin import config as configuration
 from ealn_plugin import training
-from ealn_plugin.cli import exit_code, start_log
+from ealn_plugin.cli import exit_code, start_log, start_screen
 from ealn_plugin.engine import distributed
 
 log = logging.getLogger("train_ealn")
@@ -41,7 +41,10 @@ def run(args):
 def _run(args, world):
     config = configuration.load_config(args.config_file, args.opts, root=args.root, sources=args.sources,
                                        targets=args.targets, transforms=args.transforms)
-    start_log(config.data.save_dir, "test.log" if config.test.evaluate else "train.log", world.is_main)
+    if world.is_main:
+        start_log(config.data.save_dir, "test.log" if config.test.evaluate else "train.log")
+    else:
+        start_screen(logging.ERROR)
     results, own_results = training.train(config, world=world)
     log.info("\n%s\n\nresults: %s, primary %s", training.table(results, own_results),
              os.path.join(config.data.save_dir, training.RESULTS), results["primary"])

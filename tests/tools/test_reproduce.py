@@ -51,7 +51,7 @@ def test_a_grid_goes_on_where_it_was_interrupted(veri_root, tmp_path, monkeypatc
 
 
 def test_runs_side_by_side_are_those_one_after_the_other(veri_root, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(jobs, "cores", lambda: 2)  # one thread each, as the tests have
+    monkeypatch.setattr(jobs, "core_count", lambda: 2)  # one thread each, as the tests have
     arguments = ["--schemes", "en", "hard", "--seeds", "1", "2"]
     assert reproduce(veri_root, tmp_path / "one", *arguments, "--jobs", "1") == 0
     capfd.readouterr()

@@ -10,7 +10,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from concurrent import futures
 
@@ -19,6 +18,7 @@ import numpy as np
 import tqdm
 
 from ealn_plugin.data.synthetic import layouts, population, presets, renderer
+from ealn_plugin.workers import core_count, end_with_parent
 
 LOGGER = logging.getLogger(__name__)
 MARKER = "synthetic.json"
@@ -102,11 +102,6 @@ def read_marker(folder):
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) and "parameters" in content else None
-
-
-def core_count():
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_arguments(layout, preset, seed, image_size, processes):
@@ -259,16 +254,10 @@ _worker = None
 def _start_worker(*arguments):
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)         # Ctrl-C is the parent's business
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     if cv2.getNumThreads() != 1:
         cv2.setNumThreads(1)
     _worker = _Worker(*arguments)
-
-
-def _end_with_parent():
-    """Without this, workers would wait forever for work from a parent that was killed."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _render_task(task):
