@@ -15,10 +15,14 @@ _TITLES = {"PyTorch": "PyTorch", "program": "torch.export", "onnx": "onnxruntime
 
 @dataclass(frozen=True)
 class Latency:
-    """Median of ``calls`` calls in milliseconds, for a batch of so many images."""
+    """Medians of ``calls`` calls in milliseconds, by the clock and of processor time, for a batch of so many images.
+
+    The processor time is that of all threads; beside other programs it says more than the clock.
+    """
 
     batch: int
     median_ms: float
+    processor_ms: float
     calls: int
 
 
@@ -33,16 +37,18 @@ def measure_latencies(runs, inputs, calls=20, seconds=20.0):
     Returns:
         list of Latency, one for each function
     """
-    times = [[] for _ in runs]
+    times, worked = [[] for _ in runs], [[] for _ in runs]
     with torch.no_grad():
         for run in runs:
             run(*inputs)
         while len(times[0]) < calls and (len(times[0]) < _FEWEST or sum(map(sum, times)) < seconds * len(runs)):
-            for run, taken in zip(runs, times):
-                begin = time.perf_counter()
+            for run, taken, work in zip(runs, times, worked):
+                begin, begun = time.perf_counter(), time.process_time()
                 run(*inputs)
                 taken.append(time.perf_counter() - begin)
-    return [Latency(len(inputs[0]), 1000 * statistics.median(taken), len(taken)) for taken in times]
+                work.append(time.process_time() - begun)
+    return [Latency(len(inputs[0]), 1000 * statistics.median(taken), 1000 * statistics.median(work), len(taken))
+            for taken, work in zip(times, worked)]
 
 
 def measure_files(graphs, written, calls=20, progress=True):
@@ -51,7 +57,7 @@ def measure_files(graphs, written, calls=20, progress=True):
     Args:
         graphs: list of Graph. written: list of Exported. calls: as ``measure_latencies``. progress: show a bar.
     Returns:
-        list of {"graph", "runtime", "batch", "median_ms", "calls"}
+        list of {"graph", "runtime", "batch", "median_ms", "processor_ms", "calls"}
     """
     found = []
     for graph, batch in tqdm([(graph, batch) for graph in graphs for batch in BATCHES], desc="latency",
@@ -59,16 +65,18 @@ def measure_files(graphs, written, calls=20, progress=True):
         runs = {"PyTorch": graph.reference, **{file.kind: file.run for file in written if file.graph == graph.name}}
         measured = measure_latencies(list(runs.values()), sample_inputs(graph, batch)[0], calls)
         found += [{"graph": graph.name, "runtime": runtime, "batch": batch, "median_ms": latency.median_ms,
-                   "calls": latency.calls} for runtime, latency in zip(runs, measured)]
+                   "processor_ms": latency.processor_ms, "calls": latency.calls}
+                  for runtime, latency in zip(runs, measured)]
     return found
 
 
 def latency_table(latencies):
     """What ``measure_files`` returned as text: a line per graph and batch, a column per runtime."""
     runtimes = list(dict.fromkeys(line["runtime"] for line in latencies))
-    cells = {(line["graph"], line["batch"], line["runtime"]): f"{line['median_ms']:.1f}" for line in latencies}
-    lines = [f"median latency on the CPU, {torch.get_num_threads()} thread(s) [ms]",
-             f"{'graph':10} {'batch':>5}" + "".join(f"{_TITLES[runtime]:>14}" for runtime in runtimes)]
+    cells = {(line["graph"], line["batch"], line["runtime"]): f"{line['median_ms']:.1f} ({line['processor_ms']:.1f})"
+             for line in latencies}
+    lines = [f"median latency on the CPU, {torch.get_num_threads()} thread(s) [ms], in brackets the processor time",
+             f"{'graph':10} {'batch':>5}" + "".join(f"{_TITLES[runtime]:>17}" for runtime in runtimes)]
     for graph, batch in dict.fromkeys((line["graph"], line["batch"]) for line in latencies):
-        lines.append(f"{graph:10} {batch:5}" + "".join(f"{cells[graph, batch, runtime]:>14}" for runtime in runtimes))
+        lines.append(f"{graph:10} {batch:5}" + "".join(f"{cells[graph, batch, runtime]:>17}" for runtime in runtimes))
     return "\n".join(lines)

@@ -12,10 +12,13 @@ from ealn_plugin.export import latency
 def test_median_and_limit(monkeypatch, durations, seconds, calls, median):
     clock = itertools.chain.from_iterable((0, duration) for duration in durations)
     monkeypatch.setattr(latency.time, "perf_counter", lambda: next(clock))
+    work = itertools.count(step=0.25)
+    monkeypatch.setattr(latency.time, "process_time", lambda: next(work))
     made = []
     found, = latency.measure_latencies([lambda images, views: made.append(images)], (torch.zeros(8, 1), None), 5,
                                        seconds)
     assert (found.batch, found.calls, found.median_ms) == (8, calls, median) and len(made) == calls + 1
+    assert found.processor_ms == 250
 
 
 def test_functions_take_turns():
