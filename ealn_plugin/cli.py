@@ -4,9 +4,7 @@ import logging
 import os
 import sys
 
-from ealn_plugin.writing import replacing, write_atomically
-
-__all__ = ["exit_code", "printable", "replacing", "sentence", "start_log", "start_screen", "write_atomically"]
+from ealn_plugin.messages import sentence
 
 log = logging.getLogger(__name__)
 
@@ -29,24 +27,6 @@ def exit_code(work, stopped):
         log.debug("details", exc_info=True)
         sys.stderr.write(f"error: {sentence(error)}\n")
         return 1
-
-
-def sentence(error):
-    """The message of an error on one line that is safe to show, whatever names of files it holds.
-
-    One raised in a data worker arrives with the worker's traceback, which is left out.
-    """
-    text = str(error).strip()
-    if "DataLoader worker" in text:
-        text = text.splitlines()[-1].partition(": ")[2] or text
-    if isinstance(error, MemoryError):
-        text = f"out of memory{f' ({text})' if text else ''}; use smaller batches, images or files"
-    return printable(text)
-
-
-def printable(text):
-    """``text`` with line ends, terminal sequences and other characters that cannot be shown written as escapes."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 class _Quiet:

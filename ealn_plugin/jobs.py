@@ -5,15 +5,18 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-import threading
 from dataclasses import dataclass
 
 import torch
 
-from ealn_plugin.cli import sentence
+from ealn_plugin.engine.interrupts import handled
+from ealn_plugin.messages import sentence
 from ealn_plugin.workers import core_count, end_with_parent
 
 log = logging.getLogger(__name__)
+
+_STOPPED = 130
+"""Exit code of a process that was asked to stop, as of every command line here."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +46,43 @@ def run_jobs(jobs, processes):
         jobs: list of Job, each behind the one that it waits for.
         processes: how many at a time, at least 1.
     Raises:
+        ValueError: no process, a name that occurs twice, or a job ahead of the one that it waits for.
         RuntimeError: a job failed; the message names it and says what it said.
         KeyboardInterrupt: asked to stop.
     """
+    _check(jobs, processes)
     threads = max(1, core_count() // processes)
     waiting, running, done = list(jobs), [], set()
-    try:
-        with _interrupted_by_sigterm():
+    with handled(_interrupt, signal.SIGTERM):
+        try:
             while waiting or running:
                 ready = [job for job in waiting if not job.after or job.after in done][:processes - len(running)]
                 for job in ready:
                     waiting.remove(job)
                     running.append(_Process(job, threads))
+                    running[-1].start()
                 for process in _ended(running):
                     running.remove(process)
                     process.check()
                     done.add(process.job.name)
                     yield process.job.name
-    finally:
-        _stop(running)
+        finally:
+            _stop([process for process in running if process.started])
+
+
+def _check(jobs, processes):
+    if processes < 1:
+        raise ValueError(f"processes is {processes}, expected at least 1")
+    names = set()
+    for job in jobs:
+        if job.name in names or job.after and job.after not in names:
+            raise ValueError(f"job {job.name!r} is there twice, or ahead of {job.after!r} that it waits for; expected "
+                             "each once, behind that one")
+        names.add(job.name)
+
+
+def _interrupt(number, frame):
+    raise KeyboardInterrupt
 
 
 class _Process:
@@ -69,10 +90,19 @@ class _Process:
 
     def __init__(self, job, threads):
         context = multiprocessing.get_context("spawn")
-        self.job, (self._answer, there) = job, context.Pipe(duplex=False)
-        self.process = context.Process(target=_work, args=(job.work, job.arguments, threads, there), name=job.name)
+        self.job, (self._answer, self._there) = job, context.Pipe(duplex=False)
+        self.process = context.Process(target=_work, args=(job.work, job.arguments, threads, self._there),
+                                       name=job.name)
+
+    def start(self):
+        """Apart from its creation, so that an interrupt meanwhile finds it among those to stop."""
         self.process.start()
-        there.close()
+        self._there.close()
+
+    @property
+    def started(self):
+        """Whether there is a process to be stopped."""
+        return self.process.pid is not None
 
     def check(self):
         """Raise unless the job came to its end."""
@@ -83,7 +113,7 @@ class _Process:
         self._answer.close()
         if self.process.exitcode == 0:
             return
-        if said.startswith("stopped"):
+        if self.process.exitcode == _STOPPED:
             raise KeyboardInterrupt
         raise RuntimeError(f"{self.job.name}: " + (said or f"its process ended with code {self.process.exitcode} and "
                                                    "said nothing; the same command goes on where it stopped"))
@@ -117,25 +147,8 @@ def _work(work, arguments, threads, answer):
     try:
         work(*arguments)
     except KeyboardInterrupt:
-        answer.send("stopped")
-        raise SystemExit(130) from None
+        raise SystemExit(_STOPPED) from None
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         log.debug("details", exc_info=True)
         answer.send(sentence(error))
         raise SystemExit(1) from None
-
-
-@contextlib.contextmanager
-def _interrupted_by_sigterm():
-    """Within it SIGTERM is what Ctrl-C is."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

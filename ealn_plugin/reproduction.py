@@ -101,21 +101,20 @@ def sweep(out, seeds, options, values, warmup_epochs):
     return cells
 
 
-def runs_at_a_time(jobs, seeds, use_gpu):
-    """How many runs to bring to their end at a time.
+def runs_at_a_time(jobs, runs, use_gpu):
+    """How many of the runs to bring to their end at a time.
 
     Args:
-        jobs: the wish of the user; 0: one on a GPU, else one per core, but no more than seeds, as the others of a seed
-            wait for its EN.
+        jobs: the wish of the user; 0: one on a GPU, else one per core.
     Raises:
         ValueError: a negative wish.
     """
     if jobs < 0:
         raise ValueError(f"--jobs is {jobs}, expected 1 or more, or 0 to have it chosen")
-    return jobs or (1 if use_gpu and torch.cuda.is_available() else min(core_count(), len(seeds)))
+    return jobs or (1 if use_gpu and torch.cuda.is_available() else min(core_count(), len(runs)))
 
 
-def execute_all(runs, config_file, processes=1, progress=True, **flags):
+def execute_all(runs, config_file, processes=1, **flags):
     """Bring runs to their end, several at a time.
 
     One at a time shows the progress of its steps; of several, which leave it in ``train.log`` of each run folder,
@@ -130,23 +129,23 @@ def execute_all(runs, config_file, processes=1, progress=True, **flags):
         as ``execute`` and ``run_jobs``.
     """
     if processes > 1:
-        _execute_side_by_side(runs, config_file, processes, progress, flags)
+        _execute_side_by_side(runs, config_file, processes, flags)
     results = []
     for number, run in enumerate(runs, 1):
         if processes == 1:
             log.info("run %d of %d", number, len(runs))
-        results.append(execute(run, config_file, progress, **flags))
+        results.append(execute(run, config_file, **flags))
     return results
 
 
-def _execute_side_by_side(runs, config_file, processes, progress, flags):
+def _execute_side_by_side(runs, config_file, processes, flags):
     missing = {run.name: run for run in runs
                if finished(run, configuration.load_config(config_file, run.options, **flags)) is None}
     lenders = {run.folder: run.name for run in missing.values()}
     jobs = [Job(run.name, _execute_alone, (run, config_file, flags),
                 lenders.get(os.path.dirname(run.start_from), "")) for run in missing.values()]
     with logging_redirect_tqdm(), tqdm(total=len(runs), initial=len(runs) - len(jobs), unit="run",
-                                       disable=not progress, smoothing=0) as bar:
+                                       smoothing=0) as bar:
         for name in run_jobs(jobs, processes):
             bar.update()
             log.info("finished: %s", name)

@@ -16,7 +16,6 @@ import yaml
 
 from ealn_plugin import build, loading
 from ealn_plugin import config as configuration
-from ealn_plugin.cli import printable
 from ealn_plugin.data import DATASETS, VIEWPOINTS, VehicleID
 from ealn_plugin.engine import state
 from ealn_plugin.engine.sampling import own_randomness, seed_everything
@@ -25,6 +24,7 @@ from ealn_plugin.engine.testing import FeatureExtraction, protocols_of
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.splits import is_one_draw
 from ealn_plugin.evaluation.store import fingerprint_of_images, fingerprint_of_networks, with_paths
+from ealn_plugin.messages import printable
 from ealn_plugin.weights import check_file, load_weights
 
 log = logging.getLogger(__name__)

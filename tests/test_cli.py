@@ -6,13 +6,6 @@ import pytest
 from ealn_plugin import cli
 
 
-def test_a_workers_error_is_one_sentence():
-    text = ("Caught FileNotFoundError in DataLoader worker process 0.\nOriginal Traceback:\n  File x\n"
-            "FileNotFoundError: image 'a: b.jpg' does not exist")
-    assert cli.sentence(RuntimeError(text)) == "image 'a: b.jpg' does not exist"
-    assert cli.sentence(ValueError(" plain ")) == "plain"
-
-
 def test_the_log_goes_to_the_screen_and_into_the_folder(tmp_path, capsys):
     cli.start_log(tmp_path / "new" / "run", "a.log")
     logging.getLogger("somewhere").info("hello")

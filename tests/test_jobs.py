@@ -21,14 +21,16 @@ def note(folder, name):
 
 def need(folder, name, other):
     """``note``, which needs the file of another job."""
-    assert os.path.exists(os.path.join(folder, other)), other
+    if not os.path.exists(os.path.join(folder, other)):
+        raise RuntimeError(f"no {other}")
     note(folder, name)
 
 
 def wait_for(path):
     deadline = time.monotonic() + 300
     while not os.path.exists(path):
-        assert time.monotonic() < deadline, f"no {path}"
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no {path}")
         time.sleep(0.02)
 
 
@@ -54,6 +56,14 @@ def test_a_job_waits_for_the_one_before_it(tmp_path, monkeypatch):
                           Job("c", note, (folder, "c"))], 2))
     assert sorted(done) == ["a", "b", "c"] and done.index("a") < done.index("b")
     assert [(tmp_path / name).read_text() for name in "abc"] == ["2", "2", "2"]  # four cores for two processes
+
+
+@pytest.mark.parametrize("names, processes, message", [
+    ([("a", "")], 0, "processes is 0, expected at least 1"), ([("a", ""), ("a", "")], 1, "job 'a' is there twice"),
+    ([("b", "a"), ("a", "")], 1, "job 'b' .* ahead of 'a' that it waits for")])
+def test_jobs_that_could_never_end_are_refused(names, processes, message):
+    with pytest.raises(ValueError, match=message):
+        list(run_jobs([Job(name, note, ("", name), after) for name, after in names], processes))
 
 
 def test_a_failure_is_told_and_the_others_may_save(tmp_path):
@@ -83,13 +93,13 @@ def test_sigterm_stops_all_and_lets_them_save(tmp_path):
 
 
 def live(folder):
-    note(folder, "started")
     with open(os.path.join(folder, "pid"), "w") as file:
         file.write(str(os.getpid()))
     note(folder, "ready")
-    time.sleep(100)
+    time.sleep(3600)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc to see whether a process lives")
 def test_no_process_outlives_a_first_one_that_is_killed(tmp_path):
     code = ("import sys; from test_jobs import live; from ealn_plugin.jobs import Job, run_jobs\n"
             "if __name__ == '__main__': list(run_jobs([Job('run', live, (sys.argv[1],))], 1))")
@@ -103,9 +113,11 @@ def test_no_process_outlives_a_first_one_that_is_killed(tmp_path):
         first.kill()
         first.wait()
     pid, deadline = int((tmp_path / "pid").read_text()), time.monotonic() + 300
-    while alive(pid):
-        assert time.monotonic() < deadline, "it lives on"
+    while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
+    if alive(pid):
+        os.kill(pid, signal.SIGKILL)
+        pytest.fail("it lived on")
 
 
 def alive(pid):

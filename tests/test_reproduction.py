@@ -51,12 +51,12 @@ def test_finished_runs_are_read_and_others_refused(tmp_path):
         reproduction.finished(run, wanted)
 
 
-@pytest.mark.parametrize("jobs, seeds, gpu, expected", [
-    (0, (1, 2, 3), False, 3), (0, range(9), False, 4), (0, (1, 2, 3), True, 1), (6, (1,), True, 6)])
-def test_how_many_runs_at_a_time(monkeypatch, jobs, seeds, gpu, expected):
+@pytest.mark.parametrize("jobs, runs, gpu, expected", [
+    (0, range(3), False, 3), (0, range(9), False, 4), (0, range(3), True, 1), (6, range(1), True, 6)])
+def test_how_many_runs_at_a_time(monkeypatch, jobs, runs, gpu, expected):
     monkeypatch.setattr(reproduction, "core_count", lambda: 4)
     monkeypatch.setattr(reproduction.torch.cuda, "is_available", lambda: True)
-    assert reproduction.runs_at_a_time(jobs, seeds, use_gpu=gpu) == expected
+    assert reproduction.runs_at_a_time(jobs, runs, use_gpu=gpu) == expected
 
 
 def test_every_preset_is_a_configuration():

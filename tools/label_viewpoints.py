@@ -16,12 +16,13 @@ import sys
 import torch
 
 import ealn_plugin  # noqa: F401  (before anything imports torchvision: it cures a CPU-only torch)
-from ealn_plugin.cli import exit_code, start_log, write_atomically
+from ealn_plugin.cli import exit_code, start_log
 from ealn_plugin.data import view_labels
 from ealn_plugin.data.synthetic import PRESETS, render_dataset
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.engine import viewpoint_classifier
 from ealn_plugin.evaluation.view_report import decide, format_view_report, view_report
+from ealn_plugin.writing import write_atomically
 
 log = logging.getLogger("label_viewpoints")
 

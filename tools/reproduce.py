@@ -8,8 +8,9 @@ import sys
 
 from ealn_plugin import config as configuration
 from ealn_plugin import reproduction
-from ealn_plugin.cli import exit_code, start_log, write_atomically
+from ealn_plugin.cli import exit_code, start_log
 from ealn_plugin.visualization import grid as grids
+from ealn_plugin.writing import write_atomically
 
 log = logging.getLogger("reproduce")
 
@@ -29,8 +30,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--sweep", nargs="+", choices=sorted(SWEEP), default=[],
                         help="also vary these margins under Hard-EALN (Fig. 10)")
     parser.add_argument("--jobs", type=int, default=0,
-                        help="runs at a time, each on its share of the cores; 0: as many as there are seeds and"
-                        " cores for them, one with a GPU")
+                        help="runs at a time, each on its share of the cores; 0: one per core, one with a GPU")
     parser.add_argument("--out", default="log/reproduce", help="folder of the grid; what is finished there is kept")
     parser.add_argument("--root", default="", help="folder that holds the dataset folders")
     parser.add_argument("-s", "--sources", nargs="+", help="training datasets")
@@ -53,7 +53,7 @@ def reproduce(args):
     start_log(args.out, "reproduce.log")
     every = [*runs, *(run for _, _, run in cells)]
     results = reproduction.execute_all(
-        every, args.config_file, reproduction.runs_at_a_time(args.jobs, args.seeds, config.use_gpu), **flags)
+        every, args.config_file, reproduction.runs_at_a_time(args.jobs, every, config.use_gpu), **flags)
     grid = grids.Grid({(run.scheme, run.seed): found for run, found in zip(runs, results)})
     found = [(name, value, run.seed, grids.Grid({("hard", run.seed): one}).mean("hard", grid.protocol, "mAP").mean)
              for (name, value, run), one in zip(cells, results[len(runs):])]

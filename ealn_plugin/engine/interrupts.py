@@ -18,7 +18,7 @@ class StopRequest:
         return self.signal is not None
 
     def __call__(self, number, frame):
-        if self:  # asked twice: do not wait for the step
+        if self and number == signal.SIGINT:  # someone is waiting: do not wait for the step
             raise KeyboardInterrupt
         self.signal = number
 
@@ -27,15 +27,23 @@ class StopRequest:
 def stop_on_signals():
     """A ``StopRequest`` fed by SIGINT and SIGTERM; the handlers are put back afterwards.
 
+    A second SIGINT stops at once; SIGTERM may come several times, from whoever started the process and from its job.
     Outside the main thread signals cannot be caught and the request stays false.
     """
     request = StopRequest()
+    with handled(request, signal.SIGINT, signal.SIGTERM):
+        yield request
+
+
+@contextlib.contextmanager
+def handled(handler, *numbers):
+    """Within it ``handler`` is called for these signals; outside the main thread nothing changes."""
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield
         return
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
-        yield request
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

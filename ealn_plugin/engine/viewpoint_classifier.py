@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from ealn_plugin import toolkit
-from ealn_plugin.cli import replacing
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.engine.sampling import derived_seed, ignore_interrupts, own_randomness
 from ealn_plugin.engine.step import evaluating
 from ealn_plugin.engine.view_augmentation import augment
 from ealn_plugin.models.embedding import check_backbone
+from ealn_plugin.writing import replacing
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ealn_plugin import figures, picture_figures, reporting
-from ealn_plugin.cli import sentence
 from ealn_plugin.evaluation.store import FeatureStore
 from ealn_plugin.exhibits import OTHER_VIEW, FigureUnavailable
+from ealn_plugin.messages import sentence
 from ealn_plugin.report.blocks import Charts, Line, Note, Section, Table, embed_picture
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ def retrieval(runs, report, failure, folder):
                       "of queries with a match among their first k", photographs=False, least=0.55)
         for ((dataset, protocol), curves), path in zip(report.curves.items(),
                                                        reporting.write_curves(report, folder))), width=32))
+    cut = any(len(subjects) > DETAILED for subjects in report.lists.values())
     for dataset, subjects in report.lists.items():
         report.lists[dataset] = dict(list(subjects.items())[:DETAILED])
     try:
@@ -63,7 +64,7 @@ def retrieval(runs, report, failure, folder):
                 path, f"Queries of {dataset} beside their nearest gallery images under "
                 f"{', '.join(report.lists[dataset])}: correct ones framed green, wrong ones red, junk grey",
                 photographs=True))
-        if report.lists and len(runs) > DETAILED:
+        if cut:
             lists.blocks.append(_first_alone())
     except _FAILURES as error:
         lists.blocks.append(Note(f"The ranked lists could not be drawn: {sentence(error)}", missing=True))

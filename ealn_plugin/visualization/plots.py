@@ -167,15 +167,15 @@ def draw_series(path, title, by_run, unit, along="step", largest=None, subtitle=
         RuntimeError: matplotlib is missing. OSError: the file cannot be written.
     """
     figure, (axes,) = _panels(title, subtitle, 1, height=3.0)
-    _draw_series(axes, by_run, list(names or by_run), along)
+    _draw_series(axes, by_run, list(names or by_run), along, largest)
     axes.set_ylabel(unit)
-    if largest is not None:
-        axes.set_ylim(top=1.03 * largest)
     save(figure, path)
 
 
-def _draw_series(axes, by_run, names, along):
-    """Curves with the colours that their runs have in ``names``; the few points of a short one are marked."""
+def _draw_series(axes, by_run, names, along, largest=None):
+    """Curves with the colours that their runs have in ``names``, below the legend of many; the few points of a short
+    one are marked.
+    """
     smallest, highest = 0.0, 0.0
     for run, (steps, values) in by_run.items():
         number = names.index(run)
@@ -185,8 +185,10 @@ def _draw_series(axes, by_run, names, along):
         finite = [value for value in values if np.isfinite(value)]
         smallest, highest = min([smallest, *finite]), max([highest, *finite])
     crowded = len(by_run) > _CROWD
-    if smallest == 0:
-        axes.set_ylim(0, (1.08 + 0.12 * -(-len(by_run) // 2) * crowded) * highest or None)
+    low, high = (0, 1.08 * highest) if smallest == 0 else axes.get_ylim()
+    if largest is not None:
+        high = 1.03 * largest
+    axes.set_ylim(low, high + 0.12 * -(-len(by_run) // 2) * crowded * (high - low) or None)
     axes.set_xlim(left=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(along)

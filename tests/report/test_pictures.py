@@ -52,3 +52,19 @@ def test_a_failure_of_the_evaluation_is_a_sentence(monkeypatch, tmp_path):
     report, failure = pictures.evaluated([run], str(tmp_path), 2)
     for section in pictures.retrieval([run], report, failure, str(tmp_path)):
         assert texts(section, "note") == ["The test images could not be ranked: image 'x' cannot be decoded"]
+
+
+@pytest.mark.parametrize("ranked, cut", [(4, False), (5, True)])
+def test_lists_of_more_runs_than_are_shown_say_so(monkeypatch, tmp_path, ranked, cut):
+    """What counts is how many could be ranked, not how many were named."""
+    def draw(report, folder):
+        Image.new("RGB", (4, 4)).save(tmp_path / "lists.png")
+        return {"veri776": tmp_path / "lists.png"}
+    monkeypatch.setattr(pictures.reporting, "write_lists", draw)
+    monkeypatch.setattr(pictures.reporting, "write_curves", lambda report, folder: [])
+    runs = [types.SimpleNamespace(label=f"run_{number}", unavailable="") for number in range(6)]
+    report = types.SimpleNamespace(curves={}, lists={"veri776": {run.label: None for run in runs[:ranked]}})
+    _, section = pictures.retrieval(runs, report, "", str(tmp_path))
+    picture, = texts(section, "picture")
+    assert "under run_0, run_1, run_2, run_3:" in picture
+    assert ("Shown for the first 4 runs; name others first with --run to see theirs." in texts(section, "note")) == cut

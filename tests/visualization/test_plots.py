@@ -66,10 +66,12 @@ def test_a_run_keeps_its_colour_where_others_are_missing(tmp_path):
     assert colours_in(tmp_path / "s.png") == [ORANGE]
 
 
-def test_a_legend_of_many_runs_lies_above_their_curves(tmp_path, monkeypatch):
+@pytest.mark.parametrize("values, largest", [([1.0, 1.0], None), ([1.0, 1.0], 1.0), ([-1.0, 1.0], None)])
+def test_a_legend_of_many_runs_lies_above_their_curves(tmp_path, monkeypatch, values, largest):
     seen = []
     monkeypatch.setattr(plots, "save", lambda figure, path: (figure.canvas.draw(), seen.append(figure.axes[0])))
-    draw_series(tmp_path / "s.png", "title", {f"run_{number}": ([1, 2], [1.0, 1.0]) for number in range(8)}, "loss")
+    draw_series(tmp_path / "s.png", "title", {f"run_{number}": ([1, 2], values) for number in range(8)}, "loss",
+                largest=largest)
     box = seen[0].get_legend().get_window_extent()
     assert seen[0].transData.transform((1, 1.0))[1] < box.y0 < box.y1 <= seen[0].get_window_extent().y1
     assert len({line.get_color() for line in seen[0].lines}) == 8
