@@ -216,7 +216,7 @@ def split_arguments(arguments):
 
     A pair is an argument that is, or looks like, a key, and the one behind it; what follows a pair belongs to the pairs
     as well, up to the next flag. Without this a flag with several values, such as torchreid's own -s, would take the
-    pairs behind it for values of its own.
+    pairs behind it for values of its own. What stands right behind a flag is its value, even ``--json train.json``.
     """
     known, flags, pairs = default_config(), [], []
     taking, rest = flags, list(arguments)
@@ -229,6 +229,10 @@ def split_arguments(arguments):
             continue
         if rest[0].startswith("-"):
             taking = flags
+            taking.append(rest.pop(0))
+            if rest and not rest[0].startswith("-"):
+                taking.append(rest.pop(0))
+            continue
         taking.append(rest.pop(0))
     return flags, pairs
 

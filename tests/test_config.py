@@ -129,6 +129,10 @@ def test_pairs_behind_a_flag_with_several_values():
     assert pairs == ["train.lr", "1", "data.root", "a.b/c"]
     assert config.split_arguments(["--root", "data.v1/x"]) == (["--root", "data.v1/x"], [])
     assert config.split_arguments(["--root", "x", "use_gpu", "False"])[1] == ["use_gpu", "False"]
+    assert config.split_arguments(["train", "--json", "train.json", "--rounds", "2", "train.lr", "1"]) == (
+        ["train", "--json", "train.json", "--rounds", "2"], ["train.lr", "1"])
+    assert config.split_arguments(["--config-file", "ealn.yaml", "ealn.alpha", "1"]) == (
+        ["--config-file", "ealn.yaml"], ["ealn.alpha", "1"])
     assert config.split_arguments(["ealn.alhpa", "1"])[1] == ["ealn.alhpa", "1"]
     flags, pairs = config.split_arguments(["train", "ealn.seed", "-1", "--scales", "1", "2", "use_gpu", "False", "odd",
                                            "--json", "f"])
