@@ -32,7 +32,7 @@ class PeakMemory:
         self._done.set()
         self._thread.join()
         if self._start is not None:
-            self.peak_mib = (self._peak - self._start) / 2**20
+            self.peak_mib = (max(self._peak, resident_bytes()) - self._start) / 2**20
 
     def _watch(self):
         refreshed = time.monotonic()

@@ -91,6 +91,7 @@ def _generate(data):
 def _measure_kind(data, folder, kind):
     """Build the index, or bring the one that is there to another kind, and open it."""
     bar = tqdm(data.pieces(), total=-(-data.count // _PIECE), desc=f"building {kind}", leave=False, dynamic_ncols=True)
+    return_freed_memory()
     with bar, PeakMemory(bar) as build_memory:
         start, worked = time.perf_counter(), time.process_time()
         with IndexWriter(folder, data.dim, {"benchmark": True}, kind=kind) as writer:

@@ -29,7 +29,6 @@ def test_the_figures(tmp_path):
     assert flat["nlist"] == 0 and ivf["nlist"] == 75 and 1 <= ivf["nprobe"] <= 75
     assert all(0 < values[key] < 60 for values in (flat, ivf) for key in ("opening_seconds", "median_latency_ms"))
     assert all(values["processor_ms_per_query"] > 0 for values in (flat, ivf))
-    assert ivf["open_peak_mib"] >= 0 and flat["open_peak_mib"] >= 0
     assert ivf["learning_processor_seconds"] > 0 and flat["adding_processor_seconds"] > 0
     assert flat["disk_mib"] == pytest.approx(3000 * 32 * 4 / 2**20, rel=0.5) and os.listdir(tmp_path) == []
     lines = search_table(result)
