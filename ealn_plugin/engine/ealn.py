@@ -10,6 +10,7 @@ from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
 from ealn_plugin.engine import acceleration, checkpoint, schedule, state
 from ealn_plugin.engine.degradation import Degradation
 from ealn_plugin.engine.distributed import World, check_device
+from ealn_plugin.engine.evaluating import EvaluatingEngine
 from ealn_plugin.engine.interrupts import TrainingInterrupted, stop_on_signals
 from ealn_plugin.engine.monitor import Monitor
 from ealn_plugin.engine.observe import Observer
@@ -19,7 +20,7 @@ from ealn_plugin.engine.sampling import EpochLoader, derived_seed, seed_everythi
 from ealn_plugin.engine.scheme_base import Batch
 from ealn_plugin.engine.setup import adversarial_optimizers, check_training, checked_schemes, make_folder
 from ealn_plugin.engine.step import AdversarialStep
-from ealn_plugin.engine.testing import EvaluatingEngine, FeatureExtraction
+from ealn_plugin.engine.testing import FeatureExtraction
 from ealn_plugin.evaluation.measure import check_protocols
 from ealn_plugin.losses.distance import check_choice, check_margins
 from ealn_plugin.losses.transfer import to_device
@@ -172,6 +173,8 @@ class EALNEngine(EvaluatingEngine):
         self.max_epoch = max_epoch
         check_protocols(protocols)
         if not test_only:
+            if self.constant_epochs is None:
+                self.constant_epochs = schedule.default_constant_epochs(max_epoch)
             check_training(self, visrank, open_layers if fixbase_epoch else None)
         self._restore(resume, start_from)
         if test_only:

@@ -51,7 +51,7 @@ def checked_schemes(schemes):
 
 
 def check_training(engine, visrank, open_layers):
-    """Refuse what an ``EALNEngine`` cannot train; fills in its ``constant_epochs`` where they are None.
+    """Refuse what an ``EALNEngine`` cannot train.
 
     Args:
         visrank: as asked for. open_layers: as asked for, or None where no layers are fixed at first.
@@ -69,8 +69,6 @@ def check_training(engine, visrank, open_layers):
         raise ValueError(
             f"warmup_epochs {engine.warmup[0]} and warmup_generator_epochs {engine.warmup[1]} leave no joint epoch of "
             f"max_epoch {engine.max_epoch}; lower them or train longer")
-    if engine.constant_epochs is None:
-        engine.constant_epochs = schedule.default_constant_epochs(engine.max_epoch)
     schedule.linear_factor(0, engine.max_epoch, engine.constant_epochs)
     check_open_layers(engine.model, open_layers)
     loader = engine.train_loader

@@ -280,7 +280,7 @@ def test_fewer_test_images_than_processes(veri_root, monkeypatch):
 
 
 def test_a_batch_that_the_processes_cannot_share(veri_root, tmp_path):
-    engine = build_engine(build_datamanager(veri_root, batch_size_train=6), ())
+    engine = build_engine(build_datamanager(veri_root, batch_size_train=6), (), constant_epochs=0)
     engine.world, engine.max_epoch = World(0, 2), 1
     with pytest.raises(ValueError, match="train.batch_size is 6, which 2 processes cannot share equally in whole "
                                          "identities of sampler.num_instances 2"):

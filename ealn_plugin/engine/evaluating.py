@@ -1,0 +1,86 @@
+"""The half of an engine that tests: what torchreid's ``Engine.test`` is, with this plugin's protocols and features."""
+import os
+
+import torch
+
+from ealn_plugin import toolkit
+from ealn_plugin.engine.parallel import shared_features
+from ealn_plugin.engine.sampling import own_randomness
+from ealn_plugin.engine.step import evaluating
+from ealn_plugin.engine.testing import evaluate, protocols_of
+
+
+class EvaluatingEngine(toolkit.Engine):
+    """The half of an engine that tests. The other half sets ``embedding``, ``schemes``, ``extraction`` (a
+    ``FeatureExtraction``) and ``world``, and counts ``epoch``.
+
+    Attributes:
+        results, own_results, untrained: {dataset name: {protocol: {metric: value in [0, 1]}}} of the last test, of the
+            embedding network's own features where those are fused, and of the test before training.
+        best: {"mAP", "rank1", "epoch"} of the best test so far, or None.
+    """
+
+    def __init__(self, datamanager, use_gpu=True):
+        super().__init__(datamanager, use_gpu)
+        self.results, self.own_results, self.untrained, self.best = {}, {}, {}, None
+
+    def test(self, dist_metric="euclidean", normalize_feature=False, visrank=False, visrank_topk=10, save_dir="",
+             use_metric_cuhk03=False, ranks=(1, 5, 10, 20), rerank=False, *, protocols=(), progress=True):
+        """Features once per image, then every protocol of every target; fused features where a scheme makes views.
+
+        The embedding network's own features are ranked as well in that case and kept in ``self.own_results``.
+
+        Returns:
+            {dataset name: {protocol: {metric: value in [0, 1]}}}
+        Raises:
+            ValueError: none of the protocols can be run.
+        """
+        options = dict(dist_metric=dist_metric, normalize_feature=normalize_feature, rerank=rerank,
+                       use_metric_cuhk03=use_metric_cuhk03, ranks=sorted({1, 5, 10, *ranks}))
+        results, self.own_results = {}, {}
+        self.extraction.folder = save_dir if os.path.isdir(save_dir) else None
+        with own_randomness(), evaluating(self.embedding, *self.schemes):
+            for name, loaders in self.test_loader.items():
+                features = shared_features(self.extraction, loaders, name, self.world, progress)
+                if visrank:
+                    self.world.on_main(_show_ranking, self.datamanager, name, *features, dist_metric, save_dir,
+                                       visrank_topk)
+                results[name], alone = self.world.on_main(_evaluate_both, *features, protocols_of(loaders, protocols),
+                                                          options)
+                if alone is not None:
+                    self.own_results[name] = alone
+        if not any(results.values()):
+            raise ValueError(f"none of the protocols {', '.join(protocols) or '(those of the datasets)'} can be run on "
+                             f"{', '.join(results)}, see the warnings above; choose others with ealn.protocols")
+        return results
+
+    def _primary(self):
+        """The first protocol that could be run: (dataset name, protocol, metrics)."""
+        return next((name, protocol, metrics) for name, found in self.results.items()
+                    for protocol, metrics in found.items())
+
+    def _summary(self):
+        name, protocol, _ = self._primary()
+        return {"primary": f"{name}/{protocol}", "datasets": self.results, "untrained": self.untrained}
+
+    def _update_best(self):
+        metrics = self._primary()[2]
+        if self.best is not None and metrics["mAP"] <= self.best["mAP"]:
+            return False
+        self.best = {"mAP": metrics["mAP"], "rank1": metrics["rank1"], "epoch": self.epoch + 1}
+        return True
+
+
+def _evaluate_both(own, fused, names, options):
+    """``evaluate`` of the features that count, and of the embedding network's own where those are fused, or None."""
+    if fused is None:
+        return evaluate(own, names, **options), None
+    return evaluate(fused, names, **options), evaluate(own, names, **options)
+
+
+def _show_ranking(datamanager, name, own, fused, dist_metric, save_dir, topk):
+    """Leave the ``topk`` gallery images nearest to each query of a dataset in ``save_dir/visrank_<name>``."""
+    features = own if fused is None else fused
+    query, gallery = torch.from_numpy(features.query.embeddings), torch.from_numpy(features.gallery.embeddings)
+    distances = toolkit.distance_matrix(query, gallery, dist_metric).numpy()
+    toolkit.show_ranked_lists(distances, datamanager, name, os.path.join(save_dir, f"visrank_{name}"), topk)
