@@ -117,6 +117,12 @@ class TinyBackbone(torch.nn.Module):
         return (self.classifier(features), features) if self.training else features
 
 
+def use_tiny_backbone(patch, *names):
+    """Have torchreid build ``TinyBackbone`` under these names of models; ``patch``: a pytest.MonkeyPatch."""
+    for name in names:
+        patch.setitem(toolkit._model_factory(), name, lambda num_classes, **_: TinyBackbone(num_classes))
+
+
 def clustered(count, dim=16, clusters=40, seed=0, spread=0.5):
     """L2-normalised float32 vectors [count, dim] around some centres, as the images of vehicles are."""
     rng = np.random.default_rng(seed)

@@ -1,11 +1,11 @@
 """Every command in README.md and datasets.md is run, as it stands but for what makes it small.
 
 What a command needs lies where it says: the data and the run are made by commands of the pages. Settings and flags
-behind a command override its own; they and small stand-ins for the networks are all that is changed.
+behind a command override its own; they and small stand-ins for the networks are all that is changed. Not run are the
+commands of ``NOT_RUN``.
 """
 import os
 import pathlib
-import re
 import shlex
 import shutil
 
@@ -15,14 +15,12 @@ import torch
 from PIL import Image
 
 from ealn_plugin import config as configuration
-from ealn_plugin import toolkit
 from ealn_plugin.data import view_labels
 from ealn_plugin.data.synthetic import presets
-from standins import TinyBackbone
+from pages import COMMANDS, ROOT
+from standins import TinyBackbone, use_tiny_backbone
 from tool_modules import load_tool
 
-ROOT = pathlib.Path(__file__).parents[1]
-PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "datasets.md")}
 SIZES = """use_gpu False model.pretrained False data.height 32 data.width 32 data.workers 0 train.batch_size 8
     sampler.num_instances 2 ealn.generator.filters 2 ealn.generator.blocks 1 ealn.discriminator.filters 2
     ealn.discriminator.layers 1"""
@@ -31,7 +29,8 @@ SHORT = """train.max_epoch 3 ealn.warmup_epochs 1 ealn.warmup_generator_epochs 1
 CLASSIFIER = "--preset tiny --size 32 --steps 2 --batch-size 8 --workers 0 --device cpu"
 
 SMALLER = {  # beginning of a command: what is put behind it
-    "tools/train_ealn.py": f"{SIZES} {SHORT}", "tools/reproduce.py": f"--seeds 1 --schemes en hard {SIZES} {SHORT}",
+    "tools/train_ealn.py": f"{SIZES} {SHORT}",
+    "tools/reproduce.py": f"--seeds 1 --jobs 1 --schemes en hard {SIZES} {SHORT}",
     "tools/benchmark.py train": f"--rounds 1 --warmup 1 --identities 20 {SIZES}",
     "tools/benchmark.py data": "--repeats 1 --workers 0 --batch-size 4",
     "tools/benchmark.py search": "--vectors 400 --dim 16 --queries 5",
@@ -40,36 +39,31 @@ SMALLER = {  # beginning of a command: what is put behind it
     "tools/make_synthetic.py": "--processes 1", "tools/export.py": "--calls 1",
 }
 TAKE_SETTINGS = ("tools/train_ealn.py", "tools/reproduce.py", "tools/benchmark.py")
-ELSEWHERE = {  # beginning of a command: what runs it as it stands, or, of pip, pytest and torchrun, its like
-    "pip install -c constraints.txt -e \".[test]\"": ".ci/run",
-    "pip install -c constraints.txt -e ": "tests/test_extras.py::test_the_extras_of_the_pages_bring_what_they_are_for",
-    "pytest": ".ci/run", "torchrun": "tests/tools/test_train_ealn_torchrun.py::test_the_command_of_the_readme",
+CI = {  # what .ci/run makes of a command: quietly, and without a cache in the checkout
+    'pip install -c constraints.txt -e ".[test]"': 'pip install --quiet -c constraints.txt -e ".[test]"',
+    "pytest -n 2 --dist loadfile": "pytest -q -p no:cacheprovider -n 2 --dist loadfile",
+}
+ELSEWHERE = {  # beginning of a command: the test that runs it as it stands or, of torchrun, its like
+    "torchrun": "tests/tools/test_train_ealn_torchrun.py::test_the_command_of_the_readme",
     "python -c ": "tests/data/test_datasets_page.py::test_the_commands_that_show_the_counts_run",
     "python tools/search.py": "tests/test_readme.py::test_finding_a_vehicle",
     "python tools/report.py": "tests/tools/test_report.py::test_the_command_of_the_readme",
     "python tools/export.py": "tests/tools/test_export.py::test_the_commands_of_the_readme",
 }
+NOT_RUN = (  # beginnings of commands whose running takes an environment, or hours
+    "pip install -c constraints.txt -e ", "pytest --slow",
+)
 MAKE = "python tools/make_synthetic.py --root reid-data --layout veri776 --preset tiny --seed 0"
 DEMO = "python tools/train_ealn.py --config-file configs/ealn_synthetic.yaml"
 NETWORKS = ("osnet_x0_25", "resnet50", "vgg_cnn_m_1024", "squeezenet1_1")
 
 
-def commands_of(text):
-    """The commands of a page in its order, each once: those in blocks without a language and those within a line."""
-    fenced = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-    blocks = [block for language, block in fenced.findall(text) if not language]
-    blocks += re.findall(r"`([^`\n]+)`", fenced.sub("", text))
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    parts = [re.sub(r" +", " ", part).strip() for line in lines for part in line.split(" && ")]
-    return list(dict.fromkeys(part for part in parts if re.match(r"(python|pip|pytest|torchrun) ", part)))
-
-
 def elsewhere(command):
-    return next((test for beginning, test in ELSEWHERE.items() if command.startswith(beginning)), None)
+    """Whether something else than this file runs a command, or nothing."""
+    return command in CI or command.startswith((*ELSEWHERE, *NOT_RUN))
 
 
-ALL = {name: commands_of(text) for name, text in PAGES.items()}
-OWN = list(dict.fromkeys(command for commands in ALL.values() for command in commands if not elsewhere(command)))
+OWN = list(dict.fromkeys(command for commands in COMMANDS.values() for command in commands if not elsewhere(command)))
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +71,7 @@ def desk(tmp_path_factory):
     """A folder with what the commands name, in which they run: data, an image, weights, features from elsewhere."""
     folder = tmp_path_factory.mktemp("desk")
     with pytest.MonkeyPatch.context() as patch:
-        for name in NETWORKS:
-            patch.setitem(toolkit._model_factory(), name, lambda num_classes, **_: TinyBackbone(num_classes))
+        use_tiny_backbone(patch, *NETWORKS)
         small = presets.Preset(train_vehicles=6, train_images=36, train_tracks=18, test_vehicles=4, test_images=24,
                                test_tracks=12, cameras=4, models=3, image_size=32)
         patch.setitem(presets.PRESETS, "tiny", small)
@@ -124,11 +117,11 @@ def test_a_command_of_the_pages(desk, command, capsys):
 
 def test_every_command_is_run_somewhere():
     assert {MAKE, DEMO} <= set(OWN) and len(OWN) >= 17
-    for name in PAGES:
-        found = [command for command in ALL[name] if not command.startswith("python tools/") and not elsewhere(command)]
-        assert found == [], f"{name}: no test runs {found}"
+    for page, commands in COMMANDS.items():
+        unknown = [command for command in commands if command in OWN and not command.startswith("python tools/")]
+        assert unknown == [], f"{page}: no test runs {unknown}"
     for place in ELSEWHERE.values():
         file, _, test = place.partition("::")
-        assert f"def {test}(" in (ROOT / file).read_text() if test else (ROOT / file).exists(), place
-    job = (ROOT / ".ci/run").read_text()
-    assert 'pip install -c constraints.txt -e ".[test]" && pytest -n 2 --dist loadfile' in job
+        assert f"def {test}(" in (ROOT / file).read_text(), place
+    job = (ROOT / ".ci/run").read_text().splitlines()
+    assert CI.keys() <= set(COMMANDS["README.md"]) and set(CI.values()) <= set(job)

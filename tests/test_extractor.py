@@ -11,7 +11,7 @@ from ealn_plugin.data import VIEWPOINTS
 from ealn_plugin.engine import viewpoint_classifier
 from ealn_plugin.engine.step import evaluating
 from ealn_plugin.subjects import RunSubject
-from standins import TinyBackbone
+from standins import use_tiny_backbone
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_lower_precisions_are_close_and_have_length_one(tested, extractor):
 @pytest.fixture
 def classifier(monkeypatch):
     """A classifier that is sure of a front where the image is bright, of a rear where it is dark."""
-    monkeypatch.setitem(toolkit._model_factory(), "tiny", lambda num_classes, **_: TinyBackbone(num_classes))
+    use_tiny_backbone(monkeypatch, "tiny")
 
     class Brightness(viewpoint_classifier.ViewpointClassifier):
         def forward(self, images):

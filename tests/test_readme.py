@@ -1,4 +1,4 @@
-"""README.md: its code runs, and its commands name files and flags that exist."""
+"""README.md: its code runs, and what it names exists; tests/test_commands.py runs its commands."""
 import os
 import re
 import shutil
@@ -8,16 +8,12 @@ import sys
 import pytest
 from torch.distributed.run import get_args_parser
 
+from pages import COMMANDS, PAGES, ROOT, arguments_of
 from standins import make_veri_folder
 from tool_modules import load_tool
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TEXT = open(os.path.join(ROOT, "README.md"), encoding="utf-8").read()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
-CODE = [block for language, block in BLOCKS if language == "python"]
-COMMANDS = [line for language, block in BLOCKS if not language for line in block.splitlines()
-            if line.startswith(("pip ", "python ", "torchrun "))]
-TOOLS = re.findall(r"(?:python|torchrun \S+ \d+) (tools/\w+\.py[^&\n`]*)", TEXT)
+TEXT = PAGES["README.md"]
+CODE = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 
 
 def test_the_engine_in_an_existing_project(tmp_path):
@@ -47,7 +43,7 @@ def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
     (tmp_path / "my_cars").mkdir()
     shutil.copy(image, tmp_path / "my_cars")
     shutil.copy(image, tmp_path / "my_cars" / "car.jpg")
-    commands = [command.split()[2:] for command in COMMANDS if command.startswith("python tools/search.py ")]
+    commands = arguments_of("search")
     assert [command[0] for command in commands] == ["index", "query", "add", "remove"] and len(CODE) == 2
     tool = load_tool("search")
     monkeypatch.chdir(tmp_path)
@@ -63,28 +59,14 @@ def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
 
 def test_the_two_commands_of_the_start():
     demo = "python tools/train_ealn.py --config-file configs/ealn_synthetic.yaml"
-    assert f"pip install -c constraints.txt -e . && {demo}" in COMMANDS
-    assert 'pip install -c constraints.txt -e ".[test]" && pytest -n 2 --dist loadfile' in COMMANDS
-
-
-# Those of tools/search.py are run as they stand, above.
-@pytest.mark.parametrize("command", sorted({tool for tool in TOOLS if not tool.startswith("tools/search")}))
-def test_commands_name_what_exists(command):
-    tool, *arguments = command.split()
-    assert os.path.exists(os.path.join(ROOT, tool))
-    for path in re.findall(r"configs/\w+\.yaml", command):
-        assert os.path.exists(os.path.join(ROOT, path))
-    flags = [argument for argument in arguments if argument.startswith("-")]
-    if flags:
-        command = [argument for argument in arguments[:1] if argument.isalpha()]  # of a tool with several
-        done = subprocess.run([sys.executable, os.path.join(ROOT, tool), *command, "--help"], capture_output=True,
-                              text=True, timeout=120)
-        assert done.returncode == 0 and all(re.search(rf"(^|[\s,\[]){flag}\b", done.stdout) for flag in flags)
+    for line in (f"pip install -c constraints.txt -e . && {demo}",
+                 'pip install -c constraints.txt -e ".[test]" && pytest -n 2 --dist loadfile'):
+        assert f"\n```\n{line}\n```\n" in TEXT
 
 
 def test_torchrun_understands_its_command():
     """It starts the tool with all that follows; that such a run works is in tests/tools/test_train_ealn_torchrun.py."""
-    command, = (command for command in COMMANDS if command.startswith("torchrun "))
+    command, = (command for command in COMMANDS["README.md"] if command.startswith("torchrun "))
     parsed = get_args_parser().parse_args(command.split()[1:])
     assert parsed.nproc_per_node == "2" and parsed.training_script == "tools/train_ealn.py"
     assert parsed.training_script_args[0] == "--config-file"

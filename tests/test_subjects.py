@@ -10,7 +10,7 @@ from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.protocols import PROTOCOLS
 from ealn_plugin.evaluation.store import FeatureStore
 from ealn_plugin.subjects import FeaturesSubject, ModelSubject, RunSubject, file_name, short_labels
-from standins import TinyBackbone
+from standins import TinyBackbone, use_tiny_backbone
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def options(veri_root):
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     """A small network under a known model name."""
-    monkeypatch.setitem(toolkit._model_factory(), "resnet18", lambda num_classes, **_: TinyBackbone(num_classes))
+    use_tiny_backbone(monkeypatch, "resnet18")
 
 
 def features_of(subject, store):

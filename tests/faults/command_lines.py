@@ -22,6 +22,12 @@ PRESET = dataclasses.replace(presets.PRESETS["tiny"], train_vehicles=4, train_im
                              test_vehicles=4, test_images=24, test_tracks=12, image_size=32)
 
 
+def must_end_well(code):
+    """For what a command needs, made by another one."""
+    if code:
+        raise RuntimeError(f"it could not be made: exit code {code}")
+
+
 def make_features(path):
     random = np.random.default_rng(0)
     Features(random.random((40, 16)), np.arange(40) % 8, np.arange(40) % 3, [-1] * 40, np.arange(40) < 10).save(path)
@@ -59,8 +65,8 @@ def run_of(root):
     """A run with every network, made the first time."""
     folder = root / "run"
     if not (folder / "results.json").exists():
-        assert load_tool("train_ealn").main(["--root", str(root), *map(str, SMALL), "data.save_dir", str(folder),
-                                             "ealn.scheme", "hard_view"]) == 0
+        must_end_well(load_tool("train_ealn").main(["--root", str(root), *map(str, SMALL), "data.save_dir",
+                                                    str(folder), "ealn.scheme", "hard_view"]))
     return str(folder)
 
 
@@ -68,7 +74,7 @@ def reproduce(root, out):
     (root / "empty.yaml").touch()
     return load_tool("reproduce").main([
         "--config-file", str(root / "empty.yaml"), "--root", str(root), "--out", str(out), "--schemes", "en", "hard",
-        "--seeds", "1", *map(str, SMALL)])
+        "--seeds", "1", "--jobs", "1", *map(str, SMALL)])
 
 
 def draw_figures(root, out):
@@ -97,7 +103,7 @@ def index(root, out):
 def query(root, out):
     os.makedirs(out, exist_ok=True)
     if not (root / "index").exists():
-        assert index(root, root / "index") == 0
+        must_end_well(index(root, root / "index"))
     image = next((root / "VeRi" / "image_query").iterdir())
     return load_tool("search").main(["query", str(image), "--index", str(root / "index"), "--device", "cpu", "--sheet",
                                      str(out / "found.png"), "--json", str(out / "found.json")])
@@ -105,9 +111,9 @@ def query(root, out):
 
 def label_views(root, out):
     if not (root / "classifier").exists():
-        assert load_tool("label_viewpoints").main([
+        must_end_well(load_tool("label_viewpoints").main([
             "-s", "veri776", "--root", str(root), "--out", str(root / "classifier"), "--size", "32", "--steps", "2",
-            "--batch-size", "8", "--workers", "0"]) == 0
+            "--batch-size", "8", "--workers", "0"]))
     (out / "images").mkdir(parents=True, exist_ok=True)
     for number in range(40):  # images of 70 bytes: the table of their labels is larger
         Image.new("RGB", (1, 1)).save(out / "images" / f"{number}.png")

@@ -1,9 +1,8 @@
 """What the fault tests have injected, shown at the end of the session; and the small network that they train."""
 import pytest
 
-from ealn_plugin import toolkit
 from fault_injection import INJECTED, LOST
-from standins import TinyBackbone
+from standins import use_tiny_backbone
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -21,4 +20,4 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture
 def tiny(monkeypatch):
     """A small network under a known model name."""
-    monkeypatch.setitem(toolkit._model_factory(), "resnet18", lambda num_classes, **_: TinyBackbone(num_classes))
+    use_tiny_backbone(monkeypatch, "resnet18")

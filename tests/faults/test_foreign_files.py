@@ -12,13 +12,13 @@ from command_lines import SMALL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ealn_plugin import toolkit, weights
+from ealn_plugin import weights
 from ealn_plugin.cli import exit_code
 from ealn_plugin.engine import checkpoint, state, viewpoint_classifier
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.store import FeatureStore
 from fault_injection import inject
-from standins import TinyBackbone, build_datamanager, build_engine, make_veri_folder
+from standins import TinyBackbone, build_datamanager, build_engine, make_veri_folder, use_tiny_backbone
 from tool_modules import load_tool
 
 
@@ -206,7 +206,7 @@ def test_weights_of_another_kind(tmp_path, content):
     {"size": 10**6}, {"size": "big"}, {"model": "nothing"}, {"model": 3}, {"weights": {}}, {"weights": None},
     {"temperature": -1.0}, {"temperature": float("nan")}, {"report": 3}, {"report": ...}])
 def test_a_classifier_with_anything_in_it(tmp_path, monkeypatch, change):
-    monkeypatch.setitem(toolkit._model_factory(), "resnet18", lambda num_classes, **_: TinyBackbone(num_classes))
+    use_tiny_backbone(monkeypatch, "resnet18")
     path = str(tmp_path / "classifier.pth")
     viewpoint_classifier.save_classifier(viewpoint_classifier.ViewpointClassifier("resnet18", 32), path, None)
     content = torch.load(path, weights_only=True)

@@ -121,15 +121,23 @@ def differing(found, wanted):
     return sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
 
 
-@pytest.mark.parametrize("faults", [1, pytest.param(FAULTS, marks=pytest.mark.slow)])
-def test_a_grid_that_is_killed_ends_as_one_that_was_not(veri_root, tmp_path, tiny, faults):
-    """tools/reproduce.py: the other scheme starts from the warm-up of EN, which a kill must not have skipped."""
+@pytest.mark.parametrize("faults, seeds, jobs", [
+    (1, 1, 1), pytest.param(FAULTS, 1, 1, marks=pytest.mark.slow),
+    pytest.param(FAULTS // 10, 2, 2, marks=pytest.mark.slow)])
+def test_a_grid_that_is_killed_ends_as_one_that_was_not(veri_root, tmp_path, request, faults, seeds, jobs):
+    """tools/reproduce.py: the other scheme starts from the warm-up of EN, which a kill must not have skipped.
+
+    Side by side in processes of their own, which do not see the stand-in for the network, runs train resnet18.
+    """
+    if jobs == 1:
+        request.getfixturevalue("tiny")
     (tmp_path / "empty.yaml").touch()
     tool, left = load_tool("reproduce"), faults
 
     def reproduce(out):
         return tool.main(["--config-file", str(tmp_path / "empty.yaml"), "--root", str(veri_root), "--out", str(out),
-                          "--schemes", "en", "hard", "--seeds", "1", *map(str, SMALL)])
+                          "--schemes", "en", "hard", "--seeds", *map(str, range(1, seeds + 1)), "--jobs", str(jobs),
+                          *map(str, SMALL)])
     whole = forked(lambda: reproduce(tmp_path / "whole"), folder=tmp_path / "whole")
     assert whole.code == 0, whole.text[-3000:]
     wanted = outcome_of(tmp_path / "whole")

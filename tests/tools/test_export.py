@@ -8,12 +8,11 @@ import shutil
 import pytest
 import torch
 
-from ealn_plugin import toolkit
-from standins import TinyBackbone
+from pages import arguments_of
+from standins import TinyBackbone, use_tiny_backbone
 from tool_modules import load_tool
 
-TOOLS = pathlib.Path(__file__).parents[2] / "tools"
-README = re.findall(r"^python tools/export.py (.*)$", (TOOLS.parent / "README.md").read_text(encoding="utf-8"), re.M)
+README = arguments_of("export")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +23,7 @@ def export():
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
     """Flags for a small network under a known model name, with weights in a file."""
-    monkeypatch.setitem(toolkit._model_factory(), "resnet18", lambda num_classes, **_: TinyBackbone(num_classes))
+    use_tiny_backbone(monkeypatch, "resnet18")
     torch.save(TinyBackbone(7).state_dict(), tmp_path / "weights.pth")
     return ["--model", "resnet18", "--weights", str(tmp_path / "weights.pth"), "--height", "32", "--width", "48",
             "--out", str(tmp_path / "deployed")]
@@ -57,9 +56,9 @@ def test_a_difference_ends_with_1_and_no_file(export, tiny, tmp_path, capsys, mo
 def test_the_commands_of_the_readme(export, run_folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(run_folder, tmp_path / "log" / "ealn_synthetic")
-    monkeypatch.setitem(toolkit._model_factory(), "resnet50", lambda num_classes, **_: TinyBackbone(num_classes))
+    use_tiny_backbone(monkeypatch, "resnet50")
     torch.save(TinyBackbone(7).state_dict(), "model.pth.tar")
-    assert len(README) == 2 and all(export.main(command.split()) == 0 for command in README)
+    assert len(README) == 2 and all(export.main(arguments) == 0 for arguments in README)
     names = [sorted(path.name for path in pathlib.Path(folder).iterdir())
              for folder in ("log/ealn_synthetic/export", "log/deployed")]
     own = ["embedding.onnx", "embedding.pt2"]

@@ -1,7 +1,6 @@
 """tools/report.py: the real command line on a run with every scheme."""
 import html
 import importlib.util
-import pathlib
 import re
 import shutil
 
@@ -9,11 +8,11 @@ import pytest
 import torch
 
 from browser import open_in_chromium
+from pages import arguments_of
 from standins import make_veri_folder, train_run
 from tool_modules import load_tool
 
-TOOLS = pathlib.Path(__file__).parents[2] / "tools"
-README = re.findall(r"^python tools/report.py (.*)$", (TOOLS.parent / "README.md").read_text(encoding="utf-8"), re.M)
+README = arguments_of("report")
 SECTIONS = ["runs", "results", "cmc", "ranked", "curves", "diagnostics", "time", "hard", "views", "responses",
             "distances", "sweep", "settings"]
 
@@ -43,7 +42,7 @@ def test_a_page_of_what_was_recorded(report, run_folder, tmp_path, capsys):
 def test_the_command_of_the_readme(report, run_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(run_folder, tmp_path / "log" / "ealn_synthetic")
-    assert README and all(report.main(command.split()) == 0 for command in README)
+    assert README and all(report.main(arguments) == 0 for arguments in README)
     text = (tmp_path / "log" / "ealn_synthetic" / "report.html").read_text(encoding="utf-8")
     assert "without fusion" in text and text.count("<img") > 15
 

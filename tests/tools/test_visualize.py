@@ -7,13 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from ealn_plugin import toolkit
 from ealn_plugin.evaluation.twins import ssim
 from ealn_plugin.exhibits import HARD, OTHER_VIEW, FigureUnavailable, TrainedRun
 from ealn_plugin.figures import write_figures
 from ealn_plugin.picture_figures import cross_view_scores
 from ealn_plugin.subjects import RunSubject
-from standins import TinyBackbone, make_veri_folder
+from standins import make_veri_folder, use_tiny_backbone
 from tool_modules import load_tool
 
 visualize, train = load_tool("visualize"), load_tool("train_ealn")
@@ -23,7 +22,7 @@ visualize, train = load_tool("visualize"), load_tool("train_ealn")
 def tiny():
     """A small network under a known model name."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(toolkit._model_factory(), "resnet18", lambda num_classes, **_: TinyBackbone(num_classes))
+        use_tiny_backbone(patch, "resnet18")
         yield
 
 
