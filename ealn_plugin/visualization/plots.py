@@ -58,9 +58,10 @@ def draw_histograms(path, title, subtitle, panels, unit):
             panel.stairs(100 * shares, edges, color=colour, fill=True, alpha=0.18)
             panel.stairs(100 * shares, edges, color=colour, linewidth=1.4, linestyle=DASHES[number % len(DASHES)],
                          label=f"{label}: mean {np.mean(values):.2f}, n = {len(values)}")
-            for place in np.flatnonzero(100 * shares > top):
-                panel.text(edges[place + 1], 0.97 * top, f" {100 * shares[place]:.0f}%", color=colour, fontsize=8,
-                           va="top")
+            towering = np.flatnonzero(100 * shares > top)
+            if len(towering):  # one label for all of them: bars beside each other leave no room for two
+                heights = ", ".join(f"{100 * shares[place]:.0f}%" for place in towering)
+                panel.text(edges[towering[-1] + 1], 0.97 * top, f" {heights}", color=colour, fontsize=8, va="top")
         panel.set_xlim(0, largest)
         panel.set_ylim(0, top)
         panel.set_title(name, fontsize=9.5, loc="left")

@@ -35,6 +35,15 @@ def test_histograms_hold_every_value(tmp_path):
     assert colours_in(tmp_path / "h.png") == [BLUE, ORANGE]
 
 
+def test_heights_of_bars_that_leave_the_panel_are_one_label(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: seen.append(figure.axes[0]))
+    draw_histograms(tmp_path / "h.png", "title", "subtitle",
+                    {"pairs": {"near": np.repeat([0.01, 0.06], [60, 40]), "far": np.linspace(0, 2, 99)}}, "d")
+    label, = seen[0].texts
+    assert label.get_text() == " 60%, 40%" and label.get_position()[0] == pytest.approx(0.1)
+
+
 def test_one_towering_bar_does_not_hide_the_others():
     assert _top([100.0, 10.0]) < 20 < 100 < _top([100.0, 60.0]) and _top([5.0]) > 5
 
