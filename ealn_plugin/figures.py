@@ -86,8 +86,11 @@ def _write_histograms(path, panels):
 
 # ---------------------------------------------------------------------------------------------- 10, 11
 def draw_sweep(runs, out):
-    """mAP against beta1 and beta2 over runs that else differ in the seed alone; the mean of EN is drawn as a line."""
-    results, reference = [], []
+    """mAP against beta1 and beta2 over runs that else differ in the seed alone; the mean of EN is drawn as a line.
+
+    A setting that was run twice with one seed, as part of two sweeps, counts once.
+    """
+    found, reference = {}, {}
     finished = [run for run in runs if run.primary_map() is not None]
     first = next((run for run in finished if HARD in run.config.ealn.scheme), None)
     for run in finished if first else ():
@@ -96,13 +99,15 @@ def draw_sweep(runs, out):
         if other:
             log.warning("%s is left out of figure 10: its %s differs from that of %s", run.label, other, first.label)
         elif is_hard:
-            results.append((run.config.ealn.beta1, run.config.ealn.beta2, run.primary_map()))
+            setting = run.config.ealn.beta1, run.config.ealn.beta2, run.config.train.seed
+            found.setdefault(setting, run.primary_map())
         elif run.config.ealn.scheme == "en":
-            reference.append(run.primary_map())
+            reference.setdefault(run.config.train.seed, run.primary_map())
+    results = [(beta1, beta2, value) for (beta1, beta2, _), value in found.items()]
     if len({result[:2] for result in results}) < 2:
         raise FigureUnavailable("the runs have fewer than two different settings of beta1 and beta2 with all else "
                                 "equal, expected a sweep; give more runs with --run")
-    mean = float(np.mean(reference)) if reference else None
+    mean = float(np.mean(list(reference.values()))) if reference else None
     return [write_sensitivity(stem_of(out, 10, "sensitivity"), results, mean)]
 
 

@@ -26,17 +26,18 @@ def run_with(label, value, *options):
 def test_a_sweep_takes_only_runs_that_differ_in_the_betas(tmp_path, caplog):
     runs = [run_with("a", 0.5, "ealn.scheme", "hard", "ealn.beta1", 0.6, "train.seed", 1),
             run_with("b", 0.4, "ealn.scheme", "hard", "ealn.beta1", 0.9, "train.seed", 2),
+            run_with("again", 0.4, "ealn.scheme", "hard", "ealn.beta1", 0.9, "train.seed", 2),
             run_with("c", 0.9, "ealn.scheme", "hard", "ealn.beta1", 0.7, "train.max_epoch", 3),
             run_with("d", None, "ealn.scheme", "hard", "ealn.beta1", 0.8),
             run_with("e", 0.3, "ealn.scheme", "en", "ealn.alpha", 0.1),
             run_with("f", 0.2, "ealn.scheme", "en", "train.lr", 0.1)]
     figures.draw_sweep(runs, str(tmp_path))
     with open(tmp_path / "figure_10_sensitivity.csv", newline="") as file:
-        assert [(line["beta1"], line["mAP"]) for line in csv.DictReader(file)] == [
-            ("0.6", "0.5"), ("0.9", "0.4"), ("", "0.3")]
+        assert [(line["beta1"], line["mAP"], line["runs"]) for line in csv.DictReader(file)] == [
+            ("0.6", "0.5", "1"), ("0.9", "0.4", "1"), ("", "0.3", "")]
     assert "c is left out of figure 10: its train.max_epoch differs from that of a" in caplog.text
     with pytest.raises(FigureUnavailable, match="fewer than two different settings"):
-        figures.draw_sweep(runs[:1] + runs[2:], str(tmp_path))
+        figures.draw_sweep(runs[:1] + runs[3:], str(tmp_path))
 
 
 def test_the_sweep_from_a_list_of_results(tmp_path):

@@ -96,6 +96,8 @@ def sensitivity_table(results):
 def draw_sensitivity(path, results, title="Sensitivity to beta1 and beta2", reference=None):
     """Draw mAP against beta1, a line per beta2, and the other way round where both vary; write it as a PNG file.
 
+    Single points of settings beside such lines are left out: the other panel has them.
+
     Args:
         path: of the PNG. results: list of (beta1, beta2, mAP in [0, 1]); several runs of one setting give a mean and
             a bar of one standard deviation. title: text.
@@ -115,12 +117,19 @@ def draw_sensitivity(path, results, title="Sensitivity to beta1 and beta2", refe
     swept = [(along, 1 - along) for along in (0, 1) if len({row[along] for row in table}) > 1] or [(0, 1)]
     figure, axes = _panels(title, subtitle, len(swept), width=5.0 if len(swept) > 1 else 6.5, share_y=True)
     for panel, (along, across) in zip(axes, swept):
-        for number, fixed in enumerate(sorted({row[across] for row in table})):
-            rows = [row for row in table if row[across] == fixed]
-            panel.errorbar([row[along] for row in rows], [100 * row[2] for row in rows],
-                           yerr=[0 if np.isnan(row[3]) else 100 * row[3] for row in rows], capsize=3,
-                           color=COLOURS[number % len(COLOURS)], marker=MARKERS[number % len(MARKERS)], markersize=5,
-                           linestyle=DASHES[number % len(DASHES)], label=f"beta{across + 1} = {fixed:g}")
+        lines = {fixed: [row for row in table if row[across] == fixed]
+                 for fixed in sorted({row[across] for row in table})}
+        longest = max(map(len, lines.values()))
+        for number, (fixed, rows) in enumerate(lines.items()):
+            if len(rows) == 1 < longest:
+                continue
+            colour = COLOURS[number % len(COLOURS)]
+            panel.plot([row[along] for row in rows], [100 * row[2] for row in rows], color=colour, markersize=5,
+                       marker=MARKERS[number % len(MARKERS)], linestyle=DASHES[number % len(DASHES)],
+                       label=f"beta{across + 1} = {fixed:g}")
+            several = [row for row in rows if row[4] > 1]
+            panel.errorbar([row[along] for row in several], [100 * row[2] for row in several],
+                           yerr=[100 * row[3] for row in several], capsize=3, color=colour, fmt="none")
         if reference is not None:
             panel.axhline(100 * reference, color="#777777", linewidth=1, linestyle="dotted",
                           label="without hard negatives")

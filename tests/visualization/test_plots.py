@@ -59,6 +59,15 @@ def test_repeated_settings_become_a_mean(tmp_path):
         draw_sensitivity(tmp_path / "s.png", [])
 
 
+def test_a_sweep_of_one_margin_at_a_time_is_one_line_in_each_panel(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: seen.extend(figure.axes))
+    draw_sensitivity(tmp_path / "s.png", [(0.4, 0.3, 0.5), (0.6, 0.3, 0.6), (0.6, 0.1, 0.55), (0.6, 0.3, 0.62)])
+    assert [[line.get_label() for line in panel.get_legend().get_lines()] for panel in seen] == [
+        ["beta2 = 0.3"], ["beta1 = 0.6"]]
+    assert [len(panel.containers) for panel in seen] == [1, 1]  # bars where a setting was run twice
+
+
 def test_losses_of_several_runs(tmp_path):
     draw_losses(tmp_path / "l.png", "title", "subtitle", {"all": {"en": ([1, 2, 3], [3, 2, 1]), "hard": ([1], [2])},
                                                           "one": {"hard": ([1, 2], [1, 1])}})
