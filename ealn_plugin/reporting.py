@@ -61,7 +61,7 @@ def evaluate_subjects(subjects, store, protocols=(), average_precision="mean", n
 def _evaluate(subject, store, protocols, average_precision, num_queries, report):
     ranking = {**subject.ranking(), "average_precision": average_precision}
     datasets = {}
-    for test_set in subject.test_sets(store):
+    for test_set in subject.evaluation_sets(store):
         names = protocols_to_run(test_set.protocols, protocols)
         measured = measure(test_set.features, names, **ranking)
         datasets[test_set.name] = {name: found.metrics for name, found in measured.items()}

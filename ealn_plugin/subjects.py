@@ -52,8 +52,8 @@ class Subject(abc.ABC):
     Attributes:
         label: its name in tables, figures and file names.
         config: yacs tree whose ``test`` node says how to rank.
-        own_results, untrained: what a run recorded of itself, {dataset: {protocol: metrics}}, once ``test_sets`` was
-            begun; of the trained network and of the same one before training.
+        own_results, untrained: what a run recorded of itself, {dataset: {protocol: metrics}}, once
+            ``evaluation_sets`` was begun; of the trained network and of the same one before training.
     """
 
     label: str
@@ -72,7 +72,7 @@ class Subject(abc.ABC):
         return configuration.recorded(self.config)
 
     @abc.abstractmethod
-    def test_sets(self, store):
+    def evaluation_sets(self, store):
         """Yield the TestSets of this subject; features come from ``store`` (FeatureStore) where they are stored.
 
         Raises:
@@ -114,7 +114,7 @@ class RunSubject(Subject):
         state.restore(engine, self.checkpoint)
         return engine
 
-    def test_sets(self, store):
+    def evaluation_sets(self, store):
         """See ``Subject``."""
         engine = self.engine()
         self.own_results, self.untrained = engine.results, engine.untrained
@@ -152,7 +152,7 @@ class ModelSubject(Subject):
         tree = configuration.recorded(self.config)
         return {name: tree[name] for name in ("data", "model", "test", "use_gpu")}
 
-    def test_sets(self, store):
+    def evaluation_sets(self, store):
         """See ``Subject``."""
         data = self.config.data
         seed_everything(self.config.train.seed)
@@ -191,7 +191,7 @@ class FeaturesSubject(Subject):
         """See ``Subject``."""
         return {"test": configuration.recorded(self.config)["test"]}
 
-    def test_sets(self, store):
+    def evaluation_sets(self, store):
         """See ``Subject``."""
         features = self.features
         if features.paths and not os.path.exists(features.paths[0]):

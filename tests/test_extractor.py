@@ -15,7 +15,7 @@ from standins import use_tiny_backbone
 
 
 @pytest.fixture(scope="module")
-def tested(run_folder):
+def own_and_fused(run_folder):
     """(own, fused): the Features of the engine's test phase."""
     engine = RunSubject(str(run_folder), "run").engine()
     with evaluating(engine.embedding, *engine.schemes):
@@ -31,8 +31,8 @@ def close(features, expected, tolerance=1e-6):
     np.testing.assert_allclose(np.asarray(features), np.asarray(expected), rtol=0, atol=tolerance)
 
 
-def test_own_and_fused_features_are_the_engines(tested, extractor, run_folder):
-    own, fused = tested
+def test_own_and_fused_features_are_the_engines(own_and_fused, extractor, run_folder):
+    own, fused = own_and_fused
     assert len(own) == 32 and set(own.views.tolist()) == {0, 1} and np.ptp(own.embeddings, axis=0).max() > 1e-3
     assert extractor.dim == 1024 and np.abs(fused.embeddings[:, :512] - fused.embeddings[:, 512:]).max() > 1e-3
     features = extractor(own.paths)  # their views are in the label table
@@ -46,8 +46,8 @@ def test_own_and_fused_features_are_the_engines(tested, extractor, run_folder):
     assert alone.identity["weights"] != extractor.identity["weights"]
 
 
-def test_views_that_are_given_count_more_than_the_table(tested, extractor):
-    own, fused = tested
+def test_views_that_are_given_count_more_than_the_table(own_and_fused, extractor):
+    own, fused = own_and_fused
     rows = [0, 9, 20, 31]
     paths = [own.paths[row] for row in rows]
     views = [View(int(own.views[row])) for row in rows]
@@ -59,8 +59,8 @@ def test_views_that_are_given_count_more_than_the_table(tested, extractor):
     assert np.abs(np.asarray(unknown) - fused.embeddings[rows]).max() > 1e-3
 
 
-def test_batches_and_workers_change_nothing(tested, extractor, run_folder):
-    paths = tested[0].paths[:13]
+def test_batches_and_workers_change_nothing(own_and_fused, extractor, run_folder):
+    paths = own_and_fused[0].paths[:13]
     expected = extractor(paths)
     for options in (dict(batch_size=1), dict(batch_size=5), dict(batch_size=4, workers=2)):
         close(FeatureExtractor(extractor.run, **options)(paths), expected)
@@ -70,11 +70,11 @@ def test_batches_and_workers_change_nothing(tested, extractor, run_folder):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_all_kinds_of_images_are_the_same_image(tested, extractor):
-    path = tested[0].paths[4]
+def test_all_kinds_of_images_are_the_same_image(own_and_fused, extractor):
+    path = own_and_fused[0].paths[4]
     image = toolkit.read_image(path)
     array = np.array(image)
-    view = int(tested[0].views[4])
+    view = int(own_and_fused[0].views[4])
     expected = extractor(path)
     assert expected.shape == (1, 1024)
     pixels = torch.from_numpy(array).permute(2, 0, 1)
@@ -116,8 +116,8 @@ def test_odd_images_are_read_as_the_engine_reads_them(extractor, tmp_path):
     close(extractor(tmp_path / "animated.gif"), extractor(first))
 
 
-def test_what_cannot_be_read_is_named_or_skipped(tested, extractor, tmp_path):
-    good = tested[0].paths[:3]
+def test_what_cannot_be_read_is_named_or_skipped(own_and_fused, extractor, tmp_path):
+    good = own_and_fused[0].paths[:3]
     (tmp_path / "cut.jpg").write_bytes(open(good[0], "rb").read()[:200])
     (tmp_path / "empty.png").write_bytes(b"")
     for bad in ("cut.jpg", "empty.png"):
@@ -167,8 +167,8 @@ def test_arguments_out_of_range_get_a_sentence(extractor, run_folder):
             extractor(image, views)
 
 
-def test_lower_precisions_are_close_and_have_length_one(tested, extractor):
-    paths = tested[0].paths[:4]
+def test_lower_precisions_are_close_and_have_length_one(own_and_fused, extractor):
+    paths = own_and_fused[0].paths[:4]
     for precision in ("bf16", "fp16"):
         features = FeatureExtractor(extractor.run, precision=precision)(paths)
         assert features.dtype == torch.float32 and 0 < (features - extractor(paths)).abs().max() < 0.02
@@ -187,14 +187,14 @@ def classifier(monkeypatch):
     return Brightness("tiny", 16).eval()
 
 
-def test_predicted_views(extractor, tested, classifier):
+def test_predicted_views(extractor, own_and_fused, classifier):
     predicting = FeatureExtractor(extractor.run, classifier=classifier, batch_size=2)
     bright, dark = (np.full((20, 20, 3), value, np.uint8) for value in (250, 5))
     bright[:5] = 0
     dark[:5] = 60
-    extracted = predicting.extract([bright, tested[0].paths[0], dark], "predict")
-    assert extracted.views.tolist() == [View.FRONT, int(tested[0].views[0]), View.REAR]  # the label counts more
-    close(extracted.features, extractor([bright, tested[0].paths[0], dark], extracted.views))
+    extracted = predicting.extract([bright, own_and_fused[0].paths[0], dark], "predict")
+    assert extracted.views.tolist() == [View.FRONT, int(own_and_fused[0].views[0]), View.REAR]  # the label counts more
+    close(extracted.features, extractor([bright, own_and_fused[0].paths[0], dark], extracted.views))
     classifier.temperature = 1000.0  # unsure of everything
     assert predicting.extract(bright, "predict").views.tolist() == [View.UNKNOWN]
 
@@ -208,12 +208,12 @@ def test_a_classifier_file(extractor, tmp_path):
         FeatureExtractor(extractor.run, classifier="/no.pth")
 
 
-def test_a_torchreid_checkpoint(tested, run_folder, tmp_path):
+def test_a_torchreid_checkpoint(own_and_fused, run_folder, tmp_path):
     """model/model-last.pth.tar of a run holds the embedding network alone."""
     weights = os.path.join(run_folder, "model", "model-last.pth.tar")
     extractor = FeatureExtractor.from_model("squeezenet1_1", weights, height=32, width=32, device="cpu", batch_size=9)
     assert extractor.dim == 512 and extractor.fusing is None and extractor.batch_size == 9
-    close(extractor(tested[0].paths), tested[0].embeddings)
+    close(extractor(own_and_fused[0].paths), own_and_fused[0].embeddings)
     with pytest.raises(FileNotFoundError, match="weights is '/no.pth', but there is no such file"):
         FeatureExtractor.from_model("squeezenet1_1", "/no.pth")
     with pytest.raises(ValueError, match="does not fit ResNet: layer"):

@@ -23,7 +23,7 @@ class Given(Subject):
         self.features = Features(rng.normal(size=(60, 4)), np.arange(60) % 6, np.arange(60) % 4,
                                  rng.choice(views, 60), np.arange(60) < 12)
 
-    def test_sets(self, store):
+    def evaluation_sets(self, store):
         yield TestSet("veri776", self.features, VERI)
 
 

@@ -26,7 +26,7 @@ def tiny(monkeypatch):
 
 
 def features_of(subject, store):
-    (test_set,) = subject.test_sets(store)
+    (test_set,) = subject.evaluation_sets(store)
     return test_set.features
 
 
@@ -35,7 +35,7 @@ def test_a_models_features_are_its_outputs_in_evaluation_mode(tmp_path, options)
     model = TinyBackbone(99).eval()
     torch.save({"state_dict": model.state_dict(), "rank1": np.float32(0.5)}, tmp_path / "w.pth.tar")
     subject = ModelSubject("net", str(tmp_path / "w.pth.tar"), options)
-    (test_set,) = subject.test_sets(FeatureStore(tmp_path / "store"))
+    (test_set,) = subject.evaluation_sets(FeatureStore(tmp_path / "store"))
     features = test_set.features
     assert test_set.name == "veri776" and test_set.protocols[0] == "veri_image" and test_set.folder.endswith("VeRi")
     assert len(features) == 8 + 24 and features.is_query.sum() == 8 and set(features.views.tolist()) == {0, 1}
@@ -85,13 +85,13 @@ def test_a_model_that_refuses_the_size_gets_a_sentence(tmp_path, options, monkey
 def test_a_features_file(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "mine.npz", features=rng.normal(size=(12, 3)), pids=np.arange(12) % 4)
-    (test_set,) = FeaturesSubject(str(tmp_path / "mine.npz"), "mine").test_sets(None)
+    (test_set,) = FeaturesSubject(str(tmp_path / "mine.npz"), "mine").evaluation_sets(None)
     assert test_set.name == "mine" and test_set.protocols == ("vehicleid_cmc", "vehicleid_map")
     np.savez(tmp_path / "mine.npz", features=rng.normal(size=(12, 3)), pids=np.arange(12) % 4,
              is_query=np.arange(12) < 4, paths=[f"a/{number}.jpg" for number in range(12)])
-    (test_set,) = FeaturesSubject(str(tmp_path / "mine.npz"), "mine", "other", "/data").test_sets(None)
+    (test_set,) = FeaturesSubject(str(tmp_path / "mine.npz"), "mine", "other", "/data").evaluation_sets(None)
     assert test_set.protocols == ("image",) and test_set.features.paths[1] == "/data/a/1.jpg"
-    (test_set,) = FeaturesSubject(str(tmp_path / "mine.npz"), "mine", "vehicleid_large").test_sets(None)
+    (test_set,) = FeaturesSubject(str(tmp_path / "mine.npz"), "mine", "vehicleid_large").evaluation_sets(None)
     assert test_set.name == "vehicleid_large" and test_set.protocols[0] == "vehicleid_cmc"
 
 
@@ -175,7 +175,7 @@ def test_features_of_vehicleid_are_drawn_whatever_split_they_come_with(tmp_path)
     np.savez(tmp_path / "b.npz", **arrays, is_query=np.arange(24) < 4)  # vehicleid_map's way round
     found = []
     for name in ("a", "b"):
-        (test_set,) = FeaturesSubject(str(tmp_path / f"{name}.npz"), name, "vehicleid").test_sets(None)
+        (test_set,) = FeaturesSubject(str(tmp_path / f"{name}.npz"), name, "vehicleid").evaluation_sets(None)
         found.append([PROTOCOLS[protocol].evaluate(test_set.features) for protocol in test_set.protocols])
     assert found[0] == found[1] and all("mAP_std" in metrics for metrics in found[0])
 
