@@ -1,4 +1,5 @@
 """Installation of ealn_plugin; the versions it was tested with are in constraints.txt."""
+
 import pathlib
 
 from setuptools import find_packages, setup
@@ -34,7 +35,17 @@ setup(
         "search": ["faiss-cpu"],
         "report": ["jinja2", "matplotlib"],
         "export": ["onnx", "onnxscript", "onnxruntime"],
-        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "matplotlib", "faiss-cpu", "jinja2",
-                 "onnx", "onnxscript", "onnxruntime"],
+        "test": [
+            "pytest",
+            "pytest-xdist",
+            "hypothesis",
+            "ruff",
+            "matplotlib",
+            "faiss-cpu",
+            "jinja2",
+            "onnx",
+            "onnxscript",
+            "onnxruntime",
+        ],
     },
 )

@@ -3,6 +3,7 @@
 Importing it registers the vehicle datasets, the networks and the engine with torchreid and puts the exact, fast
 ranking into torchreid's slot for a compiled one. Importing it again, or reloading it, changes nothing.
 """
+
 import os
 
 # torch's threads wait for each other by spinning, for milliseconds. Where another process wants the same cores that
@@ -19,8 +20,19 @@ from ealn_plugin.extractor import Extracted, FeatureExtractor  # noqa: E402
 from ealn_plugin.models import patchgan_70, resnet_generator_9blocks, vgg_cnn_m_1024  # noqa: E402
 
 __version__ = "0.1.0"
-__all__ = ["EALNEngine", "Extracted", "FeatureExtractor", "VeRi776", "VehicleID", "VehicleID13164", "VehicleIDLarge",
-           "VehicleIDMedium", "View", "fast_ranking", "schemes"]
+__all__ = [
+    "EALNEngine",
+    "Extracted",
+    "FeatureExtractor",
+    "VeRi776",
+    "VehicleID",
+    "VehicleID13164",
+    "VehicleIDLarge",
+    "VehicleIDMedium",
+    "View",
+    "fast_ranking",
+    "schemes",
+]
 
 for _name, _dataset in DATASETS.items():
     toolkit.register_dataset(_name, _dataset)

@@ -1,4 +1,5 @@
 """From a configuration to the parts of a run; the only place where config keys meet constructors."""
+
 import logging
 
 import torch
@@ -52,16 +53,39 @@ def build_engine(config, datamanager=None, views=None, world=None):
     optimizer = toolkit.build_optimizer(model, **configuration.optimizer_options(config))
     ealn, triplet = config.ealn, config.loss.triplet
     return EALNEngine(
-        datamanager, model, optimizer, build_scheduler(config, optimizer), build_schemes(config),
-        margin=triplet.margin, weight_t=triplet.weight_t, weight_x=triplet.weight_x,
-        label_smooth=config.loss.softmax.label_smooth, distance=ealn.distance, triplets=ealn.triplets,
-        gan_optim=ealn.optim, gan_lr=ealn.lr, gan_betas=(ealn.beta_1, ealn.beta_2),
-        constant_epochs=_or_none(ealn.constant_epochs), warmup_epochs=ealn.warmup_epochs,
-        warmup_generator_epochs=_or_none(ealn.warmup_generator_epochs), discriminator_steps=ealn.discriminator_steps,
-        refresh_fakes=ealn.refresh_fakes, fake_statistics=ealn.fake_statistics, degrade=ealn.degrade,
-        amp=ealn.amp, compile=ealn.compile, channels_last=ealn.channels_last,
-        fusion=ealn.fusion, norm_mean=list(config.data.norm_mean), norm_std=list(config.data.norm_std), views=views,
-        seed=config.train.seed, use_gpu=config.use_gpu, world=world, sync_norm=ealn.sync_norm)
+        datamanager,
+        model,
+        optimizer,
+        build_scheduler(config, optimizer),
+        build_schemes(config),
+        margin=triplet.margin,
+        weight_t=triplet.weight_t,
+        weight_x=triplet.weight_x,
+        label_smooth=config.loss.softmax.label_smooth,
+        distance=ealn.distance,
+        triplets=ealn.triplets,
+        gan_optim=ealn.optim,
+        gan_lr=ealn.lr,
+        gan_betas=(ealn.beta_1, ealn.beta_2),
+        constant_epochs=_or_none(ealn.constant_epochs),
+        warmup_epochs=ealn.warmup_epochs,
+        warmup_generator_epochs=_or_none(ealn.warmup_generator_epochs),
+        discriminator_steps=ealn.discriminator_steps,
+        refresh_fakes=ealn.refresh_fakes,
+        fake_statistics=ealn.fake_statistics,
+        degrade=ealn.degrade,
+        amp=ealn.amp,
+        compile=ealn.compile,
+        channels_last=ealn.channels_last,
+        fusion=ealn.fusion,
+        norm_mean=list(config.data.norm_mean),
+        norm_std=list(config.data.norm_std),
+        views=views,
+        seed=config.train.seed,
+        use_gpu=config.use_gpu,
+        world=world,
+        sync_norm=ealn.sync_norm,
+    )
 
 
 def build_datamanager(config, train=True):
@@ -80,14 +104,29 @@ def run_options(config):
     """Keyword arguments of ``EALNEngine.run``."""
     train, test = config.train, config.test
     return dict(
-        save_dir=config.data.save_dir, max_epoch=train.max_epoch, print_freq=train.print_freq,
-        fixbase_epoch=train.fixbase_epoch, open_layers=list(train.open_layers), start_eval=test.start_eval,
-        eval_freq=test.eval_freq, test_only=test.evaluate, dist_metric=test.dist_metric,
-        normalize_feature=test.normalize_feature, visrank=test.visrank, visrank_topk=test.visrank_topk,
-        use_metric_cuhk03=config.cuhk03.use_metric_cuhk03, ranks=tuple(test.ranks), rerank=test.rerank,
-        resume=config.model.resume, start_from=config.ealn.start_from, checkpoint_every=config.ealn.checkpoint_every,
-        sample_every=config.ealn.sample_every, diagnose_every=config.ealn.diagnose_every,
-        test_untrained=config.ealn.test_untrained, protocols=tuple(config.ealn.protocols))
+        save_dir=config.data.save_dir,
+        max_epoch=train.max_epoch,
+        print_freq=train.print_freq,
+        fixbase_epoch=train.fixbase_epoch,
+        open_layers=list(train.open_layers),
+        start_eval=test.start_eval,
+        eval_freq=test.eval_freq,
+        test_only=test.evaluate,
+        dist_metric=test.dist_metric,
+        normalize_feature=test.normalize_feature,
+        visrank=test.visrank,
+        visrank_topk=test.visrank_topk,
+        use_metric_cuhk03=config.cuhk03.use_metric_cuhk03,
+        ranks=tuple(test.ranks),
+        rerank=test.rerank,
+        resume=config.model.resume,
+        start_from=config.ealn.start_from,
+        checkpoint_every=config.ealn.checkpoint_every,
+        sample_every=config.ealn.sample_every,
+        diagnose_every=config.ealn.diagnose_every,
+        test_untrained=config.ealn.test_untrained,
+        protocols=tuple(config.ealn.protocols),
+    )
 
 
 def render_if_missing(config):
@@ -95,8 +134,13 @@ def render_if_missing(config):
     render = config.ealn.render
     if not render.preset:
         return
-    folder = render_dataset(config.data.root, layout=render.layout, preset=render.preset, seed=render.seed,
-                            image_size=render.image_size or None)
+    folder = render_dataset(
+        config.data.root,
+        layout=render.layout,
+        preset=render.preset,
+        seed=render.seed,
+        image_size=render.image_size or None,
+    )
     log.info("the rendered %s benchmark is in %s", render.preset, folder)
 
 
@@ -105,8 +149,14 @@ def build_embedding_backbone(config, num_classes):
     extra = {}
     if config.model.name == "vgg_cnn_m_1024":
         extra = dict(input_size=(config.data.height, config.data.width), feature_activation=config.ealn.vggm_feature)
-    model = toolkit.build_model(config.model.name, num_classes, loss="triplet", pretrained=config.model.pretrained,
-                                use_gpu=config.use_gpu, **extra)
+    model = toolkit.build_model(
+        config.model.name,
+        num_classes,
+        loss="triplet",
+        pretrained=config.model.pretrained,
+        use_gpu=config.use_gpu,
+        **extra,
+    )
     if config.model.load_weights:
         fill_weights(model, config.model.load_weights, config.data.norm_mean, config.data.norm_std)
     return model
@@ -117,14 +167,16 @@ def build_scheduler(config, optimizer):
     train = config.train
     if train.lr_scheduler != "linear":
         stepsize = list(train.stepsize) if train.lr_scheduler == "multi_step" else train.stepsize[-1]
-        return toolkit.build_lr_scheduler(optimizer, lr_scheduler=train.lr_scheduler, stepsize=stepsize,
-                                          gamma=train.gamma, max_epoch=train.max_epoch)
+        return toolkit.build_lr_scheduler(
+            optimizer, lr_scheduler=train.lr_scheduler, stepsize=stepsize, gamma=train.gamma, max_epoch=train.max_epoch
+        )
     constant = _or_none(config.ealn.constant_epochs)
     if constant is None:
         constant = schedule.default_constant_epochs(train.max_epoch)
     schedule.linear_factor(0, train.max_epoch, constant)
     return torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda epoch: schedule.linear_factor(epoch, train.max_epoch, constant))
+        optimizer, lambda epoch: schedule.linear_factor(epoch, train.max_epoch, constant)
+    )
 
 
 def build_schemes(config):
@@ -141,21 +193,46 @@ def build_schemes(config):
 
     def hard():
         made = ReconstructingGenerator(**ealn.generator) if ealn.reconstructions else generator()
-        return HardNegativeScheme(made, discriminator(), beta1=ealn.beta1, beta2=ealn.beta2,
-                                  reconstructions=ealn.reconstructions, lambda_rec=ealn.lambda_rec, **paper)
+        return HardNegativeScheme(
+            made,
+            discriminator(),
+            beta1=ealn.beta1,
+            beta2=ealn.beta2,
+            reconstructions=ealn.reconstructions,
+            lambda_rec=ealn.lambda_rec,
+            **paper,
+        )
 
     def view():
-        return CrossViewScheme(generator(), generator(), discriminator(), discriminator(), lambda_cyc=ealn.lambda_cyc,
-                               embedding_off_epochs=_or_none(ealn.view_embedding_off_epochs), **paper)
+        return CrossViewScheme(
+            generator(),
+            generator(),
+            discriminator(),
+            discriminator(),
+            lambda_cyc=ealn.lambda_cyc,
+            embedding_off_epochs=_or_none(ealn.view_embedding_off_epochs),
+            **paper,
+        )
 
     def cyclegan():
-        return CycleGANScheme(generator(), generator(), discriminator(), discriminator(), lambda_cyc=ealn.lambda_cyc,
-                              distance=ealn.distance, gan_loss=ealn.gan_loss)
+        return CycleGANScheme(
+            generator(),
+            generator(),
+            discriminator(),
+            discriminator(),
+            lambda_cyc=ealn.lambda_cyc,
+            distance=ealn.distance,
+            gan_loss=ealn.gan_loss,
+        )
 
     builders = {
-        "hard": hard, "view": view, "cyclegan": cyclegan, "stargan": lambda: _build_stargan(config),
+        "hard": hard,
+        "view": view,
+        "cyclegan": cyclegan,
+        "stargan": lambda: _build_stargan(config),
         "mix": lambda: MixedNegativesScheme(negatives=ealn.negatives, **constraint),
-        "perturb": lambda: PerturbedCopiesScheme(**constraint)}
+        "perturb": lambda: PerturbedCopiesScheme(**constraint),
+    }
     return [builders[word]() for word in ealn.scheme.split("_") if word != "en"]
 
 
@@ -163,9 +240,12 @@ def _build_stargan(config):
     ealn = config.ealn
     networks = {name: value for name, value in ealn.generator.items() if name != "padding"}  # its padding is zero
     size = (config.data.height, config.data.width)
-    return StarGANScheme(StarGANGenerator(**networks),
-                         StarGANDiscriminator(size, filters=ealn.discriminator.filters), distance=ealn.distance,
-                         **ealn.stargan)
+    return StarGANScheme(
+        StarGANGenerator(**networks),
+        StarGANDiscriminator(size, filters=ealn.discriminator.filters),
+        distance=ealn.distance,
+        **ealn.stargan,
+    )
 
 
 def _or_none(value):

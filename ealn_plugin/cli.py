@@ -1,4 +1,5 @@
 """What the command lines in tools/ share: exit codes, one sentence per error, and a log."""
+
 import contextlib
 import logging
 import os
@@ -38,8 +39,10 @@ class _Quiet:
         """Called by ``logging`` where writing a record has failed."""
         if not self.told and sys.stderr is not None:
             with contextlib.suppress(OSError, ValueError):
-                sys.stderr.write(f"the log cannot be written to {getattr(self.stream, 'name', 'the screen')} "
-                                 f"({sys.exc_info()[1]}); going on without\n")
+                sys.stderr.write(
+                    f"the log cannot be written to {getattr(self.stream, 'name', 'the screen')} "
+                    f"({sys.exc_info()[1]}); going on without\n"
+                )
         self.told = True
 
 

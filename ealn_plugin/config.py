@@ -3,6 +3,7 @@
 The torchreid keys and their defaults are those of its scripts/default_config.py, which is not part of the package.
 Only this module, config_merge.py and tools/ know yacs; everything else takes explicit keyword arguments.
 """
+
 import difflib
 
 import yaml
@@ -10,8 +11,18 @@ from yacs.config import CfgNode
 
 from ealn_plugin.config_merge import flat, merge, read_yaml, set_key
 
-SCHEMES = ("en", "hard", "view", "hard_view", "cyclegan", "stargan", "hard_cyclegan", "hard_stargan", "en_mix",
-           "en_perturb")
+SCHEMES = (
+    "en",
+    "hard",
+    "view",
+    "hard_view",
+    "cyclegan",
+    "stargan",
+    "hard_cyclegan",
+    "hard_stargan",
+    "en_mix",
+    "en_perturb",
+)
 GENERATOR_FREE = ("en", "en_mix", "en_perturb")
 TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")
@@ -131,8 +142,13 @@ render: {preset: '', layout: veri776, seed: 0, image_size: 0}   # render this be
 _CHOICES = {
     "data.type": ("image",),
     "loss.name": ("triplet",),
-    "sampler.train_sampler": ("RandomIdentitySampler", "RandomSampler", "SequentialSampler", "RandomDomainSampler",
-                              "RandomDatasetSampler"),
+    "sampler.train_sampler": (
+        "RandomIdentitySampler",
+        "RandomSampler",
+        "SequentialSampler",
+        "RandomDomainSampler",
+        "RandomDatasetSampler",
+    ),
     "train.lr_scheduler": LR_SCHEDULERS,
     "test.dist_metric": ("euclidean", "cosine"),
     "ealn.scheme": SCHEMES,
@@ -151,28 +167,65 @@ _CHOICES = {
 
 # key: (smallest, largest); None: no bound
 _RANGES = {
-    "data.height": (16, None), "data.width": (16, None), "data.workers": (0, None), "data.k_tfm": (1, 1),
-    "train.batch_size": (2, None), "train.max_epoch": (1, None), "train.lr": (0, None), "train.print_freq": (1, None),
-    "train.start_epoch": (0, 0), "sampler.num_instances": (1, None), "test.batch_size": (1, None),
-    "loss.triplet.margin": (0, 4), "loss.triplet.weight_t": (0, None), "loss.triplet.weight_x": (0, None),
-    "ealn.alpha": (0, 4), "ealn.beta1": (0, 4), "ealn.beta2": (0, 4), "ealn.lambda_ed": (0, None),
-    "ealn.lambda_cyc": (0, None), "ealn.lr": (0, None), "ealn.beta_1": (0, 0.9999),
-    "ealn.beta_2": (0, 0.999999), "train.seed": (0, 2**32 - 1),
-    "ealn.generator.filters": (1, None), "ealn.generator.blocks": (0, None), "ealn.generator.max_change": (0, 2),
-    "ealn.discriminator.filters": (1, None), "ealn.discriminator.layers": (1, None),
-    "ealn.constant_epochs": (-1, None), "ealn.view_embedding_off_epochs": (-1, None),
-    "ealn.warmup_epochs": (0, None), "ealn.warmup_generator_epochs": (-1, None),
-    "ealn.degrade": (0, 1), "ealn.lambda_rec": (0, None), "ealn.adaptive_weight": (0, None),
-    "ealn.stargan.lambda_cls": (0, None), "ealn.stargan.lambda_rec": (0, None), "ealn.stargan.lambda_gp": (0, None),
-    "ealn.discriminator_steps": (1, None), "ealn.checkpoint_every": (0, None), "ealn.sample_every": (0, None),
+    "data.height": (16, None),
+    "data.width": (16, None),
+    "data.workers": (0, None),
+    "data.k_tfm": (1, 1),
+    "train.batch_size": (2, None),
+    "train.max_epoch": (1, None),
+    "train.lr": (0, None),
+    "train.print_freq": (1, None),
+    "train.start_epoch": (0, 0),
+    "sampler.num_instances": (1, None),
+    "test.batch_size": (1, None),
+    "loss.triplet.margin": (0, 4),
+    "loss.triplet.weight_t": (0, None),
+    "loss.triplet.weight_x": (0, None),
+    "ealn.alpha": (0, 4),
+    "ealn.beta1": (0, 4),
+    "ealn.beta2": (0, 4),
+    "ealn.lambda_ed": (0, None),
+    "ealn.lambda_cyc": (0, None),
+    "ealn.lr": (0, None),
+    "ealn.beta_1": (0, 0.9999),
+    "ealn.beta_2": (0, 0.999999),
+    "train.seed": (0, 2**32 - 1),
+    "ealn.generator.filters": (1, None),
+    "ealn.generator.blocks": (0, None),
+    "ealn.generator.max_change": (0, 2),
+    "ealn.discriminator.filters": (1, None),
+    "ealn.discriminator.layers": (1, None),
+    "ealn.constant_epochs": (-1, None),
+    "ealn.view_embedding_off_epochs": (-1, None),
+    "ealn.warmup_epochs": (0, None),
+    "ealn.warmup_generator_epochs": (-1, None),
+    "ealn.degrade": (0, 1),
+    "ealn.lambda_rec": (0, None),
+    "ealn.adaptive_weight": (0, None),
+    "ealn.stargan.lambda_cls": (0, None),
+    "ealn.stargan.lambda_rec": (0, None),
+    "ealn.stargan.lambda_gp": (0, None),
+    "ealn.discriminator_steps": (1, None),
+    "ealn.checkpoint_every": (0, None),
+    "ealn.sample_every": (0, None),
     "ealn.diagnose_every": (0, None),
-    "ealn.render.seed": (0, None), "ealn.render.image_size": (0, None),
+    "ealn.render.seed": (0, None),
+    "ealn.render.image_size": (0, None),
 }
 
 
-_LISTS = {"train.stepsize": int, "test.ranks": int, "data.sources": str, "data.targets": str, "data.transforms": str,
-          "train.open_layers": str, "train.new_layers": str, "ealn.protocols": str, "data.norm_mean": float,
-          "data.norm_std": float}
+_LISTS = {
+    "train.stepsize": int,
+    "test.ranks": int,
+    "data.sources": str,
+    "data.targets": str,
+    "data.transforms": str,
+    "train.open_layers": str,
+    "train.new_layers": str,
+    "ealn.protocols": str,
+    "data.norm_mean": float,
+    "data.norm_std": float,
+}
 
 
 def default_config():
@@ -202,8 +255,10 @@ def load_config(config_file="", options=(), **overrides):
             set_key(config, f"data.{flag}", overrides[flag], f"--{flag}")
     options = list(options or ())
     if len(options) % 2:
-        raise ValueError(f"the options are not pairs of KEY VALUE: the last one, {options[-1]!r}, has no value; "
-                         "give one to every key")
+        raise ValueError(
+            f"the options are not pairs of KEY VALUE: the last one, {options[-1]!r}, has no value; "
+            "give one to every key"
+        )
     for key, value in zip(options[::2], options[1::2]):
         set_key(config, key, value, "the command line")
     check_config(config)
@@ -256,31 +311,39 @@ def check_config(config):
     if config.sampler.train_sampler != "RandomIdentitySampler":
         instances = 1
     if batch % instances:
-        raise ValueError(f"train.batch_size is {batch}, which sampler.num_instances {instances} does not divide; "
-                         f"use {max(1, batch // instances) * instances} or another multiple of it")
+        raise ValueError(
+            f"train.batch_size is {batch}, which sampler.num_instances {instances} does not divide; "
+            f"use {max(1, batch // instances) * instances} or another multiple of it"
+        )
     if batch == instances:
-        raise ValueError(f"train.batch_size {batch} holds a single identity of sampler.num_instances {instances}: "
-                         "there would be no negatives; use at least twice as many images")
+        raise ValueError(
+            f"train.batch_size {batch} holds a single identity of sampler.num_instances {instances}: "
+            "there would be no negatives; use at least twice as many images"
+        )
     if config.loss.triplet.weight_t + config.loss.triplet.weight_x <= 0:
         raise ValueError("loss.triplet.weight_t and loss.triplet.weight_x are both 0; give at least one a weight")
     if config.ealn.scheme not in GENERATOR_FREE:
         for side in ("height", "width"):
             if config.data[side] % 4:
-                raise ValueError(f"data.{side} is {config.data[side]}, expected a multiple of 4: the generator halves "
-                                 f"it twice; use {config.data[side] // 4 * 4}")
+                raise ValueError(
+                    f"data.{side} is {config.data[side]}, expected a multiple of 4: the generator halves "
+                    f"it twice; use {config.data[side] // 4 * 4}"
+                )
     for key in ("data.sources", "data.targets"):
         if not values[key]:
             raise ValueError(f"{key} is empty, expected at least one dataset name such as veri776")
     for key, kind in _LISTS.items():
         wrong = [item for item in values[key] if type(item) not in ((int, float) if kind is float else (kind,))]
         if wrong or (key == "train.stepsize" and not values[key]):
-            raise ValueError(f"{key} is {values[key]}, expected a list of {kind.__name__}, such as "
-                             f"{flat(default_config())[key]}")
+            raise ValueError(
+                f"{key} is {values[key]}, expected a list of {kind.__name__}, such as {flat(default_config())[key]}"
+            )
     for name in config.data.transforms:
         if name.lower() not in TRANSFORMS:
             near = difflib.get_close_matches(name, TRANSFORMS, n=1, cutoff=0.0)[0]
-            raise ValueError(f"data.transforms holds {name!r}, expected some of {', '.join(TRANSFORMS)}; did you mean "
-                             f"{near}?")
+            raise ValueError(
+                f"data.transforms holds {name!r}, expected some of {', '.join(TRANSFORMS)}; did you mean {near}?"
+            )
     if sorted(config.ealn.view_order) != ["front", "rear"]:
         raise ValueError(f"ealn.view_order is {config.ealn.view_order}, expected [front, rear] or [rear, front]")
 
@@ -289,30 +352,62 @@ def datamanager_options(config):
     """Keyword arguments of torchreid's ImageDataManager."""
     data, sampler = config.data, config.sampler
     return dict(
-        root=data.root, sources=list(data.sources), targets=list(data.targets), height=data.height, width=data.width,
-        transforms=list(data.transforms), k_tfm=data.k_tfm, norm_mean=list(data.norm_mean),
-        norm_std=list(data.norm_std), use_gpu=config.use_gpu, split_id=data.split_id, combineall=data.combineall,
-        load_train_targets=data.load_train_targets, batch_size_train=config.train.batch_size,
-        batch_size_test=config.test.batch_size, workers=data.workers, num_instances=sampler.num_instances,
-        num_cams=sampler.num_cams, num_datasets=sampler.num_datasets, train_sampler=sampler.train_sampler,
-        train_sampler_t=sampler.train_sampler_t, cuhk03_labeled=config.cuhk03.labeled_images,
-        cuhk03_classic_split=config.cuhk03.classic_split, market1501_500k=config.market1501.use_500k_distractors)
+        root=data.root,
+        sources=list(data.sources),
+        targets=list(data.targets),
+        height=data.height,
+        width=data.width,
+        transforms=list(data.transforms),
+        k_tfm=data.k_tfm,
+        norm_mean=list(data.norm_mean),
+        norm_std=list(data.norm_std),
+        use_gpu=config.use_gpu,
+        split_id=data.split_id,
+        combineall=data.combineall,
+        load_train_targets=data.load_train_targets,
+        batch_size_train=config.train.batch_size,
+        batch_size_test=config.test.batch_size,
+        workers=data.workers,
+        num_instances=sampler.num_instances,
+        num_cams=sampler.num_cams,
+        num_datasets=sampler.num_datasets,
+        train_sampler=sampler.train_sampler,
+        train_sampler_t=sampler.train_sampler_t,
+        cuhk03_labeled=config.cuhk03.labeled_images,
+        cuhk03_classic_split=config.cuhk03.classic_split,
+        market1501_500k=config.market1501.use_500k_distractors,
+    )
 
 
 def optimizer_options(config):
     """Keyword arguments of torchreid's build_optimizer for the embedding network."""
     train = config.train
     return dict(
-        optim=train.optim, lr=train.lr, weight_decay=train.weight_decay, momentum=config.sgd.momentum,
-        sgd_dampening=config.sgd.dampening, sgd_nesterov=config.sgd.nesterov, rmsprop_alpha=config.rmsprop.alpha,
-        adam_beta1=config.adam.beta1, adam_beta2=config.adam.beta2, staged_lr=train.staged_lr,
-        new_layers=list(train.new_layers), base_lr_mult=train.base_lr_mult)
+        optim=train.optim,
+        lr=train.lr,
+        weight_decay=train.weight_decay,
+        momentum=config.sgd.momentum,
+        sgd_dampening=config.sgd.dampening,
+        sgd_nesterov=config.sgd.nesterov,
+        rmsprop_alpha=config.rmsprop.alpha,
+        adam_beta1=config.adam.beta1,
+        adam_beta2=config.adam.beta2,
+        staged_lr=train.staged_lr,
+        new_layers=list(train.new_layers),
+        base_lr_mult=train.base_lr_mult,
+    )
 
 
 def recorded(config):
     """The configuration for results.json: without where this run lives, so that equal runs write equal files."""
     tree = yaml.safe_load(config.dump())
-    for section, key in (("data", "root"), ("data", "save_dir"), ("model", "resume"), ("model", "load_weights"),
-                         ("ealn", "start_from"), ("ealn", "cache_dir")):
+    for section, key in (
+        ("data", "root"),
+        ("data", "save_dir"),
+        ("model", "resume"),
+        ("model", "load_weights"),
+        ("ealn", "start_from"),
+        ("ealn", "cache_dir"),
+    ):
         tree[section].pop(key)
     return tree

@@ -1,4 +1,5 @@
 """Files and ``KEY VALUE`` pairs into a configuration tree, so that every slip becomes a sentence."""
+
 import ast
 import difflib
 import reprlib
@@ -106,8 +107,9 @@ def _convert(default, value, name, source):
     if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)  # a folder called 2024
     if wanted is CfgNode:
-        raise ValueError(f"{name} is {_shown(value)} in {source}, expected a group of keys such as "
-                         f"{next(iter(default))}")
+        raise ValueError(
+            f"{name} is {_shown(value)} in {source}, expected a group of keys such as {next(iter(default))}"
+        )
     raise ValueError(f"{name} is {_shown(value)} in {source}, expected {wanted.__name__} such as {default!r}")
 
 

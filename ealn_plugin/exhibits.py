@@ -1,4 +1,5 @@
 """What a finished run has to show: fixed test images, what its generators make of them, and where both are embedded."""
+
 import contextlib
 import functools
 import os
@@ -88,8 +89,9 @@ class TrainedRun:
             FigureUnavailable: no vehicle has two images.
         """
         with self.looking() as engine:
-            found = fixed_images(engine.test_loader[self.dataset], engine.views_of,
-                                 self.num_images // PER_VEHICLE, PER_VEHICLE)
+            found = fixed_images(
+                engine.test_loader[self.dataset], engine.views_of, self.num_images // PER_VEHICLE, PER_VEHICLE
+            )
         if not len(found.pids):
             raise FigureUnavailable(f"no test vehicle of {self.dataset} has two images, expected some that have")
         return found

@@ -1,4 +1,5 @@
 """Features of any images from a trained network: what a user of the result calls."""
+
 import contextlib
 import logging
 from dataclasses import dataclass, field
@@ -80,8 +81,18 @@ class FeatureExtractor:
         self.dim = run.dim if self.fusing is None else 2 * run.dim
 
     @classmethod
-    def from_model(cls, model, weights, *, height=224, width=224, norm_mean=loading.IMAGENET_MEAN,
-                   norm_std=loading.IMAGENET_STD, device=None, **options):
+    def from_model(
+        cls,
+        model,
+        weights,
+        *,
+        height=224,
+        width=224,
+        norm_mean=loading.IMAGENET_MEAN,
+        norm_std=loading.IMAGENET_STD,
+        device=None,
+        **options,
+    ):
         """A FeatureExtractor of any torchreid model with weights in torchreid's format or a plain state dict.
 
         Args:
@@ -91,8 +102,9 @@ class FeatureExtractor:
         Raises:
             FileNotFoundError, ValueError: no such file or model, or weights of another model.
         """
-        return cls(loading.load_model(model, weights, height, width, norm_mean, norm_std, checked_device(device)),
-                   **options)
+        return cls(
+            loading.load_model(model, weights, height, width, norm_mean, norm_std, checked_device(device)), **options
+        )
 
     @property
     def identity(self):
@@ -102,9 +114,14 @@ class FeatureExtractor:
         """
         networks = [self.run.embedding.backbone] + ([] if self.fusing is None else [self.fusing.generators])
         mean, std = self.run.normalization
-        return {"weights": fingerprint_of_networks(*networks), "model": self.run.config.model.name,
-                "image size": list(self.run.size), "normalization": [mean, std], "dim": self.dim,
-                "fusion": "" if self.fusing is None else self.run.config.ealn.fusion}
+        return {
+            "weights": fingerprint_of_networks(*networks),
+            "model": self.run.config.model.name,
+            "image size": list(self.run.size),
+            "normalization": [mean, std],
+            "dim": self.dim,
+            "fusion": "" if self.fusing is None else self.run.config.ealn.fusion,
+        }
 
     def __call__(self, images, views=None, progress=False):
         """Features of one image or many.
@@ -137,9 +154,12 @@ class FeatureExtractor:
         parts = list(self.batches(images, views, skip_unreadable, progress))
         if not parts:
             return Extracted(torch.empty(0, self.dim), [], torch.empty(0, dtype=torch.long))
-        return Extracted(torch.cat([part.features for part in parts]), [row for part in parts for row in part.rows],
-                         torch.cat([part.views for part in parts]),
-                         {row: why for part in parts for row, why in part.unreadable.items()})
+        return Extracted(
+            torch.cat([part.features for part in parts]),
+            [row for part in parts for row in part.rows],
+            torch.cat([part.views for part in parts]),
+            {row: why for part in parts for row, why in part.unreadable.items()},
+        )
 
     def batches(self, images, views=None, skip_unreadable=False, progress=False):
         """As ``extract``, batch by batch, for more images than fit in memory: yields Extracted.
@@ -149,13 +169,22 @@ class FeatureExtractor:
         """
         images = as_list(images)
         known = self._known_views(images, views)
-        loader = DataLoader(_Prepared(images, self.run.transform, self.run.size), self.batch_size,
-                            num_workers=min(self.workers, len(images)), collate_fn=list,
-                            generator=torch.Generator(),  # else it would draw from the global random state
-                            worker_init_fn=ignore_interrupts) if images else ()
+        loader = (
+            DataLoader(
+                _Prepared(images, self.run.transform, self.run.size),
+                self.batch_size,
+                num_workers=min(self.workers, len(images)),
+                collate_fn=list,
+                generator=torch.Generator(),  # else it would draw from the global random state
+                worker_init_fn=ignore_interrupts,
+            )
+            if images
+            else ()
+        )
         done = 0
-        with tqdm(total=len(images), desc="features", unit="img", disable=not progress, leave=False,
-                  dynamic_ncols=True) as bar:
+        with tqdm(
+            total=len(images), desc="features", unit="img", disable=not progress, leave=False, dynamic_ncols=True
+        ) as bar:
             for prepared in loader:
                 rows = range(done, done + len(prepared))
                 done += len(prepared)
@@ -164,8 +193,14 @@ class FeatureExtractor:
                     if not skip_unreadable or isinstance(error, ValueError):
                         raise error
                 rows = [row for row in rows if row not in failed]
-                yield self._features([made for made in prepared if not isinstance(made, Exception)], rows, images,
-                                     known[rows], views, {row: str(why) for row, why in failed.items()})
+                yield self._features(
+                    [made for made in prepared if not isinstance(made, Exception)],
+                    rows,
+                    images,
+                    known[rows],
+                    views,
+                    {row: str(why) for row, why in failed.items()},
+                )
                 bar.update(len(prepared))
 
     def _features(self, tensors, rows, images, seen, views, unreadable):
@@ -189,10 +224,13 @@ class FeatureExtractor:
         """int64 [images], -1 where nothing is known."""
         if views is None or (isinstance(views, str) and views == "predict"):
             if views and self.classifier is None:
-                raise ValueError("views is 'predict', but there is no classifier; give classifier=FILE, a file that "
-                                 "tools/label_viewpoints.py has saved")
-            return torch.tensor([VIEWPOINTS.get(image) if name_of(image) else View.UNKNOWN for image in images],
-                                dtype=torch.long)
+                raise ValueError(
+                    "views is 'predict', but there is no classifier; give classifier=FILE, a file that "
+                    "tools/label_viewpoints.py has saved"
+                )
+            return torch.tensor(
+                [VIEWPOINTS.get(image) if name_of(image) else View.UNKNOWN for image in images], dtype=torch.long
+            )
         views = [views] if isinstance(views, (str, int)) else list(views)
         if len(views) != len(images):
             raise ValueError(f"views has {len(views)} entries, expected {len(images)}, one for each image")
@@ -203,8 +241,9 @@ class FeatureExtractor:
         unknown = (seen == View.UNKNOWN).nonzero().flatten().tolist()
         if not unknown:
             return seen
-        pixels = torch.stack([viewpoint_classifier.as_pixels(read(images[row]), self.classifier.size)
-                              for row in unknown])
+        pixels = torch.stack(
+            [viewpoint_classifier.as_pixels(read(images[row]), self.classifier.size) for row in unknown]
+        )
         confidence, place = viewpoint_classifier.probabilities(self.classifier, pixels).max(1)
         found = torch.tensor([int(view) for view in viewpoint_classifier.CLASSES])[place]
         seen = seen.clone()
@@ -239,8 +278,10 @@ def as_view(view):
     try:
         return View(int(view))
     except (TypeError, ValueError):
-        raise ValueError(f"view {view!r} is not one of {', '.join(f'{int(v)} ({v.name.lower()})' for v in View)}; "
-                         "give one of them, or its name") from None
+        raise ValueError(
+            f"view {view!r} is not one of {', '.join(f'{int(v)} ({v.name.lower()})' for v in View)}; "
+            "give one of them, or its name"
+        ) from None
 
 
 def checked_device(device):

@@ -1,4 +1,5 @@
 """Optional packages: which extra of setup.py brings them, and one sentence where they are missing."""
+
 import importlib.util
 
 
@@ -12,5 +13,7 @@ def check_extra(extra, packages, purpose, otherwise=""):
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         verb, them = ("is", "it") if len(missing) == 1 else ("are", "them")
-        raise RuntimeError(f"{' and '.join(missing)} {verb} not installed, but {purpose} need {them}; install with "
-                           f"pip install -c constraints.txt -e \".[{extra}]\"{otherwise and f', or {otherwise}'}")
+        raise RuntimeError(
+            f"{' and '.join(missing)} {verb} not installed, but {purpose} need {them}; install with "
+            f'pip install -c constraints.txt -e ".[{extra}]"{otherwise and f", or {otherwise}"}'
+        )

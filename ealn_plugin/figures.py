@@ -1,4 +1,5 @@
 """The paper's figures 4 to 11 from run folders: each a PNG, with the numbers beside it as CSV."""
+
 import logging
 import os
 
@@ -15,10 +16,23 @@ from ealn_plugin.writing import write_csv
 
 log = logging.getLogger(__name__)
 
-_MAY_DIFFER = {"ealn.beta1", "ealn.beta2", "train.seed", "train.print_freq", "data.workers", "use_gpu",
-               "ealn.sample_every", "ealn.diagnose_every", "ealn.checkpoint_every", "ealn.test_untrained"}
-LOSSES = {"loss/E": "embedding network, all terms", "loss/E_triplet": "its triplet term (real images)",
-          "loss/E_identity": "its cross-entropy term (real images)"}
+_MAY_DIFFER = {
+    "ealn.beta1",
+    "ealn.beta2",
+    "train.seed",
+    "train.print_freq",
+    "data.workers",
+    "use_gpu",
+    "ealn.sample_every",
+    "ealn.diagnose_every",
+    "ealn.checkpoint_every",
+    "ealn.test_untrained",
+}
+LOSSES = {
+    "loss/E": "embedding network, all terms",
+    "loss/E_triplet": "its triplet term (real images)",
+    "loss/E_identity": "its cross-entropy term (real images)",
+}
 
 
 def write_figures(runs, numbers, out):
@@ -59,16 +73,25 @@ def draw_distances(runs, out):
         same, other = run.same, run.fixed.pids[:, None] != run.fixed.pids[None, :]
         upper = torch.ones_like(same).triu(diagonal=1)
         pairs = {"positives": run.apart[same & upper].numpy(), "negatives": run.apart[other & upper].numpy()}
-        means = {name: ((run.apart * mask).sum(dim=1)[mask.any(dim=1)] / mask.sum(dim=1)[mask.any(dim=1)]).numpy()
-                 for name, mask in (("positives", same), ("negatives", other))}
-        made = {label: run.generated[kind].distance.numpy() for kind, label in (
-            (HARD, "hard negatives G(x)"), (OTHER_VIEW, "other views G(x)")) if kind in run.generated}
+        means = {
+            name: ((run.apart * mask).sum(dim=1)[mask.any(dim=1)] / mask.sum(dim=1)[mask.any(dim=1)]).numpy()
+            for name, mask in (("positives", same), ("negatives", other))
+        }
+        made = {
+            label: run.generated[kind].distance.numpy()
+            for kind, label in ((HARD, "hard negatives G(x)"), (OTHER_VIEW, "other views G(x)"))
+            if kind in run.generated
+        }
         stem = stem_of(out, 9, "distances", run)
         panels = {"every pair of images": {**pairs, **made}, "one mean per image": {**means, **made}}
         visualization.draw_histograms(
-            f"{stem}.png", f"Distances in the embedding of {run.label}",
+            f"{stem}.png",
+            f"Distances in the embedding of {run.label}",
             f"{len(same)} test images of {len(set(run.fixed.pids.tolist()))} vehicles; d(x, G(x)) is one value per "
-            "image in both panels. A bar that leaves the panel carries its height", panels, f"{run.distance} distance")
+            "image in both panels. A bar that leaves the panel carries its height",
+            panels,
+            f"{run.distance} distance",
+        )
         _write_histograms(f"{stem}.csv", panels)
         paths.append(f"{stem}.png")
     return paths
@@ -79,8 +102,10 @@ def _write_histograms(path, panels):
     for panel, groups in panels.items():
         for name, values in groups.items():
             edges, shares = histogram(values, largest)
-            lines += [[panel, name, low, high, share, len(values), float(np.mean(values))]
-                      for low, high, share in zip(edges[:-1], edges[1:], shares)]
+            lines += [
+                [panel, name, low, high, share, len(values), float(np.mean(values))]
+                for low, high, share in zip(edges[:-1], edges[1:], shares)
+            ]
     write_csv(path, ["panel", "distances", "from", "to", "share", "count", "mean"], lines)
 
 
@@ -105,8 +130,10 @@ def draw_sweep(runs, out):
             reference.setdefault(run.config.train.seed, run.primary_map())
     results = [(beta1, beta2, value) for (beta1, beta2, _), value in found.items()]
     if len({result[:2] for result in results}) < 2:
-        raise FigureUnavailable("the runs have fewer than two different settings of beta1 and beta2 with all else "
-                                "equal, expected a sweep; give more runs with --run")
+        raise FigureUnavailable(
+            "the runs have fewer than two different settings of beta1 and beta2 with all else "
+            "equal, expected a sweep; give more runs with --run"
+        )
     mean = float(np.mean(list(reference.values()))) if reference else None
     return [write_sensitivity(stem_of(out, 10, "sensitivity"), results, mean)]
 
@@ -114,8 +141,14 @@ def draw_sweep(runs, out):
 def _difference(config, other, same_scheme):
     """The first key in which two runs of a sweep differ although they should not, or None."""
     one, two = (configuration.flat(configuration.recorded(tree)) for tree in (config, other))
-    return next((key for key in one if one[key] != two.get(key) and key not in _MAY_DIFFER
-                 and (same_scheme or not key.startswith("ealn."))), None)
+    return next(
+        (
+            key
+            for key in one
+            if one[key] != two.get(key) and key not in _MAY_DIFFER and (same_scheme or not key.startswith("ealn."))
+        ),
+        None,
+    )
 
 
 def write_sensitivity(stem, results, reference=None, title="Sensitivity to beta1 and beta2"):
@@ -129,8 +162,11 @@ def write_sensitivity(stem, results, reference=None, title="Sensitivity to beta1
     """
     visualization.draw_sensitivity(f"{stem}.png", results, title, reference)
     rows = [list(row) for row in visualization.sensitivity_table(results)]
-    write_csv(f"{stem}.csv", ["beta1", "beta2", "mAP", "mAP_std", "runs"],
-              rows + ([["", "", reference, "", ""]] if reference is not None else []))
+    write_csv(
+        f"{stem}.csv",
+        ["beta1", "beta2", "mAP", "mAP_std", "runs"],
+        rows + ([["", "", reference, "", ""]] if reference is not None else []),
+    )
     return f"{stem}.png"
 
 
@@ -142,21 +178,30 @@ def draw_loss_curves(runs, out):
             curves.setdefault(name, {})[run.label] = (steps, values)
             lines += [[run.label, name, step, value] for step, value in zip(steps, values)]
     if not curves:
-        raise FigureUnavailable("none of the runs has losses in its TensorBoard events, expected the events file "
-                                "beside config.yaml; train a run, or copy its events too")
+        raise FigureUnavailable(
+            "none of the runs has losses in its TensorBoard events, expected the events file "
+            "beside config.yaml; train a run, or copy its events too"
+        )
     stem = stem_of(out, 11, "losses")
     visualization.draw_losses(
-        f"{stem}.png", "Losses of the embedding network",
+        f"{stem}.png",
+        "Losses of the embedding network",
         "the sum of all terms is not comparable between schemes: adversarial schemes add terms of their own. The terms "
         "beside it are the same for all. Each point is the mean over the steps since the "
-        "last one; the last of an epoch may be of few", {
-            LOSSES[name]: curves[name] for name in LOSSES if name in curves})
+        "last one; the last of an epoch may be of few",
+        {LOSSES[name]: curves[name] for name in LOSSES if name in curves},
+    )
     write_csv(f"{stem}.csv", ["run", "loss", "step", "value"], lines)
     return [f"{stem}.png"]
 
 
-FIGURES = {4: (draw_cmc_curves, "CMC curves"), 5: (picture_figures.draw_hard_negatives, "hard negatives"),
-           6: (picture_figures.draw_cross_views, "other views"),
-           7: (picture_figures.draw_training, "hard negatives during training"),
-           8: (picture_figures.draw_responses, "response maps"), 9: (draw_distances, "distances"),
-           10: (draw_sweep, "sensitivity to beta1 and beta2"), 11: (draw_loss_curves, "losses")}
+FIGURES = {
+    4: (draw_cmc_curves, "CMC curves"),
+    5: (picture_figures.draw_hard_negatives, "hard negatives"),
+    6: (picture_figures.draw_cross_views, "other views"),
+    7: (picture_figures.draw_training, "hard negatives during training"),
+    8: (picture_figures.draw_responses, "response maps"),
+    9: (draw_distances, "distances"),
+    10: (draw_sweep, "sensitivity to beta1 and beta2"),
+    11: (draw_loss_curves, "losses"),
+}

@@ -1,4 +1,5 @@
 """What may be given as an image: a file, a PIL image, an array or a tensor; and how it becomes a network's input."""
+
 import os
 
 import numpy as np
@@ -8,8 +9,10 @@ from torch.nn import functional
 
 from ealn_plugin import toolkit
 
-_EXPECTED = ("expected a path, a PIL image, an array uint8 [height, width, 3] or a tensor [3, height, width] of uint8 "
-             "or of floats in [0, 1]")
+_EXPECTED = (
+    "expected a path, a PIL image, an array uint8 [height, width, 3] or a tensor [3, height, width] of uint8 "
+    "or of floats in [0, 1]"
+)
 
 
 def as_list(images):
@@ -24,8 +27,9 @@ def as_list(images):
         return list(images)
     if isinstance(images, (np.ndarray, torch.Tensor)):
         if images.ndim not in (3, 4):
-            raise ValueError(f"the images are {_described(images)}, {_EXPECTED}, or many of one size in a leading "
-                             "dimension")
+            raise ValueError(
+                f"the images are {_described(images)}, {_EXPECTED}, or many of one size in a leading dimension"
+            )
         return [images] if images.ndim == 3 else list(images)
     try:
         return list(images)
@@ -51,8 +55,9 @@ def read(image, row=0):
         try:
             return image.convert("RGB")
         except (OSError, SyntaxError, ValueError) as error:  # opened, but not decoded before
-            raise toolkit.UnreadableImageError(f"image {row} of the list cannot be decoded ({error}); replace or "
-                                               "leave it out") from error
+            raise toolkit.UnreadableImageError(
+                f"image {row} of the list cannot be decoded ({error}); replace or leave it out"
+            ) from error
     if isinstance(image, torch.Tensor):
         image = _checked_tensor(image, row).detach().cpu()
         if image.is_floating_point():
@@ -91,8 +96,10 @@ def _checked_tensor(image, row):
         return image
     low, high = float(image.min()), float(image.max())
     if not (low >= 0 and high <= 1):  # also false for NaN
-        raise ValueError(f"image {row} of the list has values from {low:g} to {high:g}, {_EXPECTED}; scale it, and do "
-                         "not normalize it")
+        raise ValueError(
+            f"image {row} of the list has values from {low:g} to {high:g}, {_EXPECTED}; scale it, and do "
+            "not normalize it"
+        )
     return image
 
 

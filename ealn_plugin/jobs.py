@@ -1,4 +1,5 @@
 """Several pieces of independent work at a time, each in a process of its own."""
+
 import contextlib
 import logging
 import multiprocessing
@@ -56,7 +57,7 @@ def run_jobs(jobs, processes):
     with handled(_interrupt, signal.SIGTERM):
         try:
             while waiting or running:
-                ready = [job for job in waiting if not job.after or job.after in done][:processes - len(running)]
+                ready = [job for job in waiting if not job.after or job.after in done][: processes - len(running)]
                 for job in ready:
                     waiting.remove(job)
                     running.append(_Process(job, threads))
@@ -76,8 +77,10 @@ def _check(jobs, processes):
     names = set()
     for job in jobs:
         if job.name in names or job.after and job.after not in names:
-            raise ValueError(f"job {job.name!r} is there twice, or ahead of {job.after!r} that it waits for; expected "
-                             "each once, behind that one")
+            raise ValueError(
+                f"job {job.name!r} is there twice, or ahead of {job.after!r} that it waits for; expected "
+                "each once, behind that one"
+            )
         names.add(job.name)
 
 
@@ -91,8 +94,9 @@ class _Process:
     def __init__(self, job, threads):
         context = multiprocessing.get_context("spawn")
         self.job, (self._answer, self._there) = job, context.Pipe(duplex=False)
-        self.process = context.Process(target=_work, args=(job.work, job.arguments, threads, self._there),
-                                       name=job.name)
+        self.process = context.Process(
+            target=_work, args=(job.work, job.arguments, threads, self._there), name=job.name
+        )
 
     def start(self):
         """Apart from its creation, so that an interrupt meanwhile finds it among those to stop."""
@@ -115,8 +119,14 @@ class _Process:
             return
         if self.process.exitcode == _STOPPED:
             raise KeyboardInterrupt
-        raise RuntimeError(f"{self.job.name}: " + (said or f"its process ended with code {self.process.exitcode} and "
-                                                   "said nothing; the same command goes on where it stopped"))
+        raise RuntimeError(
+            f"{self.job.name}: "
+            + (
+                said
+                or f"its process ended with code {self.process.exitcode} and "
+                "said nothing; the same command goes on where it stopped"
+            )
+        )
 
 
 def _ended(running):

@@ -1,4 +1,5 @@
 """From a run folder to its trained networks, for whoever uses a result: no dataset is needed, nothing is trained."""
+
 import functools
 import os
 from dataclasses import dataclass
@@ -71,8 +72,9 @@ class LoadedRun:
 
     def extraction(self, views_of=None):
         """The engine's ``FeatureExtraction`` around these networks; ``views_of``: list of paths to [n] views."""
-        return FeatureExtraction(self.embedding, self.pixels, self.schemes, views_of, self.device,
-                                 self.config.ealn.fusion)
+        return FeatureExtraction(
+            self.embedding, self.pixels, self.schemes, views_of, self.device, self.config.ealn.fusion
+        )
 
 
 def files_of_run(path, flag="the run"):
@@ -90,8 +92,10 @@ def files_of_run(path, flag="the run"):
     folder, name = os.path.split(path) if os.path.isfile(path) else (path, checkpoint.LAST)
     for wanted in (CONFIG, name):
         if not os.path.isfile(os.path.join(folder, wanted)):
-            raise FileNotFoundError(f"{flag} {path!r} has no {wanted}; give the data.save_dir of a run of "
-                                    "tools/train_ealn.py that has saved a checkpoint")
+            raise FileNotFoundError(
+                f"{flag} {path!r} has no {wanted}; give the data.save_dir of a run of "
+                "tools/train_ealn.py that has saved a checkpoint"
+            )
     return os.path.join(folder, CONFIG), os.path.join(folder, name)
 
 
@@ -119,8 +123,9 @@ def load_run(path, device="cpu"):
     return LoadedRun(config, EmbeddingNetwork(model), schemes, pixels, torch.device(device), checkpoint_file)
 
 
-def load_model(model, weights, height=224, width=224, norm_mean=IMAGENET_MEAN, norm_std=IMAGENET_STD, device="cpu",
-               flag="weights"):
+def load_model(
+    model, weights, height=224, width=224, norm_mean=IMAGENET_MEAN, norm_std=IMAGENET_STD, device="cpu", flag="weights"
+):
     """Any torchreid model with weights of its own architecture, as a LoadedRun without schemes.
 
     Args:
@@ -131,9 +136,25 @@ def load_model(model, weights, height=224, width=224, norm_mean=IMAGENET_MEAN, n
     Raises:
         FileNotFoundError, ValueError: no such file or model, weights of another model, or a size out of range.
     """
-    config = configuration.load_config("", [
-        "ealn.scheme", "en", "model.name", model, "model.pretrained", False, "data.height", height,
-        "data.width", width, "data.norm_mean", list(norm_mean), "data.norm_std", list(norm_std)])
+    config = configuration.load_config(
+        "",
+        [
+            "ealn.scheme",
+            "en",
+            "model.name",
+            model,
+            "model.pretrained",
+            False,
+            "data.height",
+            height,
+            "data.width",
+            width,
+            "data.norm_mean",
+            list(norm_mean),
+            "data.norm_std",
+            list(norm_std),
+        ],
+    )
     with own_randomness():
         network = build.build_embedding_backbone(config, 1)
     load_weights(network, weights, flag)
@@ -153,12 +174,16 @@ def check_features(model, height, width, device):
             features = model(torch.zeros(2, 3, height, width, device=device))
     except Exception as error:  # whatever a model raises for a size that it cannot take
         reason = str(error).strip().partition("\n")[0] or "no message"
-        raise ValueError(f"{name} cannot process images of {height} x {width} pixels ({type(error).__name__}: "
-                         f"{reason}); choose another size with --height and --width, or another model") from error
+        raise ValueError(
+            f"{name} cannot process images of {height} x {width} pixels ({type(error).__name__}: "
+            f"{reason}); choose another size with --height and --width, or another model"
+        ) from error
     shape = tuple(features.shape) if torch.is_tensor(features) else type(features).__name__
     if not torch.is_tensor(features) or features.dim() != 2 or len(features) != 2:
-        raise ValueError(f"{name} returns {shape} for two images in evaluation mode, expected one tensor [2, dim]; "
-                         "choose a model that gives one feature per image")
+        raise ValueError(
+            f"{name} returns {shape} for two images in evaluation mode, expected one tensor [2, dim]; "
+            "choose a model that gives one feature per image"
+        )
     return features.shape[1]
 
 

@@ -1,4 +1,5 @@
 """From subjects to a folder of results: numbers, tables, CMC curves and ranked lists."""
+
 import json
 import logging
 import os
@@ -72,13 +73,19 @@ def _evaluate(subject, store, protocols, average_precision, num_queries, report)
             _add_lists(report, subject.label, test_set, ranking, num_queries)
     primary = next((f"{dataset}/{name}" for dataset, found in datasets.items() for name in found), None)
     if primary is None:
-        raise ValueError(f"none of the protocols could be run on the features of {subject.label}; the warnings above "
-                         "say why, choose others with --protocols")
+        raise ValueError(
+            f"none of the protocols could be run on the features of {subject.label}; the warnings above "
+            "say why, choose others with --protocols"
+        )
     config = subject.recorded()
     config["test"]["average_precision"] = average_precision
     report.rankings[subject.label] = ranking
-    report.results[subject.label] = {"config": config, "primary": primary, "datasets": datasets,
-                                     "untrained": _untrained(subject, datasets)}
+    report.results[subject.label] = {
+        "config": config,
+        "primary": primary,
+        "datasets": datasets,
+        "untrained": _untrained(subject, datasets),
+    }
 
 
 def protocols_to_run(own, wanted):
@@ -167,8 +174,12 @@ def write_curves(report, folder, figures=True, prefix="cmc"):
         visualization.write_cmc_csv(f"{paths[-1]}.csv", curves)
         if figures:
             images = report.notes[dataset].partition(":")[0]
-            visualization.draw_cmc(f"{paths[-1]}.png", f"{dataset}: CMC, protocol {protocol}", curves,
-                                   f"{PROTOCOLS[protocol].description}; dataset of {images}")
+            visualization.draw_cmc(
+                f"{paths[-1]}.png",
+                f"{dataset}: CMC, protocol {protocol}",
+                curves,
+                f"{PROTOCOLS[protocol].description}; dataset of {images}",
+            )
     return paths
 
 
@@ -192,8 +203,10 @@ def _sheet_title(report, dataset, subjects):
     count = len(next(iter(subjects.values()))[1])
     metrics = dict.fromkeys(_metric_name(report.rankings[label]) for label in subjects)
     reranked = " before re-ranking" if any(report.rankings[label]["rerank"] for label in subjects) else ""
-    return (f"{dataset}{network}: {count} queries taken evenly from all, not by outcome, and their {TOP} nearest "
-            f"gallery images{reranked} (d: {', '.join(metrics)})")
+    return (
+        f"{dataset}{network}: {count} queries taken evenly from all, not by outcome, and their {TOP} nearest "
+        f"gallery images{reranked} (d: {', '.join(metrics)})"
+    )
 
 
 def _metric_name(ranking):
@@ -203,21 +216,30 @@ def _metric_name(ranking):
 
 def _markdown(report, rows):
     """The table and everything that a reader needs to compare it."""
-    published = [row for task in dict.fromkeys((row.dataset, row.protocol) for row in rows)
-                 for row in visualization.published_rows(*task)]
+    published = [
+        row
+        for task in dict.fromkeys((row.dataset, row.protocol) for row in rows)
+        for row in visualization.published_rows(*task)
+    ]
     lines = ["# Evaluation", "", visualization.markdown_table(rows), "Values are percentages."]
     if any("mAP_std" in row.metrics for row in rows):
         lines[-1] += " Values with ± are means and standard deviations over ten draws."
     lines += ["", *(f"- {dataset}: {note}." for dataset, note in report.notes.items())]
-    lines += [f"- {protocol}: {PROTOCOLS[protocol].description}."
-              for protocol in dict.fromkeys(row.protocol for row in rows)]
-    lines += [f"- {label}: {_metric_name(ranking)}{', re-ranked' if ranking['rerank'] else ''}, average precision "
-              f"{'by trapezoids' if ranking['average_precision'] == 'trapezoid' else 'as mean of precisions'}"
-              f"{', CMC of protocol image by the metric of CUHK03' if ranking['use_metric_cuhk03'] else ''}."
-              for label, ranking in report.rankings.items()]
+    lines += [
+        f"- {protocol}: {PROTOCOLS[protocol].description}." for protocol in dict.fromkeys(row.protocol for row in rows)
+    ]
+    lines += [
+        f"- {label}: {_metric_name(ranking)}{', re-ranked' if ranking['rerank'] else ''}, average precision "
+        f"{'by trapezoids' if ranking['average_precision'] == 'trapezoid' else 'as mean of precisions'}"
+        f"{', CMC of protocol image by the metric of CUHK03' if ranking['use_metric_cuhk03'] else ''}."
+        for label, ranking in report.rankings.items()
+    ]
     if published:
-        lines += ["", "Rows marked *published* are the figures of the methods' authors on the original releases, under "
-                      "the protocol that comes nearest to theirs; blank cells were not published or not checked."]
+        lines += [
+            "",
+            "Rows marked *published* are the figures of the methods' authors on the original releases, under "
+            "the protocol that comes nearest to theirs; blank cells were not published or not checked.",
+        ]
         lines += [f"- {line}" for line in _sources()]
     return "\n".join(lines) + "\n"
 

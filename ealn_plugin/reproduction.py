@@ -3,6 +3,7 @@
 Every scheme gets the same data, backbone, seed and number of embedding updates. A grid is a folder; what is finished
 in it is not run again, what was interrupted goes on where it stopped.
 """
+
 import logging
 import os
 from dataclasses import dataclass
@@ -25,8 +26,16 @@ SCHEMES = ("en", "hard", "view", "hard_view", "cyclegan", "stargan")
 
 PRESETS = {
     # Made so that six schemes and three seeds of ealn_synthetic.yaml take about an hour on two cores.
-    "demo": ("train.max_epoch", 17, "ealn.warmup_epochs", 12, "ealn.warmup_generator_epochs", 1,
-             "ealn.sample_every", 1),
+    "demo": (
+        "train.max_epoch",
+        17,
+        "ealn.warmup_epochs",
+        12,
+        "ealn.warmup_generator_epochs",
+        1,
+        "ealn.sample_every",
+        1,
+    ),
     # The configuration file as it is.
     "full": (),
 }
@@ -74,9 +83,16 @@ def plan(out, schemes, seeds, options, warmup_epochs):
         start = os.path.join(out, f"seed_{seed}", "en", checkpoint.WARMUP) if warmup_epochs else ""
         for scheme in sorted(schemes, key=lambda name: name != "en"):
             folder = os.path.join(out, f"seed_{seed}", scheme)
-            runs.append(Run(scheme, seed, NAMES.get(scheme, scheme), folder,
-                            (*options, "ealn.scheme", scheme, "train.seed", seed, "data.save_dir", folder),
-                            "" if scheme == "en" else start))
+            runs.append(
+                Run(
+                    scheme,
+                    seed,
+                    NAMES.get(scheme, scheme),
+                    folder,
+                    (*options, "ealn.scheme", scheme, "train.seed", seed, "data.save_dir", folder),
+                    "" if scheme == "en" else start,
+                )
+            )
     return runs
 
 
@@ -95,9 +111,20 @@ def sweep(out, seeds, options, values, warmup_epochs):
                 if run.scheme == "hard":
                     folder = f"{run.folder}_{name}_{value:g}"
                     start = run.start_from.replace(os.path.join(out, "sweep"), out)
-                    cells.append((name, value, Run(
-                        "hard", run.seed, f"{name} = {value:g}", folder,
-                        (*run.options, "data.save_dir", folder, f"ealn.{name}", float(value)), start)))
+                    cells.append(
+                        (
+                            name,
+                            value,
+                            Run(
+                                "hard",
+                                run.seed,
+                                f"{name} = {value:g}",
+                                folder,
+                                (*run.options, "data.save_dir", folder, f"ealn.{name}", float(value)),
+                                start,
+                            ),
+                        )
+                    )
     return cells
 
 
@@ -139,13 +166,17 @@ def execute_all(runs, config_file, processes=1, **flags):
 
 
 def _execute_side_by_side(runs, config_file, processes, flags):
-    missing = {run.name: run for run in runs
-               if finished(run, configuration.load_config(config_file, run.options, **flags)) is None}
+    missing = {
+        run.name: run
+        for run in runs
+        if finished(run, configuration.load_config(config_file, run.options, **flags)) is None
+    }
     lenders = {run.folder: run.name for run in missing.values()}
-    jobs = [Job(run.name, _execute_alone, (run, config_file, flags),
-                lenders.get(os.path.dirname(run.start_from), "")) for run in missing.values()]
-    with logging_redirect_tqdm(), tqdm(total=len(runs), initial=len(runs) - len(jobs), unit="run",
-                                       smoothing=0) as bar:
+    jobs = [
+        Job(run.name, _execute_alone, (run, config_file, flags), lenders.get(os.path.dirname(run.start_from), ""))
+        for run in missing.values()
+    ]
+    with logging_redirect_tqdm(), tqdm(total=len(runs), initial=len(runs) - len(jobs), unit="run", smoothing=0) as bar:
         for name in run_jobs(jobs, processes):
             bar.update()
             log.info("finished: %s", name)
@@ -188,6 +219,8 @@ def finished(run, config):
     wanted, found = (configuration.flat(tree) for tree in (configuration.recorded(config), results["config"]))
     differing = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
     if differing:
-        raise ValueError(f"{run.folder!r} holds the results of other settings ({', '.join(differing[:5])}); give "
-                         "another --out, or delete it")
+        raise ValueError(
+            f"{run.folder!r} holds the results of other settings ({', '.join(differing[:5])}); give "
+            "another --out, or delete it"
+        )
     return results

@@ -1,8 +1,19 @@
 """The adversarial schemes under their public name; they live in ``ealn_plugin.engine``."""
+
 from ealn_plugin.engine.comparators import CycleGANScheme, StarGANScheme
 from ealn_plugin.engine.controls import MixedNegativesScheme, PerturbedCopiesScheme
 from ealn_plugin.engine.scheme_base import Batch, Fakes, Scheme, ViewScheme
 from ealn_plugin.engine.schemes import CrossViewScheme, HardNegativeScheme
 
-__all__ = ["Batch", "CrossViewScheme", "CycleGANScheme", "Fakes", "HardNegativeScheme", "MixedNegativesScheme",
-           "PerturbedCopiesScheme", "Scheme", "StarGANScheme", "ViewScheme"]
+__all__ = [
+    "Batch",
+    "CrossViewScheme",
+    "CycleGANScheme",
+    "Fakes",
+    "HardNegativeScheme",
+    "MixedNegativesScheme",
+    "PerturbedCopiesScheme",
+    "Scheme",
+    "StarGANScheme",
+    "ViewScheme",
+]

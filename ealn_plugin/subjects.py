@@ -2,6 +2,7 @@
 
 Each subject gives, dataset by dataset, the features and everything that ranking and reporting need to know of them.
 """
+
 import abc
 import contextlib
 import hashlib
@@ -64,8 +65,13 @@ class Subject(abc.ABC):
     def ranking(self):
         """Keyword arguments of ``Protocol.evaluate`` that the configuration fixes."""
         test = self.config.test
-        return dict(dist_metric=test.dist_metric, normalize_feature=test.normalize_feature, ranks=tuple(test.ranks),
-                    rerank=test.rerank, use_metric_cuhk03=self.config.cuhk03.use_metric_cuhk03)
+        return dict(
+            dist_metric=test.dist_metric,
+            normalize_feature=test.normalize_feature,
+            ranks=tuple(test.ranks),
+            rerank=test.rerank,
+            use_metric_cuhk03=self.config.cuhk03.use_metric_cuhk03,
+        )
 
     def recorded(self):
         """The part of the configuration that results.json keeps: nothing that depends on the machine's folders."""
@@ -97,9 +103,21 @@ class RunSubject(Subject):
         super().__init__(label, configuration.load_config(config_file, options))
         # Nothing is rendered into a folder that the user names.
         render = ["ealn.render.preset", ""] if "data.root" in options else []
-        self._build = configuration.load_config(config_file, [
-            *options, "model.pretrained", False, "model.load_weights", "", "data.save_dir", folder,
-            "test.evaluate", True, *render])
+        self._build = configuration.load_config(
+            config_file,
+            [
+                *options,
+                "model.pretrained",
+                False,
+                "model.load_weights",
+                "",
+                "data.save_dir",
+                folder,
+                "test.evaluate",
+                True,
+                *render,
+            ],
+        )
         self.folder, self.fusion = folder, fusion
 
     def engine(self):
@@ -120,10 +138,20 @@ class RunSubject(Subject):
         self.own_results, self.untrained = engine.results, engine.untrained
         fusing = engine.extraction.fusing if self.fusion else None
         networks = [engine.model] if fusing is None else [engine.model, fusing]
-        key = {**_network_key(self._build, networks), "fusion": "" if fusing is None else self._build.ealn.fusion,
-               "generator": {} if fusing is None else yaml.safe_load(self._build.ealn.generator.dump())}
-        yield from _extracted(self.label, engine.test_loader, engine.extraction, key, store,
-                              [engine.embedding, *engine.schemes], self.fusion)
+        key = {
+            **_network_key(self._build, networks),
+            "fusion": "" if fusing is None else self._build.ealn.fusion,
+            "generator": {} if fusing is None else yaml.safe_load(self._build.ealn.generator.dump()),
+        }
+        yield from _extracted(
+            self.label,
+            engine.test_loader,
+            engine.extraction,
+            key,
+            store,
+            [engine.embedding, *engine.schemes],
+            self.fusion,
+        )
 
 
 class ModelSubject(Subject):
@@ -199,13 +227,20 @@ class FeaturesSubject(Subject):
         protocols = getattr(DATASETS.get(self.dataset), "protocols", ())
         if not protocols:
             protocols = ("image",) if features.is_query.any() else ("vehicleid_cmc", "vehicleid_map")
-            log.info("%s is not a dataset of this plugin: its protocols are %s unless --protocols says otherwise",
-                     self.dataset, ", ".join(protocols))
+            log.info(
+                "%s is not a dataset of this plugin: its protocols are %s unless --protocols says otherwise",
+                self.dataset,
+                ", ".join(protocols),
+            )
         if "vehicleid_map" in protocols and not is_one_draw(features):
-            log.info("%s: is_query and camids are ignored, as the release of %s has neither; the draws are made from "
-                     "pids", self.label, self.dataset)
-            features = replace(features, is_query=np.zeros(len(features), dtype=bool),
-                               camids=np.ones(len(features), dtype=np.int64))
+            log.info(
+                "%s: is_query and camids are ignored, as the release of %s has neither; the draws are made from pids",
+                self.label,
+                self.dataset,
+            )
+            features = replace(
+                features, is_query=np.zeros(len(features), dtype=bool), camids=np.ones(len(features), dtype=np.int64)
+            )
         yield TestSet(self.dataset, features, protocols)
 
 
@@ -236,15 +271,23 @@ def _extracted(label, test_loader, extraction, key, store, networks, fusion=True
 
         images = fingerprint_of_images(items, extraction.views_of(paths).tolist())
         features = store.fetch(file_name(label), name, {**key, "images": images}, extract)
-        yield TestSet(name, with_paths(features, paths), protocols_of(loaders),
-                      getattr(loaders["query"].dataset, "dataset_dir", ""))
+        yield TestSet(
+            name,
+            with_paths(features, paths),
+            protocols_of(loaders),
+            getattr(loaders["query"].dataset, "dataset_dir", ""),
+        )
 
 
 def _network_key(config, networks):
     data = config.data
-    return {"model": config.model.name, "model options": config.ealn.vggm_feature,
-            "image size": [data.height, data.width], "normalization": [list(data.norm_mean), list(data.norm_std)],
-            "weights": fingerprint_of_networks(*networks)}
+    return {
+        "model": config.model.name,
+        "model options": config.ealn.vggm_feature,
+        "image size": [data.height, data.width],
+        "normalization": [list(data.norm_mean), list(data.norm_std)],
+        "weights": fingerprint_of_networks(*networks),
+    }
 
 
 # ---------------------------------------------------------------------------------------------- names
@@ -274,4 +317,4 @@ def file_name(label):
     if len(os.fsencode(name)) <= _LONGEST_NAME:
         return name
     checksum = hashlib.sha256(os.fsencode(label)).hexdigest()[:12]
-    return os.fsencode(name)[:_LONGEST_NAME - 13].decode(errors="ignore") + "_" + checksum
+    return os.fsencode(name)[: _LONGEST_NAME - 13].decode(errors="ignore") + "_" + checksum

@@ -5,6 +5,7 @@ torchreid is answered in one file. Two module layouts exist: the original reposi
 under ``torchreid``, the PyPI package under ``torchreid.reid``. Both expose them as attributes of ``torchreid``, so
 only attribute access is used. This module imports nothing else of ealn_plugin.
 """
+
 import contextlib
 import io
 import logging
@@ -29,6 +30,7 @@ def _import_torchvision():
     """
     try:
         import torchvision  # noqa: F401
+
         return
     except RuntimeError as error:
         if "torchvision::" not in str(error):
@@ -51,7 +53,8 @@ def _import_torchreid():
         except ImportError as error:
             raise ImportError(
                 f"torchreid could not be imported ({error}); install it with the packages that it needs but does not "
-                "declare: pip install -c constraints.txt -e .") from error
+                "declare: pip install -c constraints.txt -e ."
+            ) from error
     return torchreid
 
 
@@ -116,11 +119,15 @@ def build_model(name, num_classes, loss="triplet", pretrained=False, use_gpu=Tru
     try:
         return factory(num_classes=num_classes, loss=loss, pretrained=pretrained, use_gpu=use_gpu, **extra)
     except OSError as error:
-        raise ValueError(f"model.pretrained is True, but the ImageNet weights of {name} could not be downloaded "
-                         f"({error}); set model.pretrained False, or give a file with model.load_weights") from error
+        raise ValueError(
+            f"model.pretrained is True, but the ImageNet weights of {name} could not be downloaded "
+            f"({error}); set model.pretrained False, or give a file with model.load_weights"
+        ) from error
     except KeyError as error:  # several torchreid backbones raise a bare KeyError for an unknown loss
-        raise ValueError(f"model {name!r} cannot be built with loss={loss!r} ({error}); choose a single-branch "
-                         "backbone such as resnet50 or osnet_x1_0") from error
+        raise ValueError(
+            f"model {name!r} cannot be built with loss={loss!r} ({error}); choose a single-branch "
+            "backbone such as resnet50 or osnet_x1_0"
+        ) from error
 
 
 def build_datamanager(**options):
@@ -136,7 +143,8 @@ def build_datamanager(**options):
         raise ValueError(
             f"torchreid's data manager refused batch_size_train={options.get('batch_size_train')}, "
             f"num_instances={options.get('num_instances')}, train_sampler={options.get('train_sampler')!r} "
-            f"({error or 'there are fewer identities than one batch needs'}); lower train.batch_size") from error
+            f"({error or 'there are fewer identities than one batch needs'}); lower train.batch_size"
+        ) from error
 
 
 def build_dataset(name, root):
@@ -178,8 +186,10 @@ def normalization_of(datamanager):
     for step in reversed(steps):
         if hasattr(step, "mean") and hasattr(step, "std"):
             return [float(m) for m in step.mean], [float(s) for s in step.std]
-    raise ValueError(f"the data manager's test transform {steps or None} has no Normalize to read mean and std from; "
-                     "pass norm_mean and norm_std to the engine")
+    raise ValueError(
+        f"the data manager's test transform {steps or None} has no Normalize to read mean and std from; "
+        "pass norm_mean and norm_std to the engine"
+    )
 
 
 def test_transform(height, width, norm_mean, norm_std):
@@ -189,8 +199,9 @@ def test_transform(height, width, norm_mean, norm_std):
         function of a ``PIL.Image`` in mode RGB to a tensor [3, height, width]
     """
     with contextlib.redirect_stdout(io.StringIO()):  # it tells of training transforms, which nobody asked for
-        return torchreid.data.transforms.build_transforms(height, width, transforms=[], norm_mean=list(norm_mean),
-                                                          norm_std=list(norm_std))[1]
+        return torchreid.data.transforms.build_transforms(
+            height, width, transforms=[], norm_mean=list(norm_mean), norm_std=list(norm_std)
+        )[1]
 
 
 def keeps_past_images(dataset):
@@ -230,7 +241,8 @@ def read_image(path):
     except Exception as error:  # decoders raise many kinds for a broken file, MemoryError among them
         raise UnreadableImageError(
             f"image {path!r} cannot be decoded ({error or type(error).__name__}); replace the file or take it out of "
-            "the dataset") from error
+            "the dataset"
+        ) from error
 
 
 def _eight_bits(image):
@@ -265,14 +277,16 @@ def _ask_image_readers():
             return own(self, index)
         path, pid, camid, dsetid = self.data[index]
         return {"img": reader(path), "pid": pid, "camid": camid, "impath": path, "dsetid": dsetid}
+
     ImageDataset.__getitem__ = item
 
 
 # ---------------------------------------------------------------------------------------------- evaluation
 def evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank=50, use_metric_cuhk03=False):
     """``torchreid.metrics.evaluate_rank``: (cmc [max_rank], mAP), through the fast slot when that is filled."""
-    return torchreid.metrics.evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank=max_rank,
-                                           use_metric_cuhk03=use_metric_cuhk03)
+    return torchreid.metrics.evaluate_rank(
+        distmat, q_pids, g_pids, q_camids, g_camids, max_rank=max_rank, use_metric_cuhk03=use_metric_cuhk03
+    )
 
 
 def distance_matrix(a, b, metric="euclidean"):
@@ -289,8 +303,14 @@ def show_ranked_lists(distances, datamanager, name, folder, topk):
     """torchreid's pictures of the ``topk`` nearest gallery images of each query, correct and wrong ones marked."""
     with prints_to_log():
         torchreid.utils.visualize_ranked_results(
-            distances, datamanager.fetch_test_loaders(name), datamanager.data_type, width=datamanager.width,
-            height=datamanager.height, save_dir=folder, topk=topk)
+            distances,
+            datamanager.fetch_test_loaders(name),
+            datamanager.data_type,
+            width=datamanager.width,
+            height=datamanager.height,
+            save_dir=folder,
+            topk=topk,
+        )
 
 
 _ABSENT = object()

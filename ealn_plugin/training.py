@@ -1,4 +1,5 @@
 """One whole run from a configuration: build, train, test, and leave results.json in the run folder."""
+
 import contextlib
 import json
 import logging
@@ -102,8 +103,9 @@ def read_results(path):
         dataset, _, protocol = results["primary"].partition("/")
         float(results["datasets"][dataset][protocol]["mAP"]), results["config"].items()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path!r} is not a results file ({type(error).__name__}: {error}); delete it to run that "
-                         "again") from error
+        raise ValueError(
+            f"{path!r} is not a results file ({type(error).__name__}: {error}); delete it to run that again"
+        ) from error
     return results
 
 
@@ -112,14 +114,18 @@ def table(results, own_results):
     rows = []
     for name, by_protocol in results["datasets"].items():
         for protocol, metrics in by_protocol.items():
-            kinds = [("trained", metrics),
-                     ("  without fusion", own_results.get(name, {}).get(protocol)),
-                     ("untrained", results["untrained"].get(name, {}).get(protocol))]
+            kinds = [
+                ("trained", metrics),
+                ("  without fusion", own_results.get(name, {}).get(protocol)),
+                ("untrained", results["untrained"].get(name, {}).get(protocol)),
+            ]
             rows += [(f"{name}/{protocol}", label, found) for label, found in kinds if found]
     width = max(len(row[0]) for row in rows)
     keys = ("mAP", "rank1", "rank5", "rank10")
     lines = [f"{'protocol':{width}}  {'network':18}" + "".join(f"{key:>8}" for key in keys)]
     for protocol, label, metrics in rows:
-        lines.append(f"{protocol:{width}}  {label:18}"
-                     + "".join(f"{100 * metrics[key]:7.1f}%" if key in metrics else f"{'':8}" for key in keys))
+        lines.append(
+            f"{protocol:{width}}  {label:18}"
+            + "".join(f"{100 * metrics[key]:7.1f}%" if key in metrics else f"{'':8}" for key in keys)
+        )
     return "\n".join(lines)

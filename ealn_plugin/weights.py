@@ -1,4 +1,5 @@
 """Weights of an embedding network from a file: all of them for a test, as many as fit to start a training."""
+
 import logging
 import os
 
@@ -16,8 +17,10 @@ CLASSIFIER = "classifier"
 def check_file(path, flag="--weights"):
     """Raise FileNotFoundError, with one sentence, unless there is a file of that name."""
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"{flag} is {path!r}, but there is no such file; give a checkpoint of torchreid or a "
-                                "state dict saved with torch.save")
+        raise FileNotFoundError(
+            f"{flag} is {path!r}, but there is no such file; give a checkpoint of torchreid or a "
+            "state dict saved with torch.save"
+        )
 
 
 def load_weights(model, path, flag="--weights"):
@@ -36,12 +39,19 @@ def load_weights(model, path, flag="--weights"):
             kept[key] = weights[key]
         elif not key.startswith(CLASSIFIER) and not key.endswith("num_batches_tracked"):
             there = f"{list(weights[key].shape)} there" if key in weights else "not there"
-            raise ValueError(f"{flag} {path!r} does not fit {type(model).__name__}: layer {key!r} is {there} and "
-                             f"{list(value.shape)} in the network; give weights of the same --model")
+            raise ValueError(
+                f"{flag} {path!r} does not fit {type(model).__name__}: layer {key!r} is {there} and "
+                f"{list(value.shape)} in the network; give weights of the same --model"
+            )
     _fill(model, {**own, **kept}, path, flag)
     unused = sorted(weights.keys() - own.keys())
-    log.info("%s: %d of %d layers filled%s", path, len(kept), len(own),
-             f", {len(unused)} of the file not used, such as {unused[0]}" if unused else "")
+    log.info(
+        "%s: %d of %d layers filled%s",
+        path,
+        len(kept),
+        len(own),
+        f", {len(unused)} of the file not used, such as {unused[0]}" if unused else "",
+    )
 
 
 def fill_weights(model, path, norm_mean, norm_std, flag="model.load_weights"):
@@ -63,8 +73,10 @@ def fill_weights(model, path, norm_mean, norm_std, flag="model.load_weights"):
         _fill(model, {**own, **fitting}, path, flag)
         filled, left = list(fitting), [key for key in own if key not in fitting]
     if not any(not key.startswith(CLASSIFIER) for key in filled):
-        raise ValueError(f"{flag} {path!r} fits no layer of {type(model).__name__} before the classifier; its first "
-                         f"layers are {', '.join(list(weights)[:3])}: use weights of the same model.name")
+        raise ValueError(
+            f"{flag} {path!r} fits no layer of {type(model).__name__} before the classifier; its first "
+            f"layers are {', '.join(list(weights)[:3])}: use weights of the same model.name"
+        )
     log.info("%s filled %d layers: %s", path, len(filled), ", ".join(filled))
     if left:
         log.info("not filled, they start fresh: %s", ", ".join(left))
@@ -74,8 +86,10 @@ def _fill(model, weights, path, flag):
     try:
         model.load_state_dict(weights)
     except (RuntimeError, TypeError) as error:
-        raise ValueError(f"{flag} {path!r} holds tensors of a kind that {type(model).__name__} cannot take; save its "
-                         "state dict with torch.save as plain dense tensors") from error
+        raise ValueError(
+            f"{flag} {path!r} holds tensors of a kind that {type(model).__name__} cannot take; save its "
+            "state dict with torch.save as plain dense tensors"
+        ) from error
 
 
 def _read_weights(path, flag):
@@ -88,13 +102,19 @@ def _read_weights(path, flag):
         with torch.serialization.safe_globals([*names, np.dtype, *kinds]):
             weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken file; all of them mean the same here
-        raise ValueError(f"{flag} {path!r} cannot be read as plain tensors ({type(error).__name__}); save a state "
-                         "dict with torch.save") from error
+        raise ValueError(
+            f"{flag} {path!r} cannot be read as plain tensors ({type(error).__name__}); save a state "
+            "dict with torch.save"
+        ) from error
     if isinstance(weights, dict) and "ealn_format" in weights:
-        raise ValueError(f"{flag} {path!r} is the checkpoint of a whole EALN run; give its folder with --run or "
-                         "model.resume, or the embedding network alone, model/model-last.pth.tar in that folder")
+        raise ValueError(
+            f"{flag} {path!r} is the checkpoint of a whole EALN run; give its folder with --run or "
+            "model.resume, or the embedding network alone, model/model-last.pth.tar in that folder"
+        )
     weights = weights.get("state_dict", weights) if isinstance(weights, dict) else weights
     if not isinstance(weights, dict) or not any(torch.is_tensor(value) for value in weights.values()):
-        raise ValueError(f"{flag} {path!r} holds no state dict, expected a checkpoint of torchreid or a state dict "
-                         "saved with torch.save; give another file")
+        raise ValueError(
+            f"{flag} {path!r} holds no state dict, expected a checkpoint of torchreid or a state dict "
+            "saved with torch.save; give another file"
+        )
     return {str(key).removeprefix("module."): value for key, value in weights.items() if torch.is_tensor(value)}

@@ -1,4 +1,5 @@
 """What processes that work for another one have in common."""
+
 import multiprocessing
 import os
 import threading

@@ -1,4 +1,5 @@
 """Files that appear under their name only when they are whole; everything in the package may import this."""
+
 import contextlib
 import csv
 import io
@@ -69,8 +70,10 @@ def _check_replaceable(target):
 def _unwritable(path, error):
     if isinstance(error, UnwritableError):
         return error
-    return UnwritableError(f"{os.fspath(path)!r} could not be written ({error}); an earlier one is untouched: free "
-                           "some space or choose another folder")
+    return UnwritableError(
+        f"{os.fspath(path)!r} could not be written ({error}); an earlier one is untouched: free "
+        "some space or choose another folder"
+    )
 
 
 def _lock(handle):
@@ -86,8 +89,11 @@ def _remove_leftovers(folder):
         return
     _tidied.add(folder)
     with os.scandir(folder) as entries:
-        found = [entry.path for entry in entries
-                 if entry.name.startswith(UNFINISHED) and entry.is_file(follow_symlinks=False)]
+        found = [
+            entry.path
+            for entry in entries
+            if entry.name.startswith(UNFINISHED) and entry.is_file(follow_symlinks=False)
+        ]
     for path in found:
         with contextlib.suppress(OSError), open(path, "rb") as file:  # locked: someone is writing it
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -114,9 +120,11 @@ def utf8(text, path):
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
-        around = text[max(0, error.start - 40):error.end + 20]
-        raise ValueError(f"{os.fspath(path)!r} is written as UTF-8, which cannot hold {around!r}; rename the file or "
-                         "folder of that name") from error
+        around = text[max(0, error.start - 40) : error.end + 20]
+        raise ValueError(
+            f"{os.fspath(path)!r} is written as UTF-8, which cannot hold {around!r}; rename the file or "
+            "folder of that name"
+        ) from error
 
 
 def write_csv(path, header, rows):
@@ -157,5 +165,6 @@ def check_writable(path, flag):
         with tempfile.TemporaryFile(prefix=UNFINISHED, dir=folder):
             pass
     except OSError as error:
-        raise OSError(f"{flag} is {path!r}, but nothing can be written in {folder!r} ({error}); choose another "
-                      "folder") from error
+        raise OSError(
+            f"{flag} is {path!r}, but nothing can be written in {folder!r} ({error}); choose another folder"
+        ) from error

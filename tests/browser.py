@@ -1,4 +1,5 @@
 """A page opened in headless Chromium, for tests of what a reader's browser makes of it."""
+
 import html
 import json
 import pathlib
@@ -63,10 +64,23 @@ def open_in_chromium(page, folder, width=390):
     (folder / "probed.html").write_text(text.replace("<title>", f"{_PROBE}<title>", 1), encoding="utf-8")
     host = folder / "host.html"
     host.write_text(_HOST.format(width=width), encoding="utf-8")
-    done = subprocess.run([chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1300,900",
-                           "--virtual-time-budget=10000", f"--user-data-dir={folder / 'profile'}",
-                           "--enable-logging=stderr", "--dump-dom", host.as_uri()],
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [
+            chromium(),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--window-size=1300,900",
+            "--virtual-time-budget=10000",
+            f"--user-data-dir={folder / 'profile'}",
+            "--enable-logging=stderr",
+            "--dump-dom",
+            host.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stderr[-2000:]
     found = json.loads(html.unescape(found[1]))

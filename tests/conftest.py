@@ -1,4 +1,5 @@
 """Fixtures shared by all tests, and the marker of slow ones."""
+
 import logging
 import os
 

@@ -1,4 +1,5 @@
 """README.md and datasets.md, and the commands on them."""
+
 import pathlib
 import re
 

@@ -1,4 +1,5 @@
 """Several gloo processes that tests share: starting them costs seconds, giving them a job does not."""
+
 import contextlib
 import io
 import multiprocessing.connection
@@ -32,8 +33,10 @@ class Processes:
         context = torch.multiprocessing.get_context("spawn" if torch.cuda.is_available() else "fork")
         ends = [context.Pipe() for _ in range(self._size)]
         self._ends = [here for here, _ in ends]
-        self._processes = [context.Process(target=_serve, args=(rank, self._size, port, there), daemon=True)
-                           for rank, (_, there) in enumerate(ends)]
+        self._processes = [
+            context.Process(target=_serve, args=(rank, self._size, port, there), daemon=True)
+            for rank, (_, there) in enumerate(ends)
+        ]
         for process in self._processes:
             process.start()
 
@@ -79,8 +82,9 @@ class Processes:
 
 
 def _serve(rank, size, port, end):
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size), MASTER_ADDR="127.0.0.1",
-                      MASTER_PORT=str(port))
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
     torch.set_num_threads(1)
     with joined() as world:
         while True:

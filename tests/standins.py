@@ -1,4 +1,5 @@
 """Small stand-ins for data, networks and engines, for tests of everything that needs them."""
+
 import numpy as np
 import torch
 from PIL import Image
@@ -54,13 +55,16 @@ def small_schemes(names=("hard", "view"), residual=True, **options):
     def four():
         return generator(), generator(), discriminator(), discriminator()
 
-    made = {"hard": lambda: schemes.HardNegativeScheme(hard(), discriminator(), **options),
-            "view": lambda: schemes.CrossViewScheme(*four(), **options),
-            "cyclegan": lambda: schemes.CycleGANScheme(*four(), **options),
-            "stargan": lambda: schemes.StarGANScheme(StarGANGenerator(**small),
-                                                     StarGANDiscriminator((32, 32), filters=2), **options),
-            "mix": lambda: schemes.MixedNegativesScheme(**options),
-            "perturb": lambda: schemes.PerturbedCopiesScheme(**options)}
+    made = {
+        "hard": lambda: schemes.HardNegativeScheme(hard(), discriminator(), **options),
+        "view": lambda: schemes.CrossViewScheme(*four(), **options),
+        "cyclegan": lambda: schemes.CycleGANScheme(*four(), **options),
+        "stargan": lambda: schemes.StarGANScheme(
+            StarGANGenerator(**small), StarGANDiscriminator((32, 32), filters=2), **options
+        ),
+        "mix": lambda: schemes.MixedNegativesScheme(**options),
+        "perturb": lambda: schemes.PerturbedCopiesScheme(**options),
+    }
     return [made[name]() for name in names]
 
 
@@ -74,29 +78,85 @@ def build_engine(datamanager, names=("hard", "view"), seed=1, scheme_options=Non
     torch.manual_seed(seed)
     classes = datamanager.num_train_pids
     model = toolkit.build_model(backbone, classes, use_gpu=False) if backbone else TinyBackbone(classes)
-    optimizer = (torch.optim.Adam(model.parameters(), lr=0.0003) if adam
-                 else torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
+    optimizer = (
+        torch.optim.Adam(model.parameters(), lr=0.0003)
+        if adam
+        else torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    )
     options = {"use_gpu": False, **options}
-    return EALNEngine(datamanager, model, optimizer, schemes=small_schemes(names, **(scheme_options or {})), seed=seed,
-                      **options)
+    return EALNEngine(
+        datamanager, model, optimizer, schemes=small_schemes(names, **(scheme_options or {})), seed=seed, **options
+    )
 
 
 def build_datamanager(root, **options):
     """An ImageDataManager with small defaults."""
-    settings = dict(root=str(root), sources="veri776", height=32, width=32, batch_size_train=8, batch_size_test=16,
-                    workers=0, num_instances=2, train_sampler="RandomIdentitySampler", use_gpu=False)
+    settings = dict(
+        root=str(root),
+        sources="veri776",
+        height=32,
+        width=32,
+        batch_size_train=8,
+        batch_size_test=16,
+        workers=0,
+        num_instances=2,
+        train_sampler="RandomIdentitySampler",
+        use_gpu=False,
+    )
     return toolkit.build_datamanager(**{**settings, **options})
 
 
 def train_run(folder, root, scheme="hard_view", options=()):
     """A run folder as tools/train_ealn.py leaves it, after one epoch of small networks on ``root``'s VeRI-776."""
-    training.train(configuration.load_config("", [
-        "data.root", str(root), "data.save_dir", str(folder), "data.height", 32, "data.width", 32, "data.workers", 0,
-        "model.name", "squeezenet1_1", "model.pretrained", False, "use_gpu", False, "train.max_epoch", 1,
-        "train.batch_size", 8, "sampler.num_instances", 2, "test.batch_size", 16, "ealn.scheme", scheme,
-        "ealn.generator.filters", 4, "ealn.generator.blocks", 1, "ealn.discriminator.filters", 4,
-        "ealn.discriminator.layers", 1, "ealn.sample_every", 0, "ealn.diagnose_every", 0,
-        "ealn.test_untrained", False, *options]), progress=False)
+    training.train(
+        configuration.load_config(
+            "",
+            [
+                "data.root",
+                str(root),
+                "data.save_dir",
+                str(folder),
+                "data.height",
+                32,
+                "data.width",
+                32,
+                "data.workers",
+                0,
+                "model.name",
+                "squeezenet1_1",
+                "model.pretrained",
+                False,
+                "use_gpu",
+                False,
+                "train.max_epoch",
+                1,
+                "train.batch_size",
+                8,
+                "sampler.num_instances",
+                2,
+                "test.batch_size",
+                16,
+                "ealn.scheme",
+                scheme,
+                "ealn.generator.filters",
+                4,
+                "ealn.generator.blocks",
+                1,
+                "ealn.discriminator.filters",
+                4,
+                "ealn.discriminator.layers",
+                1,
+                "ealn.sample_every",
+                0,
+                "ealn.diagnose_every",
+                0,
+                "ealn.test_untrained",
+                False,
+                *options,
+            ],
+        ),
+        progress=False,
+    )
     return folder
 
 
@@ -138,8 +198,17 @@ def build_index(folder, vectors, first=0, **options):
     options = {"identity": {"weights": "a"}, "segment": 64, **options}
     rows = np.arange(first, first + len(vectors))
     with IndexWriter(folder, vectors.shape[1], **options) as writer:
-        writer.add((Records([f"/gallery/{row}.jpg" for row in rows[part:part + 30]], rows[part:part + 30] // 4,
-                            rows[part:part + 30] % 3, rows[part:part + 30] % 4 - 1), vectors[part:part + 30])
-                   for part in range(0, len(vectors), 30))
+        writer.add(
+            (
+                Records(
+                    [f"/gallery/{row}.jpg" for row in rows[part : part + 30]],
+                    rows[part : part + 30] // 4,
+                    rows[part : part + 30] % 3,
+                    rows[part : part + 30] % 4 - 1,
+                ),
+                vectors[part : part + 30],
+            )
+            for part in range(0, len(vectors), 30)
+        )
         writer.finish()
         return writer.manifest

@@ -1,4 +1,5 @@
 """ealn_plugin/cli.py: one sentence per error, and the log."""
+
 import logging
 
 import pytest

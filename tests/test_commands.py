@@ -4,6 +4,7 @@ What a command needs lies where it says: the data and the run are made by comman
 behind a command override its own; they and small stand-ins for the networks are all that is changed. Not run are the
 commands of ``NOT_RUN``.
 """
+
 import os
 import pathlib
 import shlex
@@ -34,9 +35,12 @@ SMALLER = {  # beginning of a command: what is put behind it
     "tools/benchmark.py train": f"--rounds 1 --warmup 1 --identities 20 {SIZES}",
     "tools/benchmark.py data": "--repeats 1 --workers 0 --batch-size 4",
     "tools/benchmark.py search": "--vectors 400 --dim 16 --queries 5",
-    "tools/benchmark.py rank": "--sizes small --repeats 1", "tools/label_viewpoints.py": CLASSIFIER,
-    "tools/evaluate.py --model": "--height 32 --width 32 --workers 0 --device cpu", "tools/visualize.py": "--images 16",
-    "tools/make_synthetic.py": "--processes 1", "tools/export.py": "--calls 1",
+    "tools/benchmark.py rank": "--sizes small --repeats 1",
+    "tools/label_viewpoints.py": CLASSIFIER,
+    "tools/evaluate.py --model": "--height 32 --width 32 --workers 0 --device cpu",
+    "tools/visualize.py": "--images 16",
+    "tools/make_synthetic.py": "--processes 1",
+    "tools/export.py": "--calls 1",
 }
 TAKE_SETTINGS = ("tools/train_ealn.py", "tools/reproduce.py", "tools/benchmark.py")
 CI = {  # what .ci/run makes of a command: quietly, and without a cache in the checkout
@@ -51,7 +55,8 @@ ELSEWHERE = {  # beginning of a command: the test that runs it as it stands or, 
     "python tools/export.py": "tests/tools/test_export.py::test_the_commands_of_the_readme",
 }
 NOT_RUN = (  # beginnings of commands whose running takes an environment, or hours
-    "pip install -c constraints.txt -e ", "pytest --slow",
+    "pip install -c constraints.txt -e ",
+    "pytest --slow",
 )
 MAKE = "python tools/make_synthetic.py --root reid-data --layout veri776 --preset tiny --seed 0"
 DEMO = "python tools/train_ealn.py --config-file configs/ealn_synthetic.yaml"
@@ -72,15 +77,29 @@ def desk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("desk")
     with pytest.MonkeyPatch.context() as patch:
         use_tiny_backbone(patch, *NETWORKS)
-        small = presets.Preset(train_vehicles=6, train_images=36, train_tracks=18, test_vehicles=4, test_images=24,
-                               test_tracks=12, cameras=4, models=3, image_size=32)
+        small = presets.Preset(
+            train_vehicles=6,
+            train_images=36,
+            train_tracks=18,
+            test_vehicles=4,
+            test_images=24,
+            test_tracks=12,
+            cameras=4,
+            models=3,
+            image_size=32,
+        )
         patch.setitem(presets.PRESETS, "tiny", small)
         patch.setattr(view_labels, "VARIED", small)
         patch.chdir(folder)
         os.symlink(ROOT / "configs", "configs")
         torch.save(TinyBackbone(6).state_dict(), "model.pth.tar")
-        np.savez("veri776.npz", features=np.random.default_rng(0).random((12, 8)), pids=np.arange(12) % 4,
-                 camids=np.arange(12) % 3, is_query=np.arange(12) < 4)
+        np.savez(
+            "veri776.npz",
+            features=np.random.default_rng(0).random((12, 8)),
+            pids=np.arange(12) % 4,
+            camids=np.arange(12) % 3,
+            is_query=np.arange(12) < 4,
+        )
         Image.new("RGB", (40, 40)).save("car.jpg")
         assert run("python tools/make_synthetic.py --root reid-data --layout vehicleid --image-size 32") == 0
         lists = folder / "reid-data" / "VehicleID_V1.0" / "train_test_split"

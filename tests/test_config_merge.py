@@ -1,4 +1,5 @@
 """ealn_plugin/config_merge.py: trees and keys into a configuration; what a user sees of it is in test_config.py."""
+
 import pytest
 from yacs.config import CfgNode
 
@@ -9,8 +10,20 @@ def make_tree():
     return CfgNode({"train": {"lr": 0.1, "steps": [1]}, "name": "a", "gpu": True})
 
 
-@pytest.mark.parametrize("text, value", [("1", 1), ("1.5", 1.5), ("[1, 2]", [1, 2]), ("True", True), ("false", False),
-                                         ("TRUE", True), ("log/a b", "log/a b"), ("", ""), (3, 3)])
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("1", 1),
+        ("1.5", 1.5),
+        ("[1, 2]", [1, 2]),
+        ("True", True),
+        ("false", False),
+        ("TRUE", True),
+        ("log/a b", "log/a b"),
+        ("", ""),
+        (3, 3),
+    ],
+)
 def test_literals(text, value):
     assert literal(text) == value and type(literal(text)) is type(value)
 
@@ -22,9 +35,14 @@ def test_a_tree_and_a_key():
     assert flat(tree) == {"train.lr": 0.001, "train.steps": [2, 3], "name": "a", "gpu": False}
 
 
-@pytest.mark.parametrize("tree, message", [
-    ({"train": {"rl": 1}}, r"unknown config key 'train.rl' in a.yaml; did you mean train.lr\?"),
-    ({"train": 3}, "train is 3 in a.yaml"), ({"gpu": 1}, "gpu is 1 in a.yaml, expected bool")])
+@pytest.mark.parametrize(
+    "tree, message",
+    [
+        ({"train": {"rl": 1}}, r"unknown config key 'train.rl' in a.yaml; did you mean train.lr\?"),
+        ({"train": 3}, "train is 3 in a.yaml"),
+        ({"gpu": 1}, "gpu is 1 in a.yaml, expected bool"),
+    ],
+)
 def test_slips(tree, message):
     with pytest.raises(ValueError, match=message):
         merge(make_tree(), tree, "a.yaml")

@@ -1,4 +1,5 @@
 """ealn_plugin/exhibits.py: which images are shown, and what is read from a run folder."""
+
 import json
 import types
 
@@ -21,13 +22,21 @@ def run(tmp_path):
 
 def fixed(pids, views):
     count = len(pids)
-    return FixedImages(torch.zeros(count, 3, 4, 4), torch.tensor(pids), torch.zeros(count), torch.tensor(views),
-                       ("",) * count, tuple(map(str, range(count))))
+    return FixedImages(
+        torch.zeros(count, 3, 4, 4),
+        torch.tensor(pids),
+        torch.zeros(count),
+        torch.tensor(views),
+        ("",) * count,
+        tuple(map(str, range(count))),
+    )
 
 
 def test_one_front_and_one_rear_of_vehicles_spread_evenly(run):
-    run.fixed = fixed([v for v in range(10) for _ in range(3)], [View.FRONT, View.FRONT, View.REAR] * 9
-                      + [View.FRONT, View.SIDE, View.SIDE])
+    run.fixed = fixed(
+        [v for v in range(10) for _ in range(3)],
+        [View.FRONT, View.FRONT, View.REAR] * 9 + [View.FRONT, View.SIDE, View.SIDE],
+    )
     assert run.rows_by_vehicle(3) == [[3, 5], [12, 14], [21, 23]]
     assert len(run.rows_by_vehicle(99)) == 9 and run.view_name(5) == "rear"
     run.fixed = fixed([1, 1, 1, 2, 2], [View.UNKNOWN] * 5)
@@ -42,8 +51,11 @@ def test_where_the_generated_image_of_an_input_stands():
 
 def test_what_is_read_from_the_folder(run, tmp_path):
     assert run.primary_map() is None and run.sample_grids() == {}
-    (tmp_path / "results.json").write_text(json.dumps(
-        {"config": {}, "primary": "veri776/veri_image", "datasets": {"veri776": {"veri_image": {"mAP": 0.25}}}}))
+    (tmp_path / "results.json").write_text(
+        json.dumps(
+            {"config": {}, "primary": "veri776/veri_image", "datasets": {"veri776": {"veri_image": {"mAP": 0.25}}}}
+        )
+    )
     (tmp_path / "samples").mkdir()
     save_image(torch.zeros(3, 2 * 18 + 2, 3 * 18 + 2), tmp_path / "samples" / "epoch_004.png")
     assert run.primary_map() == 0.25 and run.sample_grids()[4].shape == (2, 3, 3, 16, 16)

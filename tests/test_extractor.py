@@ -1,4 +1,5 @@
 """ealn_plugin/extractor.py: the engine's own numbers, from anything that can be an image."""
+
 import os
 
 import numpy as np
@@ -78,8 +79,18 @@ def test_all_kinds_of_images_are_the_same_image(own_and_fused, extractor):
     expected = extractor(path)
     assert expected.shape == (1, 1024)
     pixels = torch.from_numpy(array).permute(2, 0, 1)
-    for given in (os.fsencode(path).decode(), image, array, array[::-1][::-1], array[None], pixels, pixels[None],
-                  [pixels], np.array([path], dtype=object), image.convert("RGBA")):
+    for given in (
+        os.fsencode(path).decode(),
+        image,
+        array,
+        array[::-1][::-1],
+        array[None],
+        pixels,
+        pixels[None],
+        [pixels],
+        np.array([path], dtype=object),
+        image.convert("RGBA"),
+    ):
         close(extractor(given, [view]), expected)
     close(extractor([path, image, array, pixels], [view] * 4), expected.repeat(4, 1))
     fitting = torch.from_numpy(np.array(image.resize((32, 32), Image.Resampling.BILINEAR))).permute(2, 0, 1) / 255
@@ -136,33 +147,42 @@ def test_what_cannot_be_read_is_named_or_skipped(own_and_fused, extractor, tmp_p
     assert extractor([]).shape == (0, 1024)
 
 
-@pytest.mark.parametrize("wrong, sentence", [
-    (5, "the images are int, expected a path, a PIL image, an array"),
-    ([None], "image 0 of the list is NoneType, expected a path"),
-    (np.zeros((4, 4), np.uint8), r"the images are ndarray uint8 \[4, 4\], expected"),
-    (np.zeros((4, 4, 3)), r"image 0 of the list is ndarray float64 \[4, 4, 3\], expected"),
-    ([np.zeros((4, 4, 4), np.uint8)], r"ndarray uint8 \[4, 4, 4\]"),
-    (torch.zeros(4, 4, 3), r"Tensor float32 \[4, 4, 3\]"),
-    (torch.full((3, 4, 4), 3.0), "has values from 3 to 3, .* in \\[0, 1\\]; scale it"),
-    (torch.full((3, 4, 4), float("nan")), "has values from nan to nan"),
-    (torch.zeros(3, 4, 4, dtype=torch.int64), r"Tensor int64 \[3, 4, 4\]")])
+@pytest.mark.parametrize(
+    "wrong, sentence",
+    [
+        (5, "the images are int, expected a path, a PIL image, an array"),
+        ([None], "image 0 of the list is NoneType, expected a path"),
+        (np.zeros((4, 4), np.uint8), r"the images are ndarray uint8 \[4, 4\], expected"),
+        (np.zeros((4, 4, 3)), r"image 0 of the list is ndarray float64 \[4, 4, 3\], expected"),
+        ([np.zeros((4, 4, 4), np.uint8)], r"ndarray uint8 \[4, 4, 4\]"),
+        (torch.zeros(4, 4, 3), r"Tensor float32 \[4, 4, 3\]"),
+        (torch.full((3, 4, 4), 3.0), "has values from 3 to 3, .* in \\[0, 1\\]; scale it"),
+        (torch.full((3, 4, 4), float("nan")), "has values from nan to nan"),
+        (torch.zeros(3, 4, 4, dtype=torch.int64), r"Tensor int64 \[3, 4, 4\]"),
+    ],
+)
 def test_what_is_no_image_gets_a_sentence(extractor, wrong, sentence):
     with pytest.raises(ValueError, match=sentence):
         extractor(wrong)
 
 
 def test_arguments_out_of_range_get_a_sentence(extractor, run_folder):
-    for options, sentence in ((dict(precision="int8"), "precision is 'int8', expected one of fp32"),
-                              (dict(batch_size=0), "batch_size is 0, expected a whole number of at least 1"),
-                              (dict(workers=-1), "workers is -1, expected a whole number of at least 0")):
+    for options, sentence in (
+        (dict(precision="int8"), "precision is 'int8', expected one of fp32"),
+        (dict(batch_size=0), "batch_size is 0, expected a whole number of at least 1"),
+        (dict(workers=-1), "workers is -1, expected a whole number of at least 0"),
+    ):
         with pytest.raises(ValueError, match=sentence):
             FeatureExtractor(extractor.run, **options)
     with pytest.raises(ValueError, match="device is 'gpu', expected 'cpu' or 'cuda'"):
         FeatureExtractor(run_folder, device="gpu")
     image = np.zeros((8, 8, 3), np.uint8)
-    for views, sentence in ((["front", "rear"], "views has 2 entries, expected 1, one for each image"),
-                            (["top"], "view 'top' is not one of"), ([7], "view 7 is not one of"),
-                            ("predict", "there is no classifier; give classifier=FILE")):
+    for views, sentence in (
+        (["front", "rear"], "views has 2 entries, expected 1, one for each image"),
+        (["top"], "view 'top' is not one of"),
+        ([7], "view 7 is not one of"),
+        ("predict", "there is no classifier; give classifier=FILE"),
+    ):
         with pytest.raises(ValueError, match=sentence):
             extractor(image, views)
 
@@ -184,6 +204,7 @@ def classifier(monkeypatch):
         def forward(self, images):
             mean = 2 * images.mean((1, 2, 3)) - 1
             return torch.stack([20 * mean, -20 * mean, torch.zeros_like(mean)], 1)
+
     return Brightness("tiny", 16).eval()
 
 

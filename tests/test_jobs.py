@@ -1,4 +1,5 @@
 """ealn_plugin/jobs.py: order, shares, failures, and processes that do not outlive the first one."""
+
 import os
 import signal
 import subprocess
@@ -36,9 +37,11 @@ def wait_for(path):
 
 def save_when_stopped(folder):
     """Stand-in for a training run: asked to stop, it saves and raises as one does."""
+
     def stop(number, frame):
         note(folder, "saved")
         raise KeyboardInterrupt
+
     signal.signal(signal.SIGTERM, stop)
     note(folder, "started")
     time.sleep(100)
@@ -52,15 +55,28 @@ def fail_after(folder, name):
 def test_a_job_waits_for_the_one_before_it(tmp_path, monkeypatch):
     monkeypatch.setattr(jobs, "core_count", lambda: 4)
     folder = str(tmp_path)
-    done = list(run_jobs([Job("a", note, (folder, "a")), Job("b", need, (folder, "b", "a"), after="a"),
-                          Job("c", note, (folder, "c"))], 2))
+    done = list(
+        run_jobs(
+            [
+                Job("a", note, (folder, "a")),
+                Job("b", need, (folder, "b", "a"), after="a"),
+                Job("c", note, (folder, "c")),
+            ],
+            2,
+        )
+    )
     assert sorted(done) == ["a", "b", "c"] and done.index("a") < done.index("b")
     assert [(tmp_path / name).read_text() for name in "abc"] == ["2", "2", "2"]  # four cores for two processes
 
 
-@pytest.mark.parametrize("names, processes, message", [
-    ([("a", "")], 0, "processes is 0, expected at least 1"), ([("a", ""), ("a", "")], 1, "job 'a' is there twice"),
-    ([("b", "a"), ("a", "")], 1, "job 'b' .* ahead of 'a' that it waits for")])
+@pytest.mark.parametrize(
+    "names, processes, message",
+    [
+        ([("a", "")], 0, "processes is 0, expected at least 1"),
+        ([("a", ""), ("a", "")], 1, "job 'a' is there twice"),
+        ([("b", "a"), ("a", "")], 1, "job 'b' .* ahead of 'a' that it waits for"),
+    ],
+)
 def test_jobs_that_could_never_end_are_refused(names, processes, message):
     with pytest.raises(ValueError, match=message):
         list(run_jobs([Job(name, note, ("", name), after) for name, after in names], processes))
@@ -69,8 +85,16 @@ def test_jobs_that_could_never_end_are_refused(names, processes, message):
 def test_a_failure_is_told_and_the_others_may_save(tmp_path):
     folder = str(tmp_path)
     with pytest.raises(RuntimeError, match="^second: the rate is too high$"):
-        list(run_jobs([Job("first", save_when_stopped, (folder,)), Job("second", fail_after, (folder, "started")),
-                       Job("third", note, (folder, "third"), after="second")], 2))
+        list(
+            run_jobs(
+                [
+                    Job("first", save_when_stopped, (folder,)),
+                    Job("second", fail_after, (folder, "started")),
+                    Job("third", note, (folder, "third"), after="second"),
+                ],
+                2,
+            )
+        )
     assert sorted(os.listdir(folder)) == ["saved", "started"]
 
 
@@ -83,6 +107,7 @@ def test_sigterm_stops_all_and_lets_them_save(tmp_path):
     def ask():
         wait_for(tmp_path / "started")
         os.kill(os.getpid(), signal.SIGTERM)
+
     asking = threading.Thread(target=ask)
     before = signal.getsignal(signal.SIGTERM)
     asking.start()
@@ -101,8 +126,10 @@ def live(folder):
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc to see whether a process lives")
 def test_no_process_outlives_a_first_one_that_is_killed(tmp_path):
-    code = ("import sys; from test_jobs import live; from ealn_plugin.jobs import Job, run_jobs\n"
-            "if __name__ == '__main__': list(run_jobs([Job('run', live, (sys.argv[1],))], 1))")
+    code = (
+        "import sys; from test_jobs import live; from ealn_plugin.jobs import Job, run_jobs\n"
+        "if __name__ == '__main__': list(run_jobs([Job('run', live, (sys.argv[1],))], 1))"
+    )
     script = tmp_path / "first.py"
     script.write_text(code)
     paths = os.pathsep.join([os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))])

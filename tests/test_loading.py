@@ -1,4 +1,5 @@
 """ealn_plugin/loading.py: a run's networks come back as the engine had them, with nothing but the run folder."""
+
 import os
 import shutil
 
@@ -27,8 +28,9 @@ def alone(run_folder, tmp_path):
 def test_the_networks_are_the_engines(run_folder, alone):
     engine = RunSubject(str(run_folder), "run").engine()
     run = loading.load_run(alone)
-    assert fingerprint_of_networks(run.embedding.backbone, *run.schemes) == \
-        fingerprint_of_networks(engine.model, *engine.schemes)
+    assert fingerprint_of_networks(run.embedding.backbone, *run.schemes) == fingerprint_of_networks(
+        engine.model, *engine.schemes
+    )
     assert [scheme.name for scheme in run.schemes] == ["hard", "view"] and run.fusing is run.schemes[1]
     assert run.source == str(alone / LAST) and run.size == (32, 32) and run.device == torch.device("cpu")
     for network in (run.embedding, *run.schemes):
@@ -82,8 +84,10 @@ def test_what_is_no_run_gets_a_sentence(alone, tmp_path):
 
 def test_a_config_that_does_not_fit_the_checkpoint_gets_a_sentence(alone):
     text = (alone / "config.yaml").read_text(encoding="utf-8")
-    for old, new, sentence in (("scheme: hard_view", "scheme: hard", r"trained with the schemes \['hard', 'view'\]"),
-                               ("squeezenet1_1", "squeezenet1_0", "of another architecture")):
+    for old, new, sentence in (
+        ("scheme: hard_view", "scheme: hard", r"trained with the schemes \['hard', 'view'\]"),
+        ("squeezenet1_1", "squeezenet1_0", "of another architecture"),
+    ):
         assert old in text
         (alone / "config.yaml").write_text(text.replace(old, new), encoding="utf-8")
         with pytest.raises(CheckpointError, match=sentence):

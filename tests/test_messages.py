@@ -1,10 +1,13 @@
 """ealn_plugin/messages.py: one sentence per error, safe to show."""
+
 from ealn_plugin.messages import printable, sentence
 
 
 def test_a_workers_error_is_one_sentence():
-    text = ("Caught FileNotFoundError in DataLoader worker process 0.\nOriginal Traceback:\n  File x\n"
-            "FileNotFoundError: image 'a: b.jpg' does not exist")
+    text = (
+        "Caught FileNotFoundError in DataLoader worker process 0.\nOriginal Traceback:\n  File x\n"
+        "FileNotFoundError: image 'a: b.jpg' does not exist"
+    )
     assert sentence(RuntimeError(text)) == "image 'a: b.jpg' does not exist"
     assert sentence(ValueError(" plain ")) == "plain"
     assert sentence(MemoryError()) == "out of memory; use smaller batches, images or files"

@@ -1,4 +1,5 @@
 """README.md: its code runs, and what it names exists; tests/test_commands.py runs its commands."""
+
 import os
 import re
 import shutil
@@ -21,9 +22,13 @@ def test_the_engine_in_an_existing_project(tmp_path):
     assert len(CODE[0].strip().splitlines()) < 25
     make_veri_folder(tmp_path / "reid-data")
     code = CODE[0]
-    for there, here in (("height=224, width=224", "height=32, width=32, workers=0"),
-                        ("batch_size_train=32", "batch_size_train=4"), ("num_instances=4", "num_instances=2"),
-                        ("max_epoch=60", "max_epoch=1"), ("osnet_x1_0", "osnet_x0_25")):
+    for there, here in (
+        ("height=224, width=224", "height=32, width=32, workers=0"),
+        ("batch_size_train=32", "batch_size_train=4"),
+        ("num_instances=4", "num_instances=2"),
+        ("max_epoch=60", "max_epoch=1"),
+        ("osnet_x1_0", "osnet_x0_25"),
+    ):
         assert there in code
         code = code.replace(there, here)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=280)
@@ -59,14 +64,16 @@ def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
 
 def test_the_two_commands_of_the_start():
     demo = "python tools/train_ealn.py --config-file configs/ealn_synthetic.yaml"
-    for line in (f"pip install -c constraints.txt -e . && {demo}",
-                 'pip install -c constraints.txt -e ".[test]" && pytest -n 2 --dist loadfile'):
+    for line in (
+        f"pip install -c constraints.txt -e . && {demo}",
+        'pip install -c constraints.txt -e ".[test]" && pytest -n 2 --dist loadfile',
+    ):
         assert f"\n```\n{line}\n```\n" in TEXT
 
 
 def test_torchrun_understands_its_command():
     """It starts the tool with all that follows; that such a run works is in tests/tools/test_train_ealn_torchrun.py."""
-    command, = (command for command in COMMANDS["README.md"] if command.startswith("torchrun "))
+    (command,) = (command for command in COMMANDS["README.md"] if command.startswith("torchrun "))
     parsed = get_args_parser().parse_args(command.split()[1:])
     assert parsed.nproc_per_node == "2" and parsed.training_script == "tools/train_ealn.py"
     assert parsed.training_script_args[0] == "--config-file"
@@ -78,7 +85,7 @@ def test_links_and_pictures_exist(target):
 
 
 def test_the_layout_names_every_file():
-    layout = TEXT[TEXT.index("## Layout"):]
+    layout = TEXT[TEXT.index("## Layout") :]
     for folder, hidden in (("ealn_plugin", {"__init__.py", "__pycache__"}), ("tools", {"__pycache__"})):
         names = set(os.listdir(os.path.join(ROOT, folder))) - hidden
         assert sorted(name for name in names if name not in layout) == []

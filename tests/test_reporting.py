@@ -1,4 +1,5 @@
 """ealn_plugin/reporting.py: which protocols run, what is kept, and the files."""
+
 import json
 import os
 
@@ -17,22 +18,36 @@ class Given(Subject):
     """A subject with features made here."""
 
     def __init__(self, label, seed=0, views=(0, 1), untrained=None, own_results=None):
-        super().__init__(label, configuration.load_config("", ["ealn.scheme", "en", "test.ranks", [1, 5]]),
-                         own_results or {}, untrained or {})
+        super().__init__(
+            label,
+            configuration.load_config("", ["ealn.scheme", "en", "test.ranks", [1, 5]]),
+            own_results or {},
+            untrained or {},
+        )
         rng = np.random.default_rng(seed)
-        self.features = Features(rng.normal(size=(60, 4)), np.arange(60) % 6, np.arange(60) % 4,
-                                 rng.choice(views, 60), np.arange(60) < 12)
+        self.features = Features(
+            rng.normal(size=(60, 4)), np.arange(60) % 6, np.arange(60) % 4, rng.choice(views, 60), np.arange(60) < 12
+        )
 
     def evaluation_sets(self, store):
         yield TestSet("veri776", self.features, VERI)
 
 
-@pytest.mark.parametrize("own, wanted, expected", [
-    (VERI, (), VERI), (VERI, ("veri_track", "image"), ("veri_track", "image")),
-    (VERI, ("vehicleid_cmc", "veri_image"), ("veri_image",)), (VERI, ("vehicleid_cmc",), ("vehicleid_cmc",)),
-    (("vehicleid_cmc", "cross_view"), ("veri_image", "vehicleid_cmc", "cross_view"), ("vehicleid_cmc", "cross_view")),
-    (("image",), ("veri_image", "image"), ("image",)),
-])
+@pytest.mark.parametrize(
+    "own, wanted, expected",
+    [
+        (VERI, (), VERI),
+        (VERI, ("veri_track", "image"), ("veri_track", "image")),
+        (VERI, ("vehicleid_cmc", "veri_image"), ("veri_image",)),
+        (VERI, ("vehicleid_cmc",), ("vehicleid_cmc",)),
+        (
+            ("vehicleid_cmc", "cross_view"),
+            ("veri_image", "vehicleid_cmc", "cross_view"),
+            ("vehicleid_cmc", "cross_view"),
+        ),
+        (("image",), ("veri_image", "image"), ("image",)),
+    ],
+)
 def test_each_dataset_runs_its_own_of_the_wanted_protocols(own, wanted, expected):
     assert protocols_to_run(own, wanted) == expected
 
@@ -46,8 +61,14 @@ def test_one_subject_has_the_shape_of_results_json(tmp_path):
     assert sorted(results["datasets"]["veri776"]["veri_image"]) == ["mAP", "mINP", "rank1", "rank5"]
     assert results["config"]["test"]["average_precision"] == "mean"
     assert text.endswith("veri776: 12 query and 48 gallery images") and "published" in text
-    assert sorted(os.listdir(tmp_path)) == ["cmc_veri776_same_view.csv", "cmc_veri776_veri_image.csv",
-                                            "cmc_veri776_veri_track.csv", "results.csv", "results.json", "results.md"]
+    assert sorted(os.listdir(tmp_path)) == [
+        "cmc_veri776_same_view.csv",
+        "cmc_veri776_veri_image.csv",
+        "cmc_veri776_veri_track.csv",
+        "results.csv",
+        "results.json",
+        "results.md",
+    ]
     markdown = (tmp_path / "results.md").read_text()
     assert "average precision as mean of precisions" in markdown and "Lou et al." in markdown
 

@@ -1,4 +1,5 @@
 """ealn_plugin/reproduction.py: which runs a grid has, and what is not run again."""
+
 import json
 import os
 
@@ -13,14 +14,23 @@ def test_en_comes_first_and_lends_its_warm_up(tmp_path):
     assert [(run.scheme, run.seed) for run in runs] == [("en", 1), ("hard", 1), ("en", 2), ("hard", 2)]
     assert runs[0].start_from == "" and runs[3].start_from == str(tmp_path / "seed_2" / "en" / checkpoint.WARMUP)
     settings = dict(zip(runs[3].options[::2], runs[3].options[1::2]))
-    assert settings == {"train.lr": 0.5, "ealn.scheme": "hard", "train.seed": 2,
-                        "data.save_dir": str(tmp_path / "seed_2" / "hard")}
+    assert settings == {
+        "train.lr": 0.5,
+        "ealn.scheme": "hard",
+        "train.seed": 2,
+        "data.save_dir": str(tmp_path / "seed_2" / "hard"),
+    }
     assert all(run.start_from == "" for run in reproduction.plan(str(tmp_path), ("hard", "en"), (1,), (), 0))
 
 
-@pytest.mark.parametrize("schemes, seeds, message", [
-    (("hard",), (1,), "expected en among them"), (("en", "en"), (1,), "--schemes are en en"),
-    (("en",), (1, 1), "--seeds are 1 1")])
+@pytest.mark.parametrize(
+    "schemes, seeds, message",
+    [
+        (("hard",), (1,), "expected en among them"),
+        (("en", "en"), (1,), "--schemes are en en"),
+        (("en",), (1, 1), "--seeds are 1 1"),
+    ],
+)
 def test_grids_that_make_no_sense(schemes, seeds, message):
     with pytest.raises(ValueError, match=message):
         reproduction.plan("out", schemes, seeds, (), 0)
@@ -41,8 +51,9 @@ def test_finished_runs_are_read_and_others_refused(tmp_path):
     wanted = config.load_config(options=run.options)
     assert reproduction.finished(run, wanted) is None
     path = tmp_path / training.RESULTS
-    path.write_text(json.dumps({"config": config.recorded(wanted), "primary": "a/b",
-                                "datasets": {"a": {"b": {"mAP": 0.5}}}}))
+    path.write_text(
+        json.dumps({"config": config.recorded(wanted), "primary": "a/b", "datasets": {"a": {"b": {"mAP": 0.5}}}})
+    )
     assert reproduction.finished(run, wanted)["primary"] == "a/b"
     with pytest.raises(ValueError, match=r"results of other settings \(train.lr\); give another --out"):
         reproduction.finished(run, config.load_config(options=[*run.options, "train.lr", "0.5"]))
@@ -51,8 +62,10 @@ def test_finished_runs_are_read_and_others_refused(tmp_path):
         reproduction.finished(run, wanted)
 
 
-@pytest.mark.parametrize("jobs, runs, gpu, expected", [
-    (0, range(3), False, 3), (0, range(9), False, 4), (0, range(3), True, 1), (6, range(1), True, 6)])
+@pytest.mark.parametrize(
+    "jobs, runs, gpu, expected",
+    [(0, range(3), False, 3), (0, range(9), False, 4), (0, range(3), True, 1), (6, range(1), True, 6)],
+)
 def test_how_many_runs_at_a_time(monkeypatch, jobs, runs, gpu, expected):
     monkeypatch.setattr(reproduction, "core_count", lambda: 4)
     monkeypatch.setattr(reproduction.torch.cuda, "is_available", lambda: True)

@@ -1,4 +1,5 @@
 """ealn_plugin/subjects.py: what can be evaluated, and when its features are extracted again."""
+
 import numpy as np
 import pytest
 import torch
@@ -15,8 +16,24 @@ from standins import TinyBackbone, use_tiny_backbone
 
 @pytest.fixture
 def options(veri_root):
-    return ["data.root", str(veri_root), "data.targets", ["veri776"], "data.height", 32, "data.width", 32,
-            "data.workers", 0, "test.batch_size", 16, "use_gpu", False, "model.name", "resnet18"]
+    return [
+        "data.root",
+        str(veri_root),
+        "data.targets",
+        ["veri776"],
+        "data.height",
+        32,
+        "data.width",
+        32,
+        "data.workers",
+        0,
+        "test.batch_size",
+        16,
+        "use_gpu",
+        False,
+        "model.name",
+        "resnet18",
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +56,9 @@ def test_a_models_features_are_its_outputs_in_evaluation_mode(tmp_path, options)
     features = test_set.features
     assert test_set.name == "veri776" and test_set.protocols[0] == "veri_image" and test_set.folder.endswith("VeRi")
     assert len(features) == 8 + 24 and features.is_query.sum() == 8 and set(features.views.tolist()) == {0, 1}
-    transform = build.toolkit.build_datamanager(root=options[1], sources="veri776", height=32, width=32, workers=0,
-                                                use_gpu=False, batch_size_train=4).transform_te
+    transform = build.toolkit.build_datamanager(
+        root=options[1], sources="veri776", height=32, width=32, workers=0, use_gpu=False, batch_size_train=4
+    ).transform_te
     image = transform(toolkit.read_image(features.paths[9]))[None]
     with torch.no_grad():
         np.testing.assert_allclose(features.embeddings[9], model(image)[0].numpy(), rtol=1e-5, atol=1e-6)
@@ -69,14 +87,17 @@ def test_a_model_that_gives_no_features_is_refused(tmp_path, options):
     with pytest.raises(ValueError, match=r"PatchGAN returns \(2, 1, 2, 2\) for two images .* one tensor \[2, dim\]"):
         features_of(ModelSubject("net", "", [*options, "model.name", "patchgan_70"]), FeatureStore(tmp_path))
     with pytest.raises(ValueError, match="input size 16x16 is too small"):
-        features_of(ModelSubject("net", "", [*options, "model.name", "vgg_cnn_m_1024", "data.height", 16, "data.width",
-                                             16]), FeatureStore(tmp_path))
+        features_of(
+            ModelSubject("net", "", [*options, "model.name", "vgg_cnn_m_1024", "data.height", 16, "data.width", 16]),
+            FeatureStore(tmp_path),
+        )
 
 
 def test_a_model_that_refuses_the_size_gets_a_sentence(tmp_path, options, monkeypatch):
     class Picky(TinyBackbone):
         def forward(self, images):
             raise AssertionError(f"expected 8 pixels\nnot {images.shape}")
+
     monkeypatch.setitem(toolkit._model_factory(), "resnet18", lambda num_classes, **_: Picky(num_classes))
     with pytest.raises(ValueError, match=r"Picky cannot process images of 32 x 32 pixels \(AssertionError: expected 8"):
         features_of(ModelSubject("net", "", options), FeatureStore(tmp_path))
@@ -87,8 +108,13 @@ def test_a_features_file(tmp_path):
     np.savez(tmp_path / "mine.npz", features=rng.normal(size=(12, 3)), pids=np.arange(12) % 4)
     (test_set,) = FeaturesSubject(str(tmp_path / "mine.npz"), "mine").evaluation_sets(None)
     assert test_set.name == "mine" and test_set.protocols == ("vehicleid_cmc", "vehicleid_map")
-    np.savez(tmp_path / "mine.npz", features=rng.normal(size=(12, 3)), pids=np.arange(12) % 4,
-             is_query=np.arange(12) < 4, paths=[f"a/{number}.jpg" for number in range(12)])
+    np.savez(
+        tmp_path / "mine.npz",
+        features=rng.normal(size=(12, 3)),
+        pids=np.arange(12) % 4,
+        is_query=np.arange(12) < 4,
+        paths=[f"a/{number}.jpg" for number in range(12)],
+    )
     (test_set,) = FeaturesSubject(str(tmp_path / "mine.npz"), "mine", "other", "/data").evaluation_sets(None)
     assert test_set.protocols == ("image",) and test_set.features.paths[1] == "/data/a/1.jpg"
     (test_set,) = FeaturesSubject(str(tmp_path / "mine.npz"), "mine", "vehicleid_large").evaluation_sets(None)
@@ -138,7 +164,8 @@ def vehicleid_options(tmp_path, options):
         Image.new("RGB", (32, 32), (20 * image, 0, 0)).save(folder / "image" / f"{image:07d}.jpg")
     (folder / "train_test_split" / "train_list.txt").write_text("".join(f"{i:07d} {i % 2}\n" for i in range(4)))
     (folder / "train_test_split" / "test_list_800.txt").write_text(
-        "".join(f"{i:07d} {i // 4} {i % 2}\n" for i in range(4, 12)))
+        "".join(f"{i:07d} {i // 4} {i % 2}\n" for i in range(4, 12))
+    )
     return ["data.root", str(tmp_path), "data.targets", ["vehicleid"], *options[4:]]
 
 
@@ -162,6 +189,7 @@ def test_a_runs_view_order_ends_with_its_datasets(tmp_path, monkeypatch):
         VehicleID.view_order = tuple(config.ealn.view_order)
         seen.append(VehicleID.view_order)
         raise RuntimeError("no data")
+
     monkeypatch.setattr(subjects.build, "build_engine", build_engine)
     with pytest.raises(RuntimeError, match="no data"):
         features_of(RunSubject(str(tmp_path), "net"), None)

@@ -1,4 +1,5 @@
 """ealn_plugin/toolkit.py: the doorway to torchreid, in both of its layouts and beside a CPU-only torch."""
+
 import os
 import re
 import shutil
@@ -91,23 +92,30 @@ def test_a_torchvision_without_its_operators(tmp_path):
     """A stand-in torchvision that fails as PyPI's does beside a CPU-only torch."""
     folder = tmp_path / "torchvision"
     folder.mkdir()
-    (folder / "__init__.py").write_text(textwrap.dedent("""
+    (folder / "__init__.py").write_text(
+        textwrap.dedent("""
         from torchvision import early
         import torch
         torch.ops.torchvision.nms.default if hasattr(torch.ops.torchvision, "nms") else early.fail()
         ready = True
-    """))
-    (folder / "early.py").write_text(textwrap.dedent("""
+    """)
+    )
+    (folder / "early.py").write_text(
+        textwrap.dedent("""
         def fail():
             raise RuntimeError("operator torchvision::nms does not exist")
-    """))
+    """)
+    )
     source = open(toolkit.__file__, encoding="utf-8").read()
     start, end = source.index("def _import_torchvision"), source.index("def _import_torchreid")
-    code = ("import sys, torch\n"
-            f"sys.path.insert(0, {str(tmp_path)!r})\n"
-            "_kept_alive = []\n" + source[start:end]
-            + "_import_torchvision()\nassert sys.modules['torchvision'].ready and _kept_alive\n"
-              "torch.ops.torchvision.qnms\n_import_torchvision()\nassert len(_kept_alive) == 1\n")
+    code = (
+        "import sys, torch\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "_kept_alive = []\n"
+        + source[start:end]
+        + "_import_torchvision()\nassert sys.modules['torchvision'].ready and _kept_alive\n"
+        "torch.ops.torchvision.qnms\n_import_torchvision()\nassert len(_kept_alive) == 1\n"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -135,7 +143,7 @@ def test_a_corrupt_image_is_named_at_once(tmp_path, content):
 def test_a_truncated_image(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "a.jpg")
     content = (tmp_path / "a.jpg").read_bytes()
-    (tmp_path / "a.jpg").write_bytes(content[:len(content) // 2])
+    (tmp_path / "a.jpg").write_bytes(content[: len(content) // 2])
     with pytest.raises(toolkit.UnreadableImageError, match="cannot be decoded"):
         toolkit.read_image(str(tmp_path / "a.jpg"))
 
@@ -143,6 +151,7 @@ def test_a_truncated_image(tmp_path):
 def test_normalization_is_read_from_the_transforms():
     class Manager:
         transform_te = None
+
     with pytest.raises(ValueError, match="no Normalize to read mean and std from; pass norm_mean"):
         toolkit.normalization_of(Manager())
 
@@ -154,8 +163,17 @@ def test_unknown_and_unsuited_models():
 
 def test_a_batch_that_cannot_be_filled(veri_root):
     with pytest.raises(ValueError, match="batch_size_train=64, num_instances=2.*lower train.batch_size"):
-        toolkit.build_datamanager(root=str(veri_root), sources="veri776", height=32, width=32, batch_size_train=64,
-                                  num_instances=2, train_sampler="RandomIdentitySampler", use_gpu=False, workers=0)
+        toolkit.build_datamanager(
+            root=str(veri_root),
+            sources="veri776",
+            height=32,
+            width=32,
+            batch_size_train=64,
+            num_instances=2,
+            train_sampler="RandomIdentitySampler",
+            use_gpu=False,
+            workers=0,
+        )
 
 
 def test_prints_become_log_lines(caplog):

@@ -1,4 +1,5 @@
 """ealn_plugin/workers.py: cores; that workers end with their parent is shown by test_jobs.py and the fault tests."""
+
 import os
 
 from ealn_plugin.workers import core_count

@@ -1,4 +1,5 @@
 """ealn_plugin/writing.py: whole files or none, for every writer of the package."""
+
 import os
 import pathlib
 import re
@@ -67,6 +68,7 @@ def test_every_writer_replaces_in_one_go_and_lets_all_read(tmp_path, save, monke
 
     def full(source, target):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         save(path)
@@ -75,10 +77,13 @@ def test_every_writer_replaces_in_one_go_and_lets_all_read(tmp_path, save, monke
 
 def test_nothing_outside_engine_and_writing_replaces_files_itself():
     """Folders are another matter: data/synthetic/writer.py moves a whole one."""
-    own = {str(path.relative_to(ROOT)) for folder in ("ealn_plugin", "tools") for path in (ROOT / folder).rglob("*.py")
-           if re.search(r"\bos\.replace\(|mkstemp", path.read_text(encoding="utf-8"))}
-    assert own == {"ealn_plugin/writing.py",
-                                                          "ealn_plugin/data/synthetic/writer.py"}
+    own = {
+        str(path.relative_to(ROOT))
+        for folder in ("ealn_plugin", "tools")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"\bos\.replace\(|mkstemp", path.read_text(encoding="utf-8"))
+    }
+    assert own == {"ealn_plugin/writing.py", "ealn_plugin/data/synthetic/writer.py"}
 
 
 def test_paths_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
@@ -91,6 +96,7 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
 
     def refuse(**options):
         raise PermissionError(13, "Permission denied")
+
     monkeypatch.setattr(writing.tempfile, "TemporaryFile", refuse)
     with pytest.raises(OSError, match="nothing can be written in '.*' .*Permission denied.*; choose another folder"):
         writing.check_writable(str(tmp_path / "f.json"), "--json")

@@ -1,4 +1,5 @@
 """The command lines in tools/ as modules."""
+
 import importlib.util
 import pathlib
 import sys

@@ -1,10 +1,11 @@
 """Measure the plugin against torchreid and against a plain implementation: one sub-command per subject.
 
-    python tools/benchmark.py rank --json FILE
-    python tools/benchmark.py train --json FILE [--config-file FILE] [KEY VALUE ...]
-    python tools/benchmark.py data --json FILE
-    python tools/benchmark.py search --vectors 1000000 --json FILE
+python tools/benchmark.py rank --json FILE
+python tools/benchmark.py train --json FILE [--config-file FILE] [KEY VALUE ...]
+python tools/benchmark.py data --json FILE
+python tools/benchmark.py search --vectors 1000000 --json FILE
 """
+
 import argparse
 import json
 import os
@@ -21,8 +22,11 @@ DEMO = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
 
 def add_rank(commands):
     """The sub-command ``rank``."""
-    parser = commands.add_parser("rank", help="torchreid's Python ranking, its compiled one if present, and ours",
-                                 description="Time ranking alone, on given random distance matrices.")
+    parser = commands.add_parser(
+        "rank",
+        help="torchreid's Python ranking, its compiled one if present, and ours",
+        description="Time ranking alone, on given random distance matrices.",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--sizes", nargs="+", choices=sorted(rank.RANK_SIZES), default=["veri776", "vehicleid_large"])
     parser.add_argument("--repeats", type=positive, default=5, help="runs of the fast methods (default: 5)")
@@ -40,20 +44,32 @@ def measure_rank(args):
 def add_train(commands):
     """The sub-command ``train``."""
     parser = commands.add_parser(
-        "train", help="the engine's training step and a plain one on the same networks",
+        "train",
+        help="the engine's training step and a plain one on the same networks",
         description="Time training steps on random images, the engine's and a plain implementation's, in turn. Without "
-                    "arguments the networks and sizes of the demo; no dataset is needed.")
+        "arguments the networks and sizes of the demo; no dataset is needed.",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--config-file", default=DEMO, help="YAML file of settings (default: the demo's)")
     parser.add_argument("--rounds", type=positive, default=10, help="measured rounds of each (default: 10)")
     parser.add_argument("--warmup", type=positive, default=3, help="steps of each before (default: 3)")
     parser.add_argument("--steps", type=positive, help="steps per round (default: 1 on the CPU, 10 on CUDA)")
-    parser.add_argument("--scales", type=positive, nargs="+", default=[1], metavar="N",
-                        help="multiples of train.batch_size to measure, such as 1 2 4 (default: 1)")
-    parser.add_argument("--identities", type=positive,
-                        help="width of the classifier (default: the rendered benchmark's vehicles, or VeRI-776's)")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE",
-                        help="settings by name, such as model.name resnet50 train.batch_size 64")
+    parser.add_argument(
+        "--scales",
+        type=positive,
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="multiples of train.batch_size to measure, such as 1 2 4 (default: 1)",
+    )
+    parser.add_argument(
+        "--identities",
+        type=positive,
+        help="width of the classifier (default: the rendered benchmark's vehicles, or VeRI-776's)",
+    )
+    parser.add_argument(
+        "opts", nargs="*", metavar="KEY VALUE", help="settings by name, such as model.name resnet50 train.batch_size 64"
+    )
     parser.set_defaults(measure=measure_training, table=train_step.training_table)
 
 
@@ -65,8 +81,11 @@ def measure_training(args):
 
 def add_data(commands):
     """The sub-command ``data``."""
-    parser = commands.add_parser("data", help="torchreid's loader, and ours without and with the image cache",
-                                 description="Time loading alone: decoding, resizing and augmentation per core.")
+    parser = commands.add_parser(
+        "data",
+        help="torchreid's loader, and ours without and with the image cache",
+        description="Time loading alone: decoding, resizing and augmentation per core.",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--root", default="", help="data folder (default: render the demo's into a temporary one)")
     parser.add_argument("-s", "--source", default="veri776", help="dataset whose training images are loaded")
@@ -75,22 +94,38 @@ def add_data(commands):
     parser.add_argument("--transforms", nargs="*", choices=TRANSFORMS, default=["random_flip"])
     parser.add_argument("--batch-size", type=positive, default=32)
     parser.add_argument("--repeats", type=positive, default=5, help="epochs of each kind and size (default: 5)")
-    parser.add_argument("--workers", type=not_negative, default=2,
-                        help="data workers of the wall-clock measurement; 0: leave it out (default: 2)")
+    parser.add_argument(
+        "--workers",
+        type=not_negative,
+        default=2,
+        help="data workers of the wall-clock measurement; 0: leave it out (default: 2)",
+    )
     parser.add_argument("--seed", type=not_negative, default=0, help="of the augmentation (default: 0)")
     parser.set_defaults(measure=measure_data, table=loader.loading_table)
 
 
 def measure_data(args):
     """The figures of the sub-command ``data``."""
-    return loader.measure_loading(args.root, args.source, args.height, args.width, args.transforms, args.batch_size,
-                                  args.repeats, args.workers, args.seed)
+    return loader.measure_loading(
+        args.root,
+        args.source,
+        args.height,
+        args.width,
+        args.transforms,
+        args.batch_size,
+        args.repeats,
+        args.workers,
+        args.seed,
+    )
 
 
 def add_search(commands):
     """The sub-command ``search``."""
-    parser = commands.add_parser("search", help="a searchable gallery: building, opening and asking it",
-                                 description="Build an index of random clustered vectors and time its answers.")
+    parser = commands.add_parser(
+        "search",
+        help="a searchable gallery: building, opening and asking it",
+        description="Build an index of random clustered vectors and time its answers.",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--vectors", type=positive, default=50_000, help="how many (default: 50000)")
     parser.add_argument("--dim", type=positive, default=1024, help="numbers of a vector (default: 1024)")

@@ -1,8 +1,9 @@
 """Write a trained network for deployment: ONNX files and torch.export programs, each checked against PyTorch.
 
-    python tools/export.py --run log/ealn_synthetic
-    python tools/export.py --model resnet50 --weights model.pth.tar --out log/deployed
+python tools/export.py --run log/ealn_synthetic
+python tools/export.py --model resnet50 --weights model.pth.tar --out log/deployed
 """
+
 import argparse
 import json
 import logging
@@ -30,17 +31,34 @@ def build_parser():
     what.add_argument("--weights", default="", metavar="FILE", help="its weights: a torchreid checkpoint or state dict")
     what.add_argument("--height", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
     what.add_argument("--width", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
-    what.add_argument("--norm-mean", nargs=3, type=float, default=loading.IMAGENET_MEAN, metavar="M",
-                      help="normalization for --model (default: ImageNet's)")
+    what.add_argument(
+        "--norm-mean",
+        nargs=3,
+        type=float,
+        default=loading.IMAGENET_MEAN,
+        metavar="M",
+        help="normalization for --model (default: ImageNet's)",
+    )
     what.add_argument("--norm-std", nargs=3, type=float, default=loading.IMAGENET_STD, metavar="S")
-    parser.add_argument("--out", default="", metavar="DIR", help="folder for the files (default: export/ in the run's "
-                                                                 "folder)")
-    parser.add_argument("--formats", nargs="+", choices=list(export.FORMATS), default=list(export.FORMATS),
-                        help="onnx, and program: a .pt2 file of torch.export (default: both)")
-    parser.add_argument("--opset", type=int, metavar="N",
-                        help=f"of ONNX, {OPSETS[0]} to {OPSETS[1]} (default: the one that torch recommends)")
-    parser.add_argument("--calls", type=int, default=20, metavar="N",
-                        help="calls to take the median latency of (default: 20; 0: none)")
+    parser.add_argument(
+        "--out", default="", metavar="DIR", help="folder for the files (default: export/ in the run's folder)"
+    )
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=list(export.FORMATS),
+        default=list(export.FORMATS),
+        help="onnx, and program: a .pt2 file of torch.export (default: both)",
+    )
+    parser.add_argument(
+        "--opset",
+        type=int,
+        metavar="N",
+        help=f"of ONNX, {OPSETS[0]} to {OPSETS[1]} (default: the one that torch recommends)",
+    )
+    parser.add_argument(
+        "--calls", type=int, default=20, metavar="N", help="calls to take the median latency of (default: 20; 0: none)"
+    )
     parser.add_argument("--json", default="", metavar="FILE", help="also write all figures as JSON")
     return parser
 
@@ -75,8 +93,9 @@ def load(args):
     """
     if args.run:
         return loading.load_run(args.run)
-    return loading.load_model(args.model, args.weights, args.height, args.width, args.norm_mean, args.norm_std,
-                              flag="--weights")
+    return loading.load_model(
+        args.model, args.weights, args.height, args.width, args.norm_mean, args.norm_std, flag="--weights"
+    )
 
 
 def write_files(graphs, args, out):
@@ -85,8 +104,10 @@ def write_files(graphs, args, out):
     for graph in graphs:
         written += export.export_graph(graph, out, args.formats, args.opset)
     for file in written:
-        print(f"{os.path.basename(file.path):15} {file.size / 2**20:8.1f} MiB   largest difference to PyTorch "
-              f"{file.difference:.1e} in batches of {', '.join(map(str, BATCHES))}")
+        print(
+            f"{os.path.basename(file.path):15} {file.size / 2**20:8.1f} MiB   largest difference to PyTorch "
+            f"{file.difference:.1e} in batches of {', '.join(map(str, BATCHES))}"
+        )
     return written
 
 
@@ -112,10 +133,14 @@ def run_export(args):
     if latencies:
         print(f"\n{export.latency_table(latencies)}")
     if args.json:
-        files = [{"file": os.path.basename(file.path), "bytes": file.size, "largest_difference": file.difference}
-                 for file in written]
-        write_atomically(args.json, json.dumps({"threads": torch.get_num_threads(), "files": files,
-                                                "latency": latencies}, indent=1) + "\n")
+        files = [
+            {"file": os.path.basename(file.path), "bytes": file.size, "largest_difference": file.difference}
+            for file in written
+        ]
+        write_atomically(
+            args.json,
+            json.dumps({"threads": torch.get_num_threads(), "files": files, "latency": latencies}, indent=1) + "\n",
+        )
     print(f"\nfiles: {out}")
 
 

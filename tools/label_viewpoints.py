@@ -7,6 +7,7 @@
 Learns from rendered vehicles unless -s names datasets whose views are known. Writes viewpoints.csv into the folder of
 the images; images whose views the release itself knows are left out, since viewpoints.csv would override it.
 """
+
 import argparse
 import json
 import logging
@@ -31,19 +32,34 @@ def build_parser():
     """Return the argument parser."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_argument_group("what to label (nothing: train a classifier and report its accuracy)")
-    what.add_argument("-t", "--targets", nargs="+", default=[], metavar="NAME",
-                      help="datasets, all of their splits, such as vehicleid")
+    what.add_argument(
+        "-t",
+        "--targets",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="datasets, all of their splits, such as vehicleid",
+    )
     what.add_argument("--images", nargs="+", default=[], metavar="DIR", help="folders of images, with their subfolders")
     what.add_argument("--root", default="reid-data", metavar="DIR", help="folder that holds the dataset folders")
-    what.add_argument("--min-confidence", type=float, default=0.9, metavar="P",
-                      help="leave views that are less probable as unknown (default: 0.9)")
+    what.add_argument(
+        "--min-confidence",
+        type=float,
+        default=0.9,
+        metavar="P",
+        help="leave views that are less probable as unknown (default: 0.9)",
+    )
     what.add_argument("--relabel", action="store_true", help="label images whose views the release knows as well")
     what.add_argument("--force", action="store_true", help="replace a viewpoints.csv that this tool did not write")
     what.add_argument("--dry-run", action="store_true", help="only compare with the views that are known")
     what.add_argument("--limit", type=int, metavar="N", help="only the first N images of each folder")
     _add_training(parser.add_argument_group("the classifier"))
-    parser.add_argument("--out", default="log/label_viewpoints", metavar="DIR",
-                        help="folder for the classifier, report.json and the log (default: %(default)s)")
+    parser.add_argument(
+        "--out",
+        default="log/label_viewpoints",
+        metavar="DIR",
+        help="folder for the classifier, report.json and the log (default: %(default)s)",
+    )
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that read images (default: 2)")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
     return parser
@@ -51,15 +67,30 @@ def build_parser():
 
 def _add_training(group):
     group.add_argument("--classifier", metavar="FILE", help="use this saved one, train none")
-    group.add_argument("-s", "--sources", nargs="+", default=[], metavar="NAME",
-                       help="datasets in --root with known views to learn from (default: rendered vehicles)")
-    group.add_argument("--rendered", default="reid-data/synthetic_views", metavar="DIR",
-                       help="where vehicles are rendered, if they are not there yet (default: %(default)s)")
-    group.add_argument("--preset", default="varied", choices=["varied", *PRESETS],
-                       help="which: varied (default; 150 models, 60 cameras) or one of tools/make_synthetic.py")
+    group.add_argument(
+        "-s",
+        "--sources",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="datasets in --root with known views to learn from (default: rendered vehicles)",
+    )
+    group.add_argument(
+        "--rendered",
+        default="reid-data/synthetic_views",
+        metavar="DIR",
+        help="where vehicles are rendered, if they are not there yet (default: %(default)s)",
+    )
+    group.add_argument(
+        "--preset",
+        default="varied",
+        choices=["varied", *PRESETS],
+        help="which: varied (default; 150 models, 60 cameras) or one of tools/make_synthetic.py",
+    )
     group.add_argument("--render-seed", type=int, default=0, metavar="N", help="other vehicles for every seed")
-    group.add_argument("--model", default="squeezenet1_1", metavar="NAME",
-                       help="torchreid model (default: %(default)s)")
+    group.add_argument(
+        "--model", default="squeezenet1_1", metavar="NAME", help="torchreid model (default: %(default)s)"
+    )
     group.add_argument("--size", type=int, default=64, metavar="PX", help="height and width it sees (default: 64)")
     group.add_argument("--steps", type=int, default=3000, metavar="N", help="updates (default: %(default)s)")
     group.add_argument("--batch-size", type=int, default=32, metavar="N", help="images of an update (default: 32)")
@@ -74,8 +105,15 @@ def check(args):
     """
     if not 0 <= args.min_confidence <= 1:
         raise ValueError(f"--min-confidence is {args.min_confidence}, expected a probability in [0, 1]")
-    for flag, least in (("limit", 1), ("workers", 0), ("size", 16), ("seed", 0), ("render_seed", 0), ("steps", 1),
-                        ("batch_size", 2)):
+    for flag, least in (
+        ("limit", 1),
+        ("workers", 0),
+        ("size", 16),
+        ("seed", 0),
+        ("render_seed", 0),
+        ("steps", 1),
+        ("batch_size", 2),
+    ):
         value = getattr(args, flag)
         if value is not None and value < least:
             raise ValueError(f"--{flag.replace('_', '-')} is {value}, expected {least} or more")
@@ -93,15 +131,23 @@ def train(args, device):
         preset = view_labels.VARIED if args.preset == "varied" else args.preset
         render_dataset(root, layout="veri776", preset=preset, seed=args.render_seed)
     images = view_labels.labelled_images(names, root, args.seed)
-    log.info("learning from %d images, calibrating on %d and testing on %d of other vehicles", len(images.train),
-             len(images.calibration), len(images.test))
+    log.info(
+        "learning from %d images, calibrating on %d and testing on %d of other vehicles",
+        len(images.train),
+        len(images.calibration),
+        len(images.test),
+    )
     (pixels, labels), held_out = (_load(part, args) for part in (images.train, images.calibration))
     classifier = viewpoint_classifier.train_classifier(
-        pixels, labels, args.model, args.steps, args.batch_size, args.seed, device)
+        pixels, labels, args.model, args.steps, args.batch_size, args.seed, device
+    )
     temperature = viewpoint_classifier.calibrate(classifier, *held_out)
     probabilities = viewpoint_classifier.predict(classifier, [path for path, _ in images.test], args.workers)
-    report = {**view_report(probabilities, [view for _, view in images.test], args.min_confidence),
-              "temperature": temperature, "sources": names}
+    report = {
+        **view_report(probabilities, [view for _, view in images.test], args.min_confidence),
+        "temperature": temperature,
+        "sources": names,
+    }
     path = os.path.join(args.out, "classifier.pth")
     viewpoint_classifier.save_classifier(classifier, path, report)
     write_atomically(os.path.join(args.out, "report.json"), json.dumps(report, indent=1, sort_keys=True) + "\n")
@@ -117,7 +163,7 @@ def _load(part, args):
 def label(target, classifier, args, details):
     """Predict the views of an ImageFolder, compare them with those known, and write those that are missing."""
     missing = set(view_labels.images_to_label(target, args.relabel))
-    images = [image for image, view in target.views.items() if image in missing or view != View.UNKNOWN][:args.limit]
+    images = [image for image, view in target.views.items() if image in missing or view != View.UNKNOWN][: args.limit]
     probabilities = viewpoint_classifier.predict(classifier, [target.path(image) for image in images], args.workers)
     truth = torch.tensor([target.views[image] for image in images])
     known = truth != View.UNKNOWN
@@ -125,19 +171,26 @@ def label(target, classifier, args, details):
         report = view_report(probabilities[known], truth[known], args.min_confidence)
         print(f"\n{target.folder}, compared with the views that are known:\n{format_view_report(report)}")
         if report["front_rear_accuracy"] is not None and report["front_rear_accuracy"] < 0.3:
-            log.warning("%s: the known views look as if front and rear were exchanged; see view_order in datasets.md",
-                        target.folder)
+            log.warning(
+                "%s: the known views look as if front and rear were exchanged; see view_order in datasets.md",
+                target.folder,
+            )
     if args.dry_run:
         return
     views, confidences = decide(probabilities, args.min_confidence)
-    written = {image: (View(view), round(float(confidence), 4))
-               for image, view, confidence in zip(images, views, confidences) if image in missing}
+    written = {
+        image: (View(view), round(float(confidence), 4))
+        for image, view, confidence in zip(images, views, confidences)
+        if image in missing
+    }
     if not written:
         log.info("%s: the views of all images are known, nothing is written; --relabel predicts them", target.folder)
         return
     counts = view_labels.write_predicted_views(target.folder, written, details, args.force)
-    print(f"\n{os.path.join(target.folder, 'viewpoints.csv')}: "
-          + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    print(
+        f"\n{os.path.join(target.folder, 'viewpoints.csv')}: "
+        + ", ".join(f"{count} {name}" for name, count in counts.items())
+    )
 
 
 def run(args):
@@ -155,10 +208,16 @@ def run(args):
     else:
         classifier, report = train(args, device)
     if report:
-        print(f"\nheld-out vehicles of {', '.join(map(str, report.get('sources', '?')))}, on which the classifier was "
-              f"tested:\n{format_view_report(report)}")
-    details = {"min_confidence": args.min_confidence, "model": classifier.model, "size": classifier.size,
-               "held_out": report}
+        print(
+            f"\nheld-out vehicles of {', '.join(map(str, report.get('sources', '?')))}, on which the classifier was "
+            f"tested:\n{format_view_report(report)}"
+        )
+    details = {
+        "min_confidence": args.min_confidence,
+        "model": classifier.model,
+        "size": classifier.size,
+        "held_out": report,
+    }
     for target in targets:
         label(target, classifier, args, details)
 

@@ -1,4 +1,5 @@
 """Render a vehicle re-identification data set in the folder layout of VeRi-776 or VehicleID."""
+
 import argparse
 import logging
 import sys
@@ -13,8 +14,12 @@ def build_parser():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", required=True, help="folder in which VeRi/ or VehicleID_V1.0/ is made")
     parser.add_argument("--layout", default="veri776", choices=list(LAYOUTS))
-    parser.add_argument("--preset", default="tiny", choices=list(synthetic.PRESETS),
-                        help="tiny: the demo; small: hundreds of vehicles; full: VeRi-776's counts")
+    parser.add_argument(
+        "--preset",
+        default="tiny",
+        choices=list(synthetic.PRESETS),
+        help="tiny: the demo; small: hundreds of vehicles; full: VeRi-776's counts",
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (default 0)")
     parser.add_argument("--image-size", type=int, metavar="PX", help="width and height (default: the preset's)")
     parser.add_argument("--processes", type=int, metavar="N", help="rendering processes (default: the cores)")
@@ -34,8 +39,9 @@ def render(options):
     if options.contact_sheet:
         sheet = synthetic.write_contact_sheet(options.contact_sheet, options.preset, options.seed)
         logging.info("contact sheet: %s", sheet)
-    synthetic.render_dataset(options.root, options.layout, options.preset, options.seed, options.image_size,
-                             options.processes)
+    synthetic.render_dataset(
+        options.root, options.layout, options.preset, options.seed, options.image_size, options.processes
+    )
 
 
 if __name__ == "__main__":

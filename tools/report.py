@@ -1,8 +1,9 @@
 """One HTML page that shows how runs of tools/train_ealn.py went; it opens anywhere, without network.
 
-    python tools/report.py --run log/ealn_synthetic
-    python tools/report.py --run log/en log/hard log/hard_view --out log/report.html
+python tools/report.py --run log/ealn_synthetic
+python tools/report.py --run log/en log/hard log/hard_view --out log/report.html
 """
+
 import argparse
 import logging
 import os
@@ -22,20 +23,35 @@ def build_parser():
     """Return the argument parser."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", nargs="+", required=True, metavar="DIR", help="run folders of tools/train_ealn.py")
-    parser.add_argument("--out", default="", metavar="FILE", help="the page (default: report.html in the first run's "
-                                                                  "folder)")
-    parser.add_argument("--recorded", action="store_true",
-                        help="only what the runs recorded themselves: no networks, no dataset, in seconds")
-    parser.add_argument("--root", default="", metavar="DIR", help="folder that holds the dataset folders (default: "
-                                                                  "that of the runs)")
+    parser.add_argument(
+        "--out", default="", metavar="FILE", help="the page (default: report.html in the first run's folder)"
+    )
+    parser.add_argument(
+        "--recorded",
+        action="store_true",
+        help="only what the runs recorded themselves: no networks, no dataset, in seconds",
+    )
+    parser.add_argument(
+        "--root", default="", metavar="DIR", help="folder that holds the dataset folders (default: that of the runs)"
+    )
     parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="datasets (default: those of the runs)")
-    parser.add_argument("--images", type=int, default=128, metavar="N",
-                        help="test images to generate from (default: 128)")
-    parser.add_argument("--queries", type=int, default=4, metavar="N",
-                        help="queries on a sheet of ranked lists (default: 4; 0: no sheet)")
-    parser.add_argument("--features", default="", metavar="DIR",
-                        help="folder that keeps the features of the test images for the next call (default: "
-                             "figures/features in the first run's folder, as tools/visualize.py)")
+    parser.add_argument(
+        "--images", type=int, default=128, metavar="N", help="test images to generate from (default: 128)"
+    )
+    parser.add_argument(
+        "--queries",
+        type=int,
+        default=4,
+        metavar="N",
+        help="queries on a sheet of ranked lists (default: 4; 0: no sheet)",
+    )
+    parser.add_argument(
+        "--features",
+        default="",
+        metavar="DIR",
+        help="folder that keeps the features of the test images for the next call (default: "
+        "figures/features in the first run's folder, as tools/visualize.py)",
+    )
     parser.add_argument("--workers", type=int, help="processes that load images")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
     return parser
@@ -43,8 +59,12 @@ def build_parser():
 
 def options_of(args):
     """The flags as [KEY, VALUE, ...] of the configuration; flags that were not given are left out."""
-    pairs = {"data.targets": args.targets, "data.root": args.root or None, "data.workers": args.workers,
-             "use_gpu": args.device == "cuda" if args.device else None}
+    pairs = {
+        "data.targets": args.targets,
+        "data.root": args.root or None,
+        "data.workers": args.workers,
+        "use_gpu": args.device == "cuda" if args.device else None,
+    }
     return [item for key, value in pairs.items() if value is not None for item in (key, value)]
 
 

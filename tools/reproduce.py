@@ -1,4 +1,5 @@
 """The paper's tables: python tools/reproduce.py --config-file configs/ealn_synthetic.yaml --preset demo"""
+
 import argparse
 import csv
 import io
@@ -20,17 +21,37 @@ SWEEP = {"beta1": (0.2, 0.4, 0.6, 0.8, 1.0), "beta2": (0.1, 0.2, 0.3, 0.4, 0.5)}
 def parse_arguments(arguments=None):
     """The flags of train_ealn.py and those of a grid."""
     parser = argparse.ArgumentParser(
-        description="Run schemes x seeds with the same number of embedding updates and print the paper's tables.")
+        description="Run schemes x seeds with the same number of embedding updates and print the paper's tables."
+    )
     parser.add_argument("--config-file", required=True, help="YAML file of settings, see configs/")
-    parser.add_argument("--preset", choices=sorted(reproduction.PRESETS), default="full",
-                        help="demo: about an hour on two cores for three seeds; full: the file as it is")
-    parser.add_argument("--schemes", nargs="+", default=list(reproduction.SCHEMES), choices=configuration.SCHEMES,
-                        metavar="SCHEME", help=f"of {', '.join(configuration.SCHEMES)}")
+    parser.add_argument(
+        "--preset",
+        choices=sorted(reproduction.PRESETS),
+        default="full",
+        help="demo: about an hour on two cores for three seeds; full: the file as it is",
+    )
+    parser.add_argument(
+        "--schemes",
+        nargs="+",
+        default=list(reproduction.SCHEMES),
+        choices=configuration.SCHEMES,
+        metavar="SCHEME",
+        help=f"of {', '.join(configuration.SCHEMES)}",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="one run of each scheme per seed")
-    parser.add_argument("--sweep", nargs="+", choices=sorted(SWEEP), default=[],
-                        help="also vary these margins under Hard-EALN (Fig. 10)")
-    parser.add_argument("--jobs", type=int, default=0,
-                        help="runs at a time, each on its share of the cores; 0: one per core, one with a GPU")
+    parser.add_argument(
+        "--sweep",
+        nargs="+",
+        choices=sorted(SWEEP),
+        default=[],
+        help="also vary these margins under Hard-EALN (Fig. 10)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=0,
+        help="runs at a time, each on its share of the cores; 0: one per core, one with a GPU",
+    )
     parser.add_argument("--out", default="log/reproduce", help="folder of the grid; what is finished there is kept")
     parser.add_argument("--root", default="", help="folder that holds the dataset folders")
     parser.add_argument("-s", "--sources", nargs="+", help="training datasets")
@@ -53,10 +74,13 @@ def reproduce(args):
     start_log(args.out, "reproduce.log")
     every = [*runs, *(run for _, _, run in cells)]
     results = reproduction.execute_all(
-        every, args.config_file, reproduction.runs_at_a_time(args.jobs, every, config.use_gpu), **flags)
+        every, args.config_file, reproduction.runs_at_a_time(args.jobs, every, config.use_gpu), **flags
+    )
     grid = grids.Grid({(run.scheme, run.seed): found for run, found in zip(runs, results)})
-    found = [(name, value, run.seed, grids.Grid({("hard", run.seed): one}).mean("hard", grid.protocol, "mAP").mean)
-             for (name, value, run), one in zip(cells, results[len(runs):])]
+    found = [
+        (name, value, run.seed, grids.Grid({("hard", run.seed): one}).mean("hard", grid.protocol, "mAP").mean)
+        for (name, value, run), one in zip(cells, results[len(runs) :])
+    ]
     write(args.out, grid, found)
 
 
@@ -70,8 +94,10 @@ def write(out, grid, found):
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(os.path.join(out, f"table_{number}.csv"), text.getvalue())
-    write_atomically(os.path.join(out, "tables.md"), "\n\n".join(
-        grids.as_markdown(title, rows) for title, rows in tables.items()) + "\n")
+    write_atomically(
+        os.path.join(out, "tables.md"),
+        "\n\n".join(grids.as_markdown(title, rows) for title, rows in tables.items()) + "\n",
+    )
     if found:
         lines = ["margin,value,seed,mAP"] + [f"{name},{value:g},{seed},{mean:.6f}" for name, value, seed, mean in found]
         write_atomically(os.path.join(out, "sweep.csv"), "\n".join(lines) + "\n")

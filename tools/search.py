@@ -1,10 +1,11 @@
 """Find a vehicle: build a searchable index of images and ask it for the nearest ones.
 
-    python tools/search.py index veri776 --root reid-data --run log/ealn_synthetic --index log/gallery
-    python tools/search.py query IMAGE --index log/gallery --sheet found.png
-    python tools/search.py add FOLDER --index log/gallery
-    python tools/search.py remove IMAGE --index log/gallery
+python tools/search.py index veri776 --root reid-data --run log/ealn_synthetic --index log/gallery
+python tools/search.py query IMAGE --index log/gallery --sheet found.png
+python tools/search.py add FOLDER --index log/gallery
+python tools/search.py remove IMAGE --index log/gallery
 """
+
 import argparse
 import json
 import logging
@@ -47,11 +48,19 @@ def _add_index(commands):
     _add_model(parser.add_argument_group("the network (one of --run and --model)"))
     _add_extraction(parser.add_argument_group("extraction"))
     kinds = parser.add_argument_group("the search")
-    kinds.add_argument("--kind", choices=KINDS, default="auto",
-                       help=f"flat is exact, ivf faster; auto: ivf beyond {neighbours.FLAT_UP_TO:,} images (default)")
+    kinds.add_argument(
+        "--kind",
+        choices=KINDS,
+        default="auto",
+        help=f"flat is exact, ivf faster; auto: ivf beyond {neighbours.FLAT_UP_TO:,} images (default)",
+    )
     kinds.add_argument("--nlist", type=int, default=0, help="lists of ivf (default: 4 times the root of the images)")
-    kinds.add_argument("--nprobe", type=int, default=0,
-                       help=f"lists that a query looks through (default: as few as reach a recall@{RECALL_AT} of 0.99)")
+    kinds.add_argument(
+        "--nprobe",
+        type=int,
+        default=0,
+        help=f"lists that a query looks through (default: as few as reach a recall@{RECALL_AT} of 0.99)",
+    )
     parser.set_defaults(work=index_command)
 
 
@@ -60,8 +69,11 @@ def _add_query(commands):
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     _add_folder(parser)
     parser.add_argument("-k", "--topk", type=int, default=10, metavar="K", help="how many (default: 10)")
-    parser.add_argument("--view", choices=[view.name.lower() for view in View],
-                        help="from which side the vehicles are seen (default: what the index knows or predicts)")
+    parser.add_argument(
+        "--view",
+        choices=[view.name.lower() for view in View],
+        help="from which side the vehicles are seen (default: what the index knows or predicts)",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the answers to this file")
     parser.add_argument("--sheet", metavar="FILE.png", help="also draw them as a contact sheet")
     parser.add_argument("--kind", choices=["flat", "ivf"], help="flat: search exactly (default: as built)")
@@ -96,8 +108,9 @@ def _add_folder(parser):
 
 def _add_images(parser):
     parser.add_argument("--root", default="reid-data", metavar="DIR", help="folder that holds the dataset folders")
-    parser.add_argument("--split", nargs="+", choices=gallery.SPLITS, default=["gallery"],
-                        help="parts of a dataset (default: gallery)")
+    parser.add_argument(
+        "--split", nargs="+", choices=gallery.SPLITS, default=["gallery"], help="parts of a dataset (default: gallery)"
+    )
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read")
 
 
@@ -107,12 +120,22 @@ def _add_model(group):
     group.add_argument("--weights", default="", metavar="FILE", help="its weights: torchreid checkpoint or state dict")
     group.add_argument("--height", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
     group.add_argument("--width", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
-    group.add_argument("--norm-mean", nargs=3, type=float, default=list(IMAGENET_MEAN), metavar="M",
-                       help="normalization for --model (default: ImageNet's)")
+    group.add_argument(
+        "--norm-mean",
+        nargs=3,
+        type=float,
+        default=list(IMAGENET_MEAN),
+        metavar="M",
+        help="normalization for --model (default: ImageNet's)",
+    )
     group.add_argument("--norm-std", nargs=3, type=float, default=list(IMAGENET_STD), metavar="S")
     group.add_argument("--no-fusion", action="store_true", help="not the fused feature of runs with generated views")
-    group.add_argument("--classifier", default="", metavar="FILE",
-                       help="of tools/label_viewpoints.py: predicts the views that nobody knows")
+    group.add_argument(
+        "--classifier",
+        default="",
+        metavar="FILE",
+        help="of tools/label_viewpoints.py: predicts the views that nobody knows",
+    )
 
 
 def _add_extraction(group):
@@ -130,18 +153,28 @@ def described(args):
         ValueError: flags that do not go together.
     """
     if args.run and args.model:
-        raise ValueError(f"--run {args.run} and --model {args.model} are both given, expected one network; leave one "
-                         "out")
+        raise ValueError(
+            f"--run {args.run} and --model {args.model} are both given, expected one network; leave one out"
+        )
     if bool(args.model) != bool(args.weights):
-        raise ValueError(f"--model is {args.model!r} and --weights is {args.weights!r}, expected both; give the name "
-                         "of the model and the file of its weights")
+        raise ValueError(
+            f"--model is {args.model!r} and --weights is {args.weights!r}, expected both; give the name "
+            "of the model and the file of its weights"
+        )
     if not args.run and not args.model:
         return None
     if args.run:
         return gallery.description(args.run, classifier=args.classifier, fusion=not args.no_fusion)
-    return gallery.description(model=args.model, weights=args.weights, classifier=args.classifier,
-                               fusion=not args.no_fusion, height=args.height, width=args.width,
-                               norm_mean=args.norm_mean, norm_std=args.norm_std)
+    return gallery.description(
+        model=args.model,
+        weights=args.weights,
+        classifier=args.classifier,
+        fusion=not args.no_fusion,
+        height=args.height,
+        width=args.width,
+        norm_mean=args.norm_mean,
+        norm_std=args.norm_std,
+    )
 
 
 def extractor_of(args, manifest=None):
@@ -153,8 +186,9 @@ def extractor_of(args, manifest=None):
             description["classifier"] = os.path.abspath(args.classifier)
         if args.no_fusion:
             description["fusion"] = False
-    return gallery.make_extractor(description, device=args.device, batch_size=args.batch_size, workers=args.workers,
-                                  precision=args.precision), description
+    return gallery.make_extractor(
+        description, device=args.device, batch_size=args.batch_size, workers=args.workers, precision=args.precision
+    ), description
 
 
 # ---------------------------------------------------------------------------------------------- commands
@@ -162,15 +196,20 @@ def index_command(args):
     """Build an index, or go on building it."""
     neighbours.import_faiss()
     if described(args) is None:
-        raise ValueError("there is no network to make features with, expected --run DIR, or --model NAME and --weights "
-                         "FILE; give one")
+        raise ValueError(
+            "there is no network to make features with, expected --run DIR, or --model NAME and --weights "
+            "FILE; give one"
+        )
     found = gallery.images_of(args.sources, args.root, args.split)
     extractor, description = extractor_of(args)
-    with IndexWriter(args.index, extractor.dim, extractor.identity, description, args.kind, args.nlist,
-                     args.nprobe) as writer:
+    with IndexWriter(
+        args.index, extractor.dim, extractor.identity, description, args.kind, args.nlist, args.nprobe
+    ) as writer:
         if writer.manifest.complete:
-            raise ValueError(f"--index {args.index!r} holds a finished index of {writer.manifest.images} images; add "
-                             "to it with tools/search.py add, or choose another folder")
+            raise ValueError(
+                f"--index {args.index!r} holds a finished index of {writer.manifest.images} images; add "
+                "to it with tools/search.py add, or choose another folder"
+            )
         if writer.manifest.images:
             print(f"going on with the {writer.manifest.images} images that are in the index already")
         _extend(writer, extractor, found, args.skip_unreadable)
@@ -205,12 +244,16 @@ def remove_command(args):
     with IndexWriter.open(args.index) as writer:
         unknown = sorted(paths - set(writer.store.all_records().paths))
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is not in the index {args.index!r}, so nothing was removed; give the "
-                             "path that a query prints")
+            raise ValueError(
+                f"{unknown[0]!r} is not in the index {args.index!r}, so nothing was removed; give the "
+                "path that a query prints"
+            )
 
         def chosen(records):
-            return np.array([path in paths or (args.missing and not os.path.exists(path)) for path in records.paths]
-                            ) | np.isin(records.pids, args.pid)
+            return np.array(
+                [path in paths or (args.missing and not os.path.exists(path)) for path in records.paths]
+            ) | np.isin(records.pids, args.pid)
+
         removed = writer.remove(chosen)
         if removed:
             writer.finish()
@@ -248,8 +291,11 @@ def main(arguments=None):
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = build_parser().parse_args(arguments)
     start_screen(logging.WARNING if args.command in ("query", "info") else logging.INFO)
-    return exit_code(lambda: args.work(args), "stopped; what the index held before it still holds, and a build goes on "
-                                              "where it was when the same command is run again")
+    return exit_code(
+        lambda: args.work(args),
+        "stopped; what the index held before it still holds, and a build goes on "
+        "where it was when the same command is run again",
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 On N devices: torchrun --nproc_per_node N tools/train_ealn.py and the same arguments.
 """
+
 import argparse
 import logging
 import os
@@ -18,14 +19,16 @@ log = logging.getLogger("train_ealn")
 def parse_arguments(arguments=None):
     """The flags of torchreid's scripts/main.py."""
     parser = argparse.ArgumentParser(
-        description="Train and test vehicle re-identification with embedding adversarial learning.")
+        description="Train and test vehicle re-identification with embedding adversarial learning."
+    )
     parser.add_argument("--config-file", default="", help="YAML file of settings, see configs/")
     parser.add_argument("-s", "--sources", nargs="+", help="training datasets, such as veri776")
     parser.add_argument("-t", "--targets", nargs="+", help="test datasets")
     parser.add_argument("--transforms", nargs="+", help="data augmentation, such as random_flip random_erase")
     parser.add_argument("--root", default="", help="folder that holds the dataset folders")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE",
-                        help="settings by name, such as ealn.scheme hard train.max_epoch 20")
+    parser.add_argument(
+        "opts", nargs="*", metavar="KEY VALUE", help="settings by name, such as ealn.scheme hard train.max_epoch 20"
+    )
     flags, options = configuration.split_arguments(sys.argv[1:] if arguments is None else arguments)
     args = parser.parse_args(flags)
     args.opts += options
@@ -39,15 +42,25 @@ def run(args):
 
 
 def _run(args, world):
-    config = configuration.load_config(args.config_file, args.opts, root=args.root, sources=args.sources,
-                                       targets=args.targets, transforms=args.transforms)
+    config = configuration.load_config(
+        args.config_file,
+        args.opts,
+        root=args.root,
+        sources=args.sources,
+        targets=args.targets,
+        transforms=args.transforms,
+    )
     if world.is_main:
         start_log(config.data.save_dir, "test.log" if config.test.evaluate else "train.log")
     else:
         start_screen(logging.ERROR)
     results, own_results = training.train(config, world=world)
-    log.info("\n%s\n\nresults: %s, primary %s", training.table(results, own_results),
-             os.path.join(config.data.save_dir, training.RESULTS), results["primary"])
+    log.info(
+        "\n%s\n\nresults: %s, primary %s",
+        training.table(results, own_results),
+        os.path.join(config.data.save_dir, training.RESULTS),
+        results["primary"],
+    )
 
 
 def main(arguments=None):

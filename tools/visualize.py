@@ -1,8 +1,9 @@
 """Draw the paper's figures 4 to 11 from run folders of tools/train_ealn.py, with the numbers beside each as CSV.
 
-    python tools/visualize.py --run log/ealn_synthetic
-    python tools/visualize.py --run log/en log/hard log/hard_view --figures 4 8 11 --out log/figures
+python tools/visualize.py --run log/ealn_synthetic
+python tools/visualize.py --run log/en log/hard log/hard_view --figures 4 8 11 --out log/figures
 """
+
 import argparse
 import logging
 import os
@@ -24,15 +25,28 @@ def build_parser():
     listed = "; ".join(f"{number}: {name}" for number, (_, name) in FIGURES.items())
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", nargs="+", required=True, metavar="DIR", help="run folders of tools/train_ealn.py")
-    parser.add_argument("--figures", nargs="+", type=int, choices=sorted(FIGURES), metavar="N",
-                        help=f"numbers of the paper's figures ({listed}; default: all that the runs can support)")
-    parser.add_argument("--out", default="", metavar="DIR", help="folder for the figures (default: figures/ in the "
-                                                                 "first run's folder)")
-    parser.add_argument("--root", default="", metavar="DIR", help="folder that holds the dataset folders (default: "
-                                                                  "that of the runs)")
+    parser.add_argument(
+        "--figures",
+        nargs="+",
+        type=int,
+        choices=sorted(FIGURES),
+        metavar="N",
+        help=f"numbers of the paper's figures ({listed}; default: all that the runs can support)",
+    )
+    parser.add_argument(
+        "--out", default="", metavar="DIR", help="folder for the figures (default: figures/ in the first run's folder)"
+    )
+    parser.add_argument(
+        "--root", default="", metavar="DIR", help="folder that holds the dataset folders (default: that of the runs)"
+    )
     parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="datasets (default: those of the runs)")
-    parser.add_argument("--images", type=int, default=256, metavar="N",
-                        help="test images to generate from for figures 5, 6, 8 and 9 (default: 256)")
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=256,
+        metavar="N",
+        help="test images to generate from for figures 5, 6, 8 and 9 (default: 256)",
+    )
     parser.add_argument("--workers", type=int, help="processes that load images")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
     return parser
@@ -40,8 +54,12 @@ def build_parser():
 
 def options_of(args):
     """The flags as [KEY, VALUE, ...] of the configuration; flags that were not given are left out."""
-    pairs = {"data.targets": args.targets, "data.root": args.root or None, "data.workers": args.workers,
-             "use_gpu": args.device == "cuda" if args.device else None}
+    pairs = {
+        "data.targets": args.targets,
+        "data.root": args.root or None,
+        "data.workers": args.workers,
+        "use_gpu": args.device == "cuda" if args.device else None,
+    }
     return [item for key, value in pairs.items() if value is not None for item in (key, value)]
 
 
@@ -58,8 +76,10 @@ def visualize(args):
     visualization.check_matplotlib()
     args.out = args.out or os.path.join(args.run[0], "figures")
     options = options_of(args)
-    runs = [TrainedRun(RunSubject(folder, label, options), args.images)
-            for folder, label in zip(args.run, short_labels(args.run))]
+    runs = [
+        TrainedRun(RunSubject(folder, label, options), args.images)
+        for folder, label in zip(args.run, short_labels(args.run))
+    ]
     start_log(args.out, "visualize.log")
     logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it reports where every events file ends
     with logging_redirect_tqdm():

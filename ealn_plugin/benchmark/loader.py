@@ -3,6 +3,7 @@
 Images per second and core are images by seconds of processor time, so a busy machine changes them little. The kinds
 take turns, and every kind loads the same images in the same order.
 """
+
 import contextlib
 import copy
 import statistics
@@ -25,8 +26,18 @@ SIZES = {"1x": 4, "2x": 2, "4x": 1}  # what part of the training images
 STAGE_IMAGES = 200
 
 
-def measure_loading(root="", source="veri776", height=64, width=64, transforms=("random_flip",), batch_size=32,
-                    repeats=5, workers=2, seed=0, preset="tiny"):
+def measure_loading(
+    root="",
+    source="veri776",
+    height=64,
+    width=64,
+    transforms=("random_flip",),
+    batch_size=32,
+    repeats=5,
+    workers=2,
+    seed=0,
+    preset="tiny",
+):
     """Load training images in every way.
 
     Args:
@@ -46,27 +57,47 @@ def measure_loading(root="", source="veri776", height=64, width=64, transforms=(
             render_dataset(root, preset=preset)
         stack.enter_context(one_thread())
         manager = toolkit.build_datamanager(
-            root=root, sources=source, height=height, width=width, transforms=list(transforms), workers=0,
-            batch_size_train=batch_size, batch_size_test=batch_size, train_sampler="SequentialSampler", use_gpu=False)
+            root=root,
+            sources=source,
+            height=height,
+            width=width,
+            transforms=list(transforms),
+            workers=0,
+            batch_size_train=batch_size,
+            batch_size_test=batch_size,
+            train_sampler="SequentialSampler",
+            use_gpu=False,
+        )
         plain = manager.train_loader.dataset
         if len(plain) < 4 * batch_size:
-            raise ValueError(f"{source} has {len(plain)} training images, expected at least 4 batches of {batch_size}; "
-                             "lower --batch-size")
+            raise ValueError(
+                f"{source} has {len(plain)} training images, expected at least 4 batches of {batch_size}; "
+                "lower --batch-size"
+            )
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ealn_cache_"))
         datasets, cache = three_datasets(plain, source, folder, workers)
         counts = {name: len(plain) // part // batch_size * batch_size for name, part in SIZES.items()}
-        result = {"machine": machine(), "source": source, "image_size": [height, width],
-                  "transforms": list(transforms), "batch_size": batch_size,
-                  "images": {**counts, "compared": len(plain)}, "cache": cache,
-                  "pixels_equal": compare_pixels(datasets, seed),
-                  "images_per_s_per_core": time_epochs(datasets, counts, batch_size, repeats, seed),
-                  "microseconds_per_image": time_stages(datasets, batch_size, repeats, seed)}
+        result = {
+            "machine": machine(),
+            "source": source,
+            "image_size": [height, width],
+            "transforms": list(transforms),
+            "batch_size": batch_size,
+            "images": {**counts, "compared": len(plain)},
+            "cache": cache,
+            "pixels_equal": compare_pixels(datasets, seed),
+            "images_per_s_per_core": time_epochs(datasets, counts, batch_size, repeats, seed),
+            "microseconds_per_image": time_stages(datasets, batch_size, repeats, seed),
+        }
         if workers:
             result["workers"] = workers
-            result["images_per_s_with_workers"] = time_workers(datasets, counts["4x"], batch_size, repeats, workers,
-                                                               seed)
-    result["times_faster"] = {size: {kind: values[kind] / values["torchreid"] for kind in KINDS[1:]}
-                              for size, values in result["images_per_s_per_core"].items()}
+            result["images_per_s_with_workers"] = time_workers(
+                datasets, counts["4x"], batch_size, repeats, workers, seed
+            )
+    result["times_faster"] = {
+        size: {kind: values[kind] / values["torchreid"] for kind in KINDS[1:]}
+        for size, values in result["images_per_s_per_core"].items()
+    }
     return result
 
 
@@ -88,14 +119,19 @@ def three_datasets(plain, name, folder, workers):
     start = time.perf_counter()
     cache = open_cache(folder, name, [item[0] for item in plain.data], transform.resize, workers)
     if cache is None:
-        raise OSError(f"the image cache cannot be kept in {folder!r}, see the warning above; set TMPDIR to a folder "
-                      "with more room")
+        raise OSError(
+            f"the image cache cannot be kept in {folder!r}, see the warning above; set TMPDIR to a folder "
+            "with more room"
+        )
     seconds = time.perf_counter() - start
     toolkit.set_image_reader(datasets["cache off"], ImageReader(transform))
     toolkit.set_image_reader(datasets["cache on"], ImageReader(transform, cache))
     height, width = transform.resize.size
-    return datasets, {"seconds_to_fill": seconds, "processes": max(workers, 1),
-                      "mib": len(plain) * height * width * 3 / 2**20}
+    return datasets, {
+        "seconds_to_fill": seconds,
+        "processes": max(workers, 1),
+        "mib": len(plain) * height * width * 3 / 2**20,
+    }
 
 
 def compare_pixels(datasets, seed):
@@ -128,8 +164,9 @@ def time_workers(datasets, count, batch_size, repeats, workers, seed):
     """{kind: images per second of the wall clock} with data workers, epoch after epoch, their start included."""
     seconds = {kind: [] for kind in KINDS}
     loaders = {kind: epoch_of(kind, datasets[kind], count, batch_size, workers, seed) for kind in KINDS}
-    with tqdm(total=repeats * len(KINDS), desc=f"loading with {workers} workers", unit="epoch",
-              dynamic_ncols=True) as bar:
+    with tqdm(
+        total=repeats * len(KINDS), desc=f"loading with {workers} workers", unit="epoch", dynamic_ncols=True
+    ) as bar:
         for epoch in range(repeats):
             for kind, loader in loaders.items():
                 start = time.perf_counter()
@@ -167,15 +204,25 @@ def time_stages(datasets, batch_size, repeats, seed):
             for step in chain:
                 value = step(value)
             return value
+
         return run
 
     def batches(tensors):
-        return [tensors[start:start + batch_size] for start in range(0, len(tensors), batch_size)]
+        return [tensors[start : start + batch_size] for start in range(0, len(tensors), batch_size)]
 
-    chains = {"torchreid": (paths, {
-        "decode": toolkit.read_image, "resize": resize, "augment pictures": through(steps[:middle]),
-        "to tensor, normalize": through(steps[middle:middle + 2]), "augment tensors": through(steps[middle + 2:])}),
-        "ours": (paths, {"cache": reader.cache.get, "augment and normalize": reader.transform})}
+    chains = {
+        "torchreid": (
+            paths,
+            {
+                "decode": toolkit.read_image,
+                "resize": resize,
+                "augment pictures": through(steps[:middle]),
+                "to tensor, normalize": through(steps[middle : middle + 2]),
+                "augment tensors": through(steps[middle + 2 :]),
+            },
+        ),
+        "ours": (paths, {"cache": reader.cache.get, "augment and normalize": reader.transform}),
+    }
     found = {}
     with own_randomness(derived_seed(seed, "stages")):
         for kind, (values, stages) in chains.items():
@@ -183,10 +230,12 @@ def time_stages(datasets, batch_size, repeats, seed):
             for stage, function in stages.items():
                 found[kind][stage] = microseconds(function, values, repeats)
                 values = [function(value) for value in values]
-            found[kind]["batch"] = microseconds(default_collate, batches(values), repeats) * len(batches(values)) / len(
-                values)
-        found["ours"]["seed"] = microseconds(lambda path: seed_transforms(derived_seed(seed, "sample", 0, path)), paths,
-                                             repeats)
+            found[kind]["batch"] = (
+                microseconds(default_collate, batches(values), repeats) * len(batches(values)) / len(values)
+            )
+        found["ours"]["seed"] = microseconds(
+            lambda path: seed_transforms(derived_seed(seed, "sample", 0, path)), paths, repeats
+        )
     return found
 
 
@@ -205,25 +254,36 @@ def microseconds(function, values, repeats):
 def loading_table(result):
     """The figures as lines of text."""
     height, width = result["image_size"]
-    lines = [f"Loading {result['source']}, {height} x {width}, {', '.join(result['transforms']) or 'no augmentation'}, "
-             f"images per second of one core, medians ({result['machine']['processor']})",
-             f"{'dataset':<10}{'images':>8}" + "".join(f"{kind:>14}" for kind in KINDS) + f"{'faster by':>20}"]
+    lines = [
+        f"Loading {result['source']}, {height} x {width}, {', '.join(result['transforms']) or 'no augmentation'}, "
+        f"images per second of one core, medians ({result['machine']['processor']})",
+        f"{'dataset':<10}{'images':>8}" + "".join(f"{kind:>14}" for kind in KINDS) + f"{'faster by':>20}",
+    ]
     for size, values in result["images_per_s_per_core"].items():
         ratios = " / ".join(f"{result['times_faster'][size][kind]:.2f} x" for kind in KINDS[1:])
-        lines.append(f"{size:<10}{result['images'][size]:>8,}" + "".join(f"{values[kind]:>14,.0f}" for kind in KINDS)
-                     + f"{ratios:>20}")
+        lines.append(
+            f"{size:<10}{result['images'][size]:>8,}"
+            + "".join(f"{values[kind]:>14,.0f}" for kind in KINDS)
+            + f"{ratios:>20}"
+        )
     if "workers" in result:
         values = result["images_per_s_with_workers"]
-        lines.append(f"{result['workers']} workers, wall clock" + "".join(
-            f"{values[kind]:>{14 if number else 17}.0f}" for number, kind in enumerate(KINDS)))
+        lines.append(
+            f"{result['workers']} workers, wall clock"
+            + "".join(f"{values[kind]:>{14 if number else 17}.0f}" for number, kind in enumerate(KINDS))
+        )
     lines.append("")
     for kind, stages in result["microseconds_per_image"].items():
         parts = ", ".join(f"{stage} {value:.0f}" for stage, value in stages.items())
         lines.append(f"microseconds per image, {kind}: {parts}; {sum(stages.values()):.0f} in all")
     for kind, equal in result["pixels_equal"].items():
-        lines.append(f"pixels with {kind}: {'equal to' if equal else 'NOT THOSE OF'} torchreid's, all "
-                     f"{result['images']['compared']:,} images")
+        lines.append(
+            f"pixels with {kind}: {'equal to' if equal else 'NOT THOSE OF'} torchreid's, all "
+            f"{result['images']['compared']:,} images"
+        )
     cache = result["cache"]
-    lines.append(f"filling the cache: {cache['seconds_to_fill']:.1f} s with {cache['processes']} process(es), "
-                 f"{cache['mib']:.0f} MiB")
+    lines.append(
+        f"filling the cache: {cache['seconds_to_fill']:.1f} s with {cache['processes']} process(es), "
+        f"{cache['mib']:.0f} MiB"
+    )
     return lines

@@ -1,4 +1,5 @@
 """What the benchmarks share: the machine they ran on, and the memory they took."""
+
 import contextlib
 import ctypes
 import os
@@ -67,5 +68,11 @@ def machine():
             processor = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), processor)
     except OSError:
         pass
-    return {"processor": processor, "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-            "python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__}
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+    }

@@ -1,4 +1,5 @@
 """Ranking alone, on given random distances: torchreid's Python ranking, its compiled one if present, and ours."""
+
 import importlib
 import statistics
 import time
@@ -35,10 +36,18 @@ def rank_task(size, seed):
     distmat = rng.random((size.queries, size.gallery), dtype=np.float32)
     q_pids = rng.integers(0, size.vehicles, size.queries)
     if not size.cameras:
-        return distmat, (q_pids, np.arange(size.gallery) % size.vehicles, np.zeros(size.queries, dtype=np.int64),
-                         np.ones(size.gallery, dtype=np.int64))
-    return distmat, (q_pids, rng.integers(0, size.vehicles, size.gallery),
-                     rng.integers(0, size.cameras, size.queries), rng.integers(0, size.cameras, size.gallery))
+        return distmat, (
+            q_pids,
+            np.arange(size.gallery) % size.vehicles,
+            np.zeros(size.queries, dtype=np.int64),
+            np.ones(size.gallery, dtype=np.int64),
+        )
+    return distmat, (
+        q_pids,
+        rng.integers(0, size.vehicles, size.gallery),
+        rng.integers(0, size.cameras, size.queries),
+        rng.integers(0, size.cameras, size.gallery),
+    )
 
 
 def rank_methods():
@@ -75,8 +84,11 @@ def measure_ranking(sizes, repeats=5, python_repeats=1, python=True, seed=0):
             for name, method in methods.items():
                 bar.set_description(f"{size_name}: {name}")
                 measured[name] = measure_rank(method, task, runs[name], bar)
-            result["sizes"][size_name] = {**asdict(RANK_SIZES[size_name]), "methods": measured,
-                                          **compare_rank(measured)}
+            result["sizes"][size_name] = {
+                **asdict(RANK_SIZES[size_name]),
+                "methods": measured,
+                **compare_rank(measured),
+            }
             del task
     return result
 
@@ -91,8 +103,13 @@ def measure_rank(method, task, repeats, bar):
             cmc, mean_average_precision = method(distmat, *labels)
             seconds.append(time.perf_counter() - start)
             bar.update()
-    return {"seconds": seconds, "median_seconds": statistics.median(seconds), "peak_mib": memory.peak_mib,
-            "mAP": float(mean_average_precision), "rank1": float(cmc[0])}
+    return {
+        "seconds": seconds,
+        "median_seconds": statistics.median(seconds),
+        "peak_mib": memory.peak_mib,
+        "mAP": float(mean_average_precision),
+        "rank1": float(cmc[0]),
+    }
 
 
 def compare_rank(measured):
@@ -100,25 +117,32 @@ def compare_rank(measured):
     ours = measured["ours"]
     others = {name: values for name, values in measured.items() if name != "ours"}
     ratios = {name: values["median_seconds"] / ours["median_seconds"] for name, values in others.items()}
-    return {"times_faster": ratios,
-            "largest_difference": max((abs(values[key] - ours[key]) for values in others.values()
-                                       for key in ("mAP", "rank1")), default=0.0)}
+    return {
+        "times_faster": ratios,
+        "largest_difference": max(
+            (abs(values[key] - ours[key]) for values in others.values() for key in ("mAP", "rank1")), default=0.0
+        ),
+    }
 
 
 def rank_table(result):
     """The figures of ``measure_ranking`` as lines of text."""
-    lines = [f"Ranking random distances, median of the runs, {result['machine']['threads']} threads "
-             f"({result['machine']['processor']})",
-             f"{'size':<17}{'queries x gallery':<20}{'method':<11}{'seconds':>9}{'ours faster by':>16}{'peak MiB':>10}"
-             f"{'mAP':>13}"]
+    lines = [
+        f"Ranking random distances, median of the runs, {result['machine']['threads']} threads "
+        f"({result['machine']['processor']})",
+        f"{'size':<17}{'queries x gallery':<20}{'method':<11}{'seconds':>9}{'ours faster by':>16}{'peak MiB':>10}"
+        f"{'mAP':>13}",
+    ]
     for name, size in result["sizes"].items():
         for method, values in size["methods"].items():
             ratio = size["times_faster"].get(method)
             ratio = f"{ratio:.1f} x" if ratio else ""
             shape = f"{size['queries']:,} x {size['gallery']:,}"
             peak = "?" if values["peak_mib"] is None else f"{values['peak_mib']:.0f}"
-            lines.append(f"{name:<17}{shape:<20}{method:<11}{values['median_seconds']:>9.3f}{ratio:>16}"
-                         f"{peak:>10}{values['mAP']:>13.9f}")
+            lines.append(
+                f"{name:<17}{shape:<20}{method:<11}{values['median_seconds']:>9.3f}{ratio:>16}"
+                f"{peak:>10}{values['mAP']:>13.9f}"
+            )
         lines.append(f"{name:<17}largest difference of mAP and rank 1: {size['largest_difference']:.1e}")
     if not any("compiled" in size["methods"] for size in result["sizes"].values()):
         lines.append("torchreid's compiled ranking is not installed here (PyPI's package has none)")

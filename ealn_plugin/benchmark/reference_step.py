@@ -4,6 +4,7 @@ fp32, eager, default layout, torch's own layers and for-loop optimisers; frozen 
 again once by the updated generators; every loss is read back in every step. It shares the networks' weights at the
 start, EN's loss and the random choice of positives and negatives with the engine, and no other code.
 """
+
 import copy
 
 import torch
@@ -42,8 +43,11 @@ class ReferenceStep:
             for kind, network in scheme.discriminators.items():
                 self.judges["hard" if name == "hard" else kind] = stock(network)
         self.optimizer = embedding_optimizer(self.embedding.backbone)
-        self.gan_optimizers = [torch.optim.Adam(networks.parameters(), lr=gan_lr, betas=gan_betas)
-                               for networks in (self.generators, self.judges) if len(networks)]
+        self.gan_optimizers = [
+            torch.optim.Adam(networks.parameters(), lr=gan_lr, betas=gan_betas)
+            for networks in (self.generators, self.judges)
+            if len(networks)
+        ]
         for optimizer in (self.optimizer, *self.gan_optimizers):
             for group in optimizer.param_groups:
                 group.update(foreach=False, fused=False)
@@ -57,8 +61,9 @@ class ReferenceStep:
         views = self.views_of(data["impath"])
         anchors = {"hard": torch.arange(len(images), device=self.device)} if self.hard else {}
         if self.view:
-            anchors.update({made: (views == source).nonzero().flatten().to(self.device)
-                            for made, source in _DIRECTIONS})
+            anchors.update(
+                {made: (views == source).nonzero().flatten().to(self.device) for made, source in _DIRECTIONS}
+            )
         values = {}
         if len(self.generators):
             self._train_generators(images, pictures, pids, anchors, values)
@@ -85,7 +90,7 @@ class ReferenceStep:
             realism = F.softplus(-self.judges["hard"](fakes["hard"])).mean()
             d_fake = self._embedded_distance(real, fakes["hard"])
             d_negative, valid = self._negatives(real, pids)
-            belt = (F.relu(self.hard.beta1 - d_fake) + F.relu(d_fake + self.hard.beta2 - d_negative))
+            belt = F.relu(self.hard.beta1 - d_fake) + F.relu(d_fake + self.hard.beta2 - d_negative)
             belt = _mean(belt, valid)
             total = total + realism + self.hard.lambda_ed * belt
             values.update({"loss/G_hard_gan": realism.item(), "loss/G_hard_belt": belt.item()})
@@ -108,8 +113,13 @@ class ReferenceStep:
             near = F.relu(self._embedded_distance(real[index], fakes[made]) + self.view.alpha - d_negative[index])
             near = _mean(near, valid[index])
             total = total + realism + self.view.lambda_cyc * cycle + self.view.lambda_ed * near
-            values.update({f"loss/G_{made}_gan": realism.item(), f"loss/G_{made}_cycle": cycle.item(),
-                           f"loss/G_{made}_near": near.item()})
+            values.update(
+                {
+                    f"loss/G_{made}_gan": realism.item(),
+                    f"loss/G_{made}_cycle": cycle.item(),
+                    f"loss/G_{made}_near": near.item(),
+                }
+            )
         return total
 
     def _train_judges(self, pictures, anchors, fakes, values):
@@ -150,8 +160,10 @@ class ReferenceStep:
                 total = total + scheme.lambda_ed * pushed
         self._descend(self.optimizer, total)
         values["loss/E"] = total.item()
-        for name, (other, valid) in {"positive": select_positives(pids, self.random),
-                                     "negative": select_negatives(None, pids, generator=self.random)}.items():
+        for name, (other, valid) in {
+            "positive": select_positives(pids, self.random),
+            "negative": select_negatives(None, pids, generator=self.random),
+        }.items():
             values[f"distance/{name}"] = _mean((real - real[other]).pow(2).sum(1), valid).item()
 
     def _fake_embeddings(self, pictures):
@@ -208,5 +220,7 @@ def _check_paper(engine):
     found["ealn.reconstructions"] = any(getattr(s, "reconstructions", False) for s in engine.schemes)
     other = [key for key, differs in found.items() if differs]
     if other:
-        raise ValueError(f"{', '.join(other)} differ from the paper's step, which the reference step is; measure with "
-                         "their default values, and ealn.scheme en, hard, view or hard_view")
+        raise ValueError(
+            f"{', '.join(other)} differ from the paper's step, which the reference step is; measure with "
+            "their default values, and ealn.scheme en, hard, view or hard_view"
+        )

@@ -1,4 +1,5 @@
 """A searchable gallery of many vectors: building, opening and asking it, with the recall that the speed costs."""
+
 import os
 import statistics
 import tempfile
@@ -12,7 +13,7 @@ from ealn_plugin.search import IndexWriter, Records, SearchIndex, neighbours
 
 _PIECE = 1024
 _TOP = 10
-_SPREAD = 0.8   # of an image around its vehicle, against 1 between vehicles: rank 1 is nearly always right, rank 20 not
+_SPREAD = 0.8  # of an image around its vehicle, against 1 between vehicles: rank 1 is nearly always right, rank 20 not
 IMAGES_PER_VEHICLE = 20
 
 
@@ -29,8 +30,9 @@ class ClusteredVectors:
 
     def _vectors(self, pids, rng):
         # a centre is drawn anew from its vehicle's number: a million images need no table of 50,000 centres
-        centres = np.stack([np.random.default_rng([self.seed, int(pid)]).standard_normal(self.dim, dtype=np.float32)
-                            for pid in pids])
+        centres = np.stack(
+            [np.random.default_rng([self.seed, int(pid)]).standard_normal(self.dim, dtype=np.float32) for pid in pids]
+        )
         vectors = centres + _SPREAD * rng.standard_normal((len(pids), self.dim), dtype=np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
@@ -64,8 +66,13 @@ def measure_search(count, dim=1024, kinds=("flat", "ivf"), queries=200, folder=N
     faiss = neighbours.import_faiss()
     data = ClusteredVectors(count, dim, seed)
     asked, pids = data.queries(queries)
-    result = {"machine": {**machine(), "faiss": faiss.__version__, "faiss_threads": faiss.omp_get_max_threads()},
-              "vectors": count, "dim": dim, "queries": queries, "kinds": {}}
+    result = {
+        "machine": {**machine(), "faiss": faiss.__version__, "faiss_threads": faiss.omp_get_max_threads()},
+        "vectors": count,
+        "dim": dim,
+        "queries": queries,
+        "kinds": {},
+    }
     truth = None
     with tempfile.TemporaryDirectory(dir=folder) as place:
         made = os.path.join(place, "index")
@@ -106,12 +113,18 @@ def _measure_kind(data, folder, kind):
         opening = time.perf_counter()
         index = SearchIndex.open(folder)
         opened = time.perf_counter()
-    return {"adding_seconds": added - start, "learning_seconds": finished - added, "opening_seconds": opened - opening,
-            "adding_processor_seconds": worked_adding - worked,
-            "learning_processor_seconds": worked_learning - worked_adding,
-            "build_peak_mib": build_memory.peak_mib, "open_peak_mib": open_memory.peak_mib,
-            "disk_mib": sum(file["bytes"] for file in manifest.files.values()) / 2**20,
-            "nlist": index.nlist, "nprobe": index.nprobe}, index
+    return {
+        "adding_seconds": added - start,
+        "learning_seconds": finished - added,
+        "opening_seconds": opened - opening,
+        "adding_processor_seconds": worked_adding - worked,
+        "learning_processor_seconds": worked_learning - worked_adding,
+        "build_peak_mib": build_memory.peak_mib,
+        "open_peak_mib": open_memory.peak_mib,
+        "disk_mib": sum(file["bytes"] for file in manifest.files.values()) / 2**20,
+        "nlist": index.nlist,
+        "nprobe": index.nprobe,
+    }, index
 
 
 def _ask(index, queries, pids):
@@ -126,10 +139,14 @@ def _ask(index, queries, pids):
     start = time.perf_counter()
     index.search(queries, _TOP)
     batch = time.perf_counter() - start
-    return {"median_latency_ms": 1000 * statistics.median(seconds), "p95_latency_ms": 1000 * _quantile(seconds, 0.95),
-            "processor_ms_per_query": 1000 * worked, "batch_ms_per_query": 1000 * batch / len(queries),
-            "rank1": float(np.mean([found[0].pid == pid for found, pid in zip(hits, pids)])),
-            "rows": [[hit.id for hit in found] for found in hits]}
+    return {
+        "median_latency_ms": 1000 * statistics.median(seconds),
+        "p95_latency_ms": 1000 * _quantile(seconds, 0.95),
+        "processor_ms_per_query": 1000 * worked,
+        "batch_ms_per_query": 1000 * batch / len(queries),
+        "rank1": float(np.mean([found[0].pid == pid for found, pid in zip(hits, pids)])),
+        "rows": [[hit.id for hit in found] for found in hits],
+    }
 
 
 def _exact(index, queries):
@@ -149,21 +166,29 @@ def _quantile(values, share):
 def search_table(result):
     """The figures of ``measure_search`` as lines of text."""
     computer = result["machine"]
-    lines = [f"{result['vectors']:,} clustered vectors of {result['dim']} numbers, {result['queries']} queries, "
-             f"{computer['faiss_threads']} threads ({computer['processor']}), FAISS {computer['faiss']}",
-             f"{'kind':<6}{'lists':>12}{'add s':>9}{'learn s':>9}{'CPU s':>8}{'open s':>8}{'build MiB':>11}"
-             f"{'open MiB':>10}{'disk MiB':>10}{'median ms':>11}{'95% ms':>9}{'CPU ms':>8}{'batch ms':>10}"
-             f"{'recall@10':>11}{'rank 1':>8}"]
+    lines = [
+        f"{result['vectors']:,} clustered vectors of {result['dim']} numbers, {result['queries']} queries, "
+        f"{computer['faiss_threads']} threads ({computer['processor']}), FAISS {computer['faiss']}",
+        f"{'kind':<6}{'lists':>12}{'add s':>9}{'learn s':>9}{'CPU s':>8}{'open s':>8}{'build MiB':>11}"
+        f"{'open MiB':>10}{'disk MiB':>10}{'median ms':>11}{'95% ms':>9}{'CPU ms':>8}{'batch ms':>10}"
+        f"{'recall@10':>11}{'rank 1':>8}",
+    ]
     for kind, values in result["kinds"].items():
         lists = f"{values['nprobe']} of {values['nlist']}" if values["nlist"] else "exact"
-        memory = "".join(f"{'?' if values[key] is None else format(values[key], '.0f'):>{width}}"
-                         for key, width in (("build_peak_mib", 11), ("open_peak_mib", 10)))
-        lines.append(f"{kind:<6}{lists:>12}{values['adding_seconds']:>9.1f}{values['learning_seconds']:>9.1f}"
-                     f"{values['adding_processor_seconds'] + values['learning_processor_seconds']:>8.1f}"
-                     f"{values['opening_seconds']:>8.1f}{memory}{values['disk_mib']:>10.0f}"
-                     f"{values['median_latency_ms']:>11.2f}{values['p95_latency_ms']:>9.2f}"
-                     f"{values['processor_ms_per_query']:>8.2f}"
-                     f"{values['batch_ms_per_query']:>10.2f}{values['recall']:>11.3f}{values['rank1']:>8.3f}")
-    lines.append(f"add s includes making the vectors ({result['generating_seconds']:.1f} s); the second kind learns "
-                 "from the same files, so it adds nothing; CPU: processor time of all threads")
+        memory = "".join(
+            f"{'?' if values[key] is None else format(values[key], '.0f'):>{width}}"
+            for key, width in (("build_peak_mib", 11), ("open_peak_mib", 10))
+        )
+        lines.append(
+            f"{kind:<6}{lists:>12}{values['adding_seconds']:>9.1f}{values['learning_seconds']:>9.1f}"
+            f"{values['adding_processor_seconds'] + values['learning_processor_seconds']:>8.1f}"
+            f"{values['opening_seconds']:>8.1f}{memory}{values['disk_mib']:>10.0f}"
+            f"{values['median_latency_ms']:>11.2f}{values['p95_latency_ms']:>9.2f}"
+            f"{values['processor_ms_per_query']:>8.2f}"
+            f"{values['batch_ms_per_query']:>10.2f}{values['recall']:>11.3f}{values['rank1']:>8.3f}"
+        )
+    lines.append(
+        f"add s includes making the vectors ({result['generating_seconds']:.1f} s); the second kind learns "
+        "from the same files, so it adds nothing; CPU: processor time of all threads"
+    )
     return lines

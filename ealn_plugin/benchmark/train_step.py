@@ -1,4 +1,5 @@
 """A training step of the engine beside a plain one on the same networks and data, and the floor below both."""
+
 import contextlib
 import statistics
 import time
@@ -44,8 +45,14 @@ def measure_training(config, identities=None, rounds=10, warmup=3, steps=None, s
         for batch in batches:
             bar.set_description(f"batch {batch}")
             measured.append(measure_batch(config, batch, identities, rounds, warmup, steps, bar))
-    return {**measured[0], "machine": machine(), "scheme": config.ealn.scheme, "model": config.model.name,
-            "identities": identities, "by_batch": measured}
+    return {
+        **measured[0],
+        "machine": machine(),
+        "scheme": config.ealn.scheme,
+        "model": config.model.name,
+        "identities": identities,
+        "by_batch": measured,
+    }
 
 
 def measure_batch(config, batch, identities, rounds, warmup, steps, bar):
@@ -55,8 +62,15 @@ def measure_batch(config, batch, identities, rounds, warmup, steps, bar):
     """
     device = torch.device("cuda" if config.use_gpu and torch.cuda.is_available() else "cpu")
     steps = steps or STEPS[device.type]
-    data = RandomImages(config.data.height, config.data.width, batch, config.sampler.num_instances, identities,
-                        seed=config.train.seed, pin_memory=device.type == "cuda")
+    data = RandomImages(
+        config.data.height,
+        config.data.width,
+        batch,
+        config.sampler.num_instances,
+        identities,
+        seed=config.train.seed,
+        pin_memory=device.type == "cuda",
+    )
     with peak_memory(device, bar) as memory:
         engine = joint_engine(config, data)
         run(engine.forward_backward, data.batches, warmup, device, bar)
@@ -77,14 +91,21 @@ def measure_batch(config, batch, identities, rounds, warmup, steps, bar):
     bar.update()
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else machine()["processor"] or "cpu",
-        "image_size": [config.data.height, config.data.width], "batch": batch,
-        "reference_images_per_s": speeds["reference"], "engine_images_per_s": speeds["engine"],
+        "image_size": [config.data.height, config.data.width],
+        "batch": batch,
+        "reference_images_per_s": speeds["reference"],
+        "engine_images_per_s": speeds["engine"],
         "ratio": speeds["engine"] / speeds["reference"],
         "cpu_ratio": statistics.median(cpu_seconds["reference"]) / statistics.median(cpu_seconds["engine"]),
         "floor_images_per_s": rate / (flops / batch),
-        "peak_memory_bytes": memory["bytes"], "flops_per_image": flops / batch, "matrix_flops_per_s": rate,
-        "phase_seconds": phases, "reference_seconds": seconds["reference"], "engine_seconds": seconds["engine"],
-        "reference_cpu_seconds": cpu_seconds["reference"], "engine_cpu_seconds": cpu_seconds["engine"],
+        "peak_memory_bytes": memory["bytes"],
+        "flops_per_image": flops / batch,
+        "matrix_flops_per_s": rate,
+        "phase_seconds": phases,
+        "reference_seconds": seconds["reference"],
+        "engine_seconds": seconds["engine"],
+        "reference_cpu_seconds": cpu_seconds["reference"],
+        "engine_cpu_seconds": cpu_seconds["engine"],
     }
 
 
@@ -104,8 +125,12 @@ def joint_engine(config, data):
 def reference_of(config, engine):
     """The reference step with the engine's present weights and the configuration's optimisers."""
     options = configuration.optimizer_options(config)
-    return ReferenceStep(engine, lambda model: toolkit.build_optimizer(model, **options), config.ealn.lr,
-                         (config.ealn.beta_1, config.ealn.beta_2))
+    return ReferenceStep(
+        engine,
+        lambda model: toolkit.build_optimizer(model, **options),
+        config.ealn.lr,
+        (config.ealn.beta_1, config.ealn.beta_2),
+    )
 
 
 def run(step, batches, count, device, bar=None, first=0):
@@ -162,8 +187,9 @@ def seconds_by_phase(engine, batches, count, device):
             start = time.perf_counter()
             engine.forward_backward(batches[number % len(batches)])
             whole = time.perf_counter() - start
-            found.setdefault("rest", []).append(whole - sum(times[-1] for name, times in found.items()
-                                                            if name != "rest"))
+            found.setdefault("rest", []).append(
+                whole - sum(times[-1] for name, times in found.items() if name != "rest")
+            )
     finally:
         engine.step.watch = before
     return {name: statistics.median(times) for name, times in found.items()}
@@ -193,18 +219,24 @@ def matrix_rate(device, dtype, repeats=5):
 def training_table(result):
     """The figures of ``measure_training`` as lines of text."""
     height, width = result["image_size"]
-    lines = [f"One step of {result['scheme']} with {result['model']}, {height}x{width} pixels, "
-             f"{result['machine']['threads']} threads, {result['device']}",
-             f"{'batch':>6}{'reference':>12}{'engine':>12}{'ratio':>8}{'floor':>12}{'of floor':>10}{'peak MiB':>10}"
-             "   images/s"]
+    lines = [
+        f"One step of {result['scheme']} with {result['model']}, {height}x{width} pixels, "
+        f"{result['machine']['threads']} threads, {result['device']}",
+        f"{'batch':>6}{'reference':>12}{'engine':>12}{'ratio':>8}{'floor':>12}{'of floor':>10}{'peak MiB':>10}"
+        "   images/s",
+    ]
     for row in result["by_batch"]:
         peak = "?" if row["peak_memory_bytes"] is None else f"{row['peak_memory_bytes'] / 2**20:.0f}"
-        lines.append(f"{row['batch']:>6}{row['reference_images_per_s']:>12.2f}{row['engine_images_per_s']:>12.2f}"
-                     f"{row['ratio']:>8.2f}{row['floor_images_per_s']:>12.2f}"
-                     f"{row['engine_images_per_s'] / row['floor_images_per_s']:>10.1%}{peak:>10}")
+        lines.append(
+            f"{row['batch']:>6}{row['reference_images_per_s']:>12.2f}{row['engine_images_per_s']:>12.2f}"
+            f"{row['ratio']:>8.2f}{row['floor_images_per_s']:>12.2f}"
+            f"{row['engine_images_per_s'] / row['floor_images_per_s']:>10.1%}{peak:>10}"
+        )
     for row in result["by_batch"]:
         phases = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in row["phase_seconds"].items())
-        lines.append(f"batch {row['batch']}, phases of the engine's step: {phases}; "
-                     f"{row['flops_per_image'] / 1e9:.2f} GFLOP per image, matrix products at "
-                     f"{row['matrix_flops_per_s'] / 1e12:.3f} TFLOP/s")
+        lines.append(
+            f"batch {row['batch']}, phases of the engine's step: {phases}; "
+            f"{row['flops_per_image'] / 1e9:.2f} GFLOP per image, matrix products at "
+            f"{row['matrix_flops_per_s'] / 1e12:.3f} TFLOP/s"
+        )
     return lines

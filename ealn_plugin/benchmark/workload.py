@@ -1,4 +1,5 @@
 """Random images in place of a dataset: what a training step costs does not depend on what they show."""
+
 import numpy as np
 import torch
 
@@ -28,8 +29,10 @@ class RandomImages:
     def __init__(self, height, width, batch_size, num_instances, identities, batches=4, seed=0, pin_memory=False):
         count = batch_size // num_instances
         if identities < count:
-            raise ValueError(f"a batch of {batch_size} images holds {count} identities, but there are {identities}; "
-                             "give more with --identities or lower train.batch_size")
+            raise ValueError(
+                f"a batch of {batch_size} images holds {count} identities, but there are {identities}; "
+                "give more with --identities or lower train.batch_size"
+            )
         self.height, self.width, self.num_train_pids = height, width, identities
         self.train_loader, self.test_loader = None, {}
         rng, self.views, self.batches = np.random.default_rng(seed), {}, []

@@ -8,12 +8,24 @@ from ealn_plugin.data.vehicleid import VehicleID, VehicleID13164, VehicleIDLarge
 from ealn_plugin.data.veri776 import VeRi776
 from ealn_plugin.data.viewpoints import View, read_viewpoints_csv, view_from_orientation, write_viewpoints_csv
 
-DATASETS = {name: dataset
-            for dataset in (VeRi776, VehicleID, VehicleIDMedium, VehicleIDLarge, VehicleID13164)
-            for name in dataset.dataset_names}
+DATASETS = {
+    name: dataset
+    for dataset in (VeRi776, VehicleID, VehicleIDMedium, VehicleIDLarge, VehicleID13164)
+    for name in dataset.dataset_names
+}
 
 __all__ = [
-    "APPEARANCE", "DATASETS", "VIEWPOINTS", "AnnotationTable", "VeRi776", "VehicleID", "VehicleID13164",
-    "VehicleIDLarge", "VehicleIDMedium", "View", "read_viewpoints_csv", "view_from_orientation",
+    "APPEARANCE",
+    "DATASETS",
+    "VIEWPOINTS",
+    "AnnotationTable",
+    "VeRi776",
+    "VehicleID",
+    "VehicleID13164",
+    "VehicleIDLarge",
+    "VehicleIDMedium",
+    "View",
+    "read_viewpoints_csv",
+    "view_from_orientation",
     "write_viewpoints_csv",
 ]

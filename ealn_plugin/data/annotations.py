@@ -62,10 +62,12 @@ def appearance_group(family, colour, kind):
         ValueError: for another family or a code outside 0..999.
     """
     if family not in _FAMILIES:
-        raise ValueError(f'dataset family {family!r} is not one of {", ".join(_FAMILIES)}; use one of them')
+        raise ValueError(f"dataset family {family!r} is not one of {', '.join(_FAMILIES)}; use one of them")
     if not is_code(colour) or not is_code(kind):
-        raise ValueError(f"colour {colour} and type {kind} must both be codes in 0..{_CODES - 1}; "
-                         f"check the attribute files of {family}")
+        raise ValueError(
+            f"colour {colour} and type {kind} must both be codes in 0..{_CODES - 1}; "
+            f"check the attribute files of {family}"
+        )
     return (_FAMILIES[family] * _CODES + colour) * _CODES + kind
 
 

@@ -54,8 +54,9 @@ class VehicleDataset(toolkit.ImageDataset):
             self._log_counts(splits, views)
         labels = {pid: label for label, pid in enumerate(sorted({pid for _, pid, _ in splits["train"]}))}
         train = [(self._path(image), labels[pid], camid) for image, pid, camid in splits["train"]]
-        query, gallery = ([(self._path(image), pid, camid) for image, pid, camid in splits[split]]
-                          for split in ("query", "gallery"))
+        query, gallery = (
+            [(self._path(image), pid, camid) for image, pid, camid in splits[split]] for split in ("query", "gallery")
+        )
         super().__init__(train, query, gallery, **kwargs)
 
     def combine_all(self):
@@ -75,20 +76,29 @@ class VehicleDataset(toolkit.ImageDataset):
         return os.path.join(self.dataset_dir, *image.split("/"))
 
     def _log_counts(self, splits, views):
-        counts = ", ".join(f"{split} {len(items)} images of {len({pid for _, pid, _ in items})} vehicles "
-                           f"in {len({camid for _, _, camid in items})} cameras"
-                           for split, items in splits.items())
+        counts = ", ".join(
+            f"{split} {len(items)} images of {len({pid for _, pid, _ in items})} vehicles "
+            f"in {len({camid for _, _, camid in items})} cameras"
+            for split, items in splits.items()
+        )
         seen = Counter(views.values())
-        log.info("%s from %s: %s; views: %s", type(self).__name__, self.dataset_dir, counts,
-                    ", ".join(f"{seen[view]} {view.name.lower()}" for view in View))
+        log.info(
+            "%s from %s: %s; views: %s",
+            type(self).__name__,
+            self.dataset_dir,
+            counts,
+            ", ".join(f"{seen[view]} {view.name.lower()}" for view in View),
+        )
 
 
 def _check_splits(dataset, dataset_dir, splits):
     """Raise ValueError where a split is empty or no query has a gallery image from another camera."""
     for split, items in splits.items():
         if not items:
-            raise ValueError(f"{dataset}: found 0 images for the {split} split in {dataset_dir}, expected "
-                             f"at least one; unpack the release completely as datasets.md describes")
+            raise ValueError(
+                f"{dataset}: found 0 images for the {split} split in {dataset_dir}, expected "
+                f"at least one; unpack the release completely as datasets.md describes"
+            )
     gallery_cameras = {}
     for _, pid, camid in splits["gallery"]:
         gallery_cameras.setdefault(pid, set()).add(camid)
@@ -97,7 +107,13 @@ def _check_splits(dataset, dataset_dir, splits):
     if unmatched == total:
         raise ValueError(
             f"{dataset}: a query set without a match in {dataset_dir}, because none of the {total} query "
-            f"images has a gallery image of its vehicle from another camera; take both from the same release")
+            f"images has a gallery image of its vehicle from another camera; take both from the same release"
+        )
     if unmatched:
-        log.warning("%s: %d of %d query images have no gallery image of their vehicle from another camera; "
-                       "evaluation skips them", dataset, unmatched, total)
+        log.warning(
+            "%s: %d of %d query images have no gallery image of their vehicle from another camera; "
+            "evaluation skips them",
+            dataset,
+            unmatched,
+            total,
+        )

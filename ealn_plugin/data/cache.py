@@ -4,6 +4,7 @@ Decoding and resizing are most of what a loader does, and they give the same pix
 kept is checked before it is used: each image by its file's name, size and time of change and by a checksum of its
 pixels, all of them by the resize and the versions of the libraries that decode. What does not hold is made again.
 """
+
 import contextlib
 import hashlib
 import logging
@@ -80,8 +81,17 @@ def open_cache(folder, name, paths, resize, workers=0, progress=True):
             with _only_builder(place, name):
                 file, rows = _usable(place, made_by, stamps, name, progress)  # by now another process may have made it
                 if None in rows:
-                    file = _make(place, name, file, rows, made_by, stamps, _decoded(paths, rows, resize, workers),
-                                 resize.size, progress)
+                    file = _make(
+                        place,
+                        name,
+                        file,
+                        rows,
+                        made_by,
+                        stamps,
+                        _decoded(paths, rows, resize, workers),
+                        resize.size,
+                        progress,
+                    )
                     rows = range(len(paths))
     except OSError as error:
         log.warning("going on without an image cache of %s, as it cannot be kept in %s: %s", name, folder, error)
@@ -139,8 +149,14 @@ def _usable(place, made_by, stamps, name, progress):
     rows = {stamp: row for row, stamp in enumerate(file.stamps)}
     rows = [rows.get(stamp) for stamp in stamps]
     damaged = 0
-    for number in tqdm(range(len(rows)), desc=f"checking the image cache of {name}", unit="img", leave=False,
-                       disable=not progress, dynamic_ncols=True):
+    for number in tqdm(
+        range(len(rows)),
+        desc=f"checking the image cache of {name}",
+        unit="img",
+        leave=False,
+        disable=not progress,
+        dynamic_ncols=True,
+    ):
         if rows[number] is not None and not file.is_intact(rows[number]):
             rows[number] = None
             damaged += 1
@@ -185,11 +201,20 @@ def _make(place, name, old, rows, made_by, stamps, decoded, size, progress):
     needed = len(stamps) * size[0] * size[1] * 3
     free = shutil.disk_usage(place).free
     if needed > free:
-        raise OSError(f"it takes {needed / _MIB:,.0f} MiB and {free / _MIB:,.0f} MiB are free; free some space or "
-                      "choose another ealn.cache_dir")
+        raise OSError(
+            f"it takes {needed / _MIB:,.0f} MiB and {free / _MIB:,.0f} MiB are free; free some space or "
+            "choose another ealn.cache_dir"
+        )
     log.info("image cache: decoding %d images of %s, then %.0f MiB in %s", rows.count(None), name, needed / _MIB, place)
-    with tqdm(total=rows.count(None), desc=f"caching the images of {name}", unit="img", leave=False,
-              disable=not progress, dynamic_ncols=True) as bar:
+    with tqdm(
+        total=rows.count(None),
+        desc=f"caching the images of {name}",
+        unit="img",
+        leave=False,
+        disable=not progress,
+        dynamic_ncols=True,
+    ) as bar:
+
         def images():
             for row in rows:
                 if row is None:
@@ -197,6 +222,7 @@ def _make(place, name, old, rows, made_by, stamps, decoded, size, progress):
                     bar.update()
                 else:
                     yield old.pixels[row]
+
         path = os.path.join(place, _PIXELS)
         with replacing(path) as unfinished:
             pixel_file.write(unfinished, size, made_by, stamps, images())
@@ -219,7 +245,11 @@ class _Resized(Dataset):
 def _decoded(paths, rows, resize, workers):
     """Yield uint8 [height, width, 3] of the images that have no row, in their order, decoded by several processes."""
     missing = [path for path, row in zip(paths, rows) if row is None]
-    loader = DataLoader(_Resized(missing, resize), batch_size=_BATCH, num_workers=min(workers, len(missing)),
-                        generator=torch.Generator())  # its own, as a run must draw the same numbers with and without
+    loader = DataLoader(
+        _Resized(missing, resize),
+        batch_size=_BATCH,
+        num_workers=min(workers, len(missing)),
+        generator=torch.Generator(),
+    )  # its own, as a run must draw the same numbers with and without
     for batch in loader:
         yield from batch.numpy()

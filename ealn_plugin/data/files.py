@@ -28,19 +28,23 @@ def find_dataset_folder(root, folder_names, required, dataset):
     for candidate, missing in lacking.items():
         if len(missing) < len(required):
             raise FileNotFoundError(
-                f'{dataset}: {candidate} lacks the folder(s) {", ".join(missing)} beside those it has, '
-                f'so unpack the dataset completely; see datasets.md')
+                f"{dataset}: {candidate} lacks the folder(s) {', '.join(missing)} beside those it has, "
+                f"so unpack the dataset completely; see datasets.md"
+            )
     raise FileNotFoundError(
-        f'{dataset} was not found: looked for a folder with {", ".join(required)} in it at '
-        f'{", ".join(candidates)}; see datasets.md for how to get and place it, then give its parent as root')
+        f"{dataset} was not found: looked for a folder with {', '.join(required)} in it at "
+        f"{', '.join(candidates)}; see datasets.md for how to get and place it, then give its parent as root"
+    )
 
 
 def image_names(folder):
     """Return the sorted image file names in `folder`; hidden files and other kinds are passed over."""
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries
-                      if entry.name.lower().endswith(IMAGE_EXTENSIONS)
-                      and not entry.name.startswith(".") and entry.is_file())
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(IMAGE_EXTENSIONS) and not entry.name.startswith(".") and entry.is_file()
+        )
 
 
 def read_lines(path):
@@ -63,14 +67,16 @@ def read_lines(path):
 
 def malformed(path, line, found, expected):
     """Return the ValueError for line `line` (from 1) of `path`: what stands there and what should."""
-    return ValueError(f"{path}:{line}: found {_shortened(found)}, expected {expected}; "
-                      f"correct that line or take the file from the release again")
+    return ValueError(
+        f"{path}:{line}: found {_shortened(found)}, expected {expected}; "
+        f"correct that line or take the file from the release again"
+    )
 
 
 def undecodable(path, raw, error, encoding):
     """Return the ValueError for bytes `raw` of `path` that are not in `encoding` (a UnicodeDecodeError)."""
     line = raw.count(b"\n", 0, error.start) + 1
-    return malformed(path, line, raw[error.start:error.start + 1], f"text encoded as {encoding}")
+    return malformed(path, line, raw[error.start : error.start + 1], f"text encoded as {encoding}")
 
 
 def _shortened(found, limit=80):

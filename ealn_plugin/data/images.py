@@ -3,6 +3,7 @@
 Most of the time that torchreid's chain takes goes into decoding and resizing, which a cache saves, and most of the
 rest into ToTensor and Normalize, which here are one look-up in a table.
 """
+
 import logging
 
 import cv2
@@ -40,9 +41,9 @@ class FastTransform:
         if kinds[:1] != [transforms.Resize] or not isinstance(steps[0].size, (list, tuple)):
             raise ValueError("the transform does not begin with a Resize to height and width")
         middle = kinds.index(transforms.ToTensor) if transforms.ToTensor in kinds else len(kinds)
-        if kinds[middle + 1:middle + 2] != [transforms.Normalize]:
+        if kinds[middle + 1 : middle + 2] != [transforms.Normalize]:
             raise ValueError("the transform has no ToTensor with a Normalize right behind it")
-        self.resize, self._pictures, self._tensors = steps[0], steps[1:middle], steps[middle + 2:]
+        self.resize, self._pictures, self._tensors = steps[0], steps[1:middle], steps[middle + 2 :]
         self._flip_below = None
         if self._pictures and type(self._pictures[0]) is transforms.RandomHorizontalFlip:
             self._flip_below = float(np.float32(self._pictures.pop(0).p))  # the precision that torch compares in

@@ -3,6 +3,7 @@
 Layout: uint8 pixels [images, height, width, 3] from the first byte on, then a table of contents in JSON, then a
 trailer with the table's length and checksum. The table holds a checksum of every image.
 """
+
 import itertools
 import json
 import os
@@ -88,8 +89,10 @@ def write(path, size, made_by, stamps, images):
     with open(path, "wb") as file:
         for stamp, image in itertools.zip_longest(stamps, images):
             if stamp is None or image is None or image.shape != (*size, 3) or image.dtype != np.uint8:
-                raise ValueError(f"image {len(entries)} is missing or does not fit, expected {len(stamps)} images "
-                                 f"uint8 [{size[0]}, {size[1]}, 3]; read them with one resize")
+                raise ValueError(
+                    f"image {len(entries)} is missing or does not fit, expected {len(stamps)} images "
+                    f"uint8 [{size[0]}, {size[1]}, 3]; read them with one resize"
+                )
             image = np.ascontiguousarray(image)
             entries.append([stamp.name, stamp.size, stamp.mtime, zlib.crc32(image)])
             file.write(image)

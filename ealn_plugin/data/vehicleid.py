@@ -80,9 +80,13 @@ class VehicleID(VehicleDataset):
         vehicles = {**train, **test}
         labels = _view_labels(dataset_dir, lists, vehicles)
         super().__init__(
-            dataset_dir, _splits(train, test, self.test_list),
+            dataset_dir,
+            _splits(train, test, self.test_list),
             {_file(image): view_of_label[label] for image, label in labels.items()},
-            _appearance_groups(dataset_dir, vehicles), min_view_confidence, **kwargs)
+            _appearance_groups(dataset_dir, vehicles),
+            min_view_confidence,
+            **kwargs,
+        )
 
 
 class VehicleIDMedium(VehicleID):
@@ -115,14 +119,20 @@ def read_list(path):
         ValueError: for another form of line, with file and line.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"the list {path} does not exist; take it from the release, or choose a "
-                                f"dataset name whose list is there, as datasets.md describes")
+        raise FileNotFoundError(
+            f"the list {path} does not exist; take it from the release, or choose a "
+            f"dataset name whose list is there, as datasets.md describes"
+        )
     entries = []
     for number, line in read_lines(path):
         match = _LIST_LINE.fullmatch(line)
         if match is None:
-            raise malformed(path, number, line, "IMAGE VEHICLE or IMAGE VEHICLE VIEW, such as 0000001 42 or "
-                                                "0000001 42 0 with VIEW 0, 1 or -1")
+            raise malformed(
+                path,
+                number,
+                line,
+                "IMAGE VEHICLE or IMAGE VEHICLE VIEW, such as 0000001 42 or 0000001 42 0 with VIEW 0, 1 or -1",
+            )
         image, vehicle, label = match.groups()
         entries.append(ListedImage(number, image, int(vehicle), None if label is None else int(label)))
     return entries
@@ -148,8 +158,12 @@ def _vehicles(path, entries):
     vehicles = {}
     for line, image, vehicle, _ in entries:
         if vehicles.setdefault(image, vehicle) != vehicle:
-            raise malformed(path, line, f"{image} {vehicle}",
-                            f"vehicle {vehicles[image]}, under which an earlier line lists this image")
+            raise malformed(
+                path,
+                line,
+                f"{image} {vehicle}",
+                f"vehicle {vehicles[image]}, under which an earlier line lists this image",
+            )
     return vehicles
 
 
@@ -160,16 +174,26 @@ def _splits(train, test, name):
         images_of_vehicle.setdefault(vehicle, []).append(image)
     pairs = {vehicle: images for vehicle, images in images_of_vehicle.items() if len(images) > 1}
     if images_of_vehicle and not pairs:
-        raise ValueError(f"{name}.txt: a query set without a match, because none of its "
-                         f"{len(images_of_vehicle)} vehicles has two images; take it from the release again")
+        raise ValueError(
+            f"{name}.txt: a query set without a match, because none of its "
+            f"{len(images_of_vehicle)} vehicles has two images; take it from the release again"
+        )
     if len(pairs) < len(images_of_vehicle):
-        log.info("%s: %d of %d vehicles have a single image and are skipped",
-                 name, len(images_of_vehicle) - len(pairs), len(images_of_vehicle))
+        log.info(
+            "%s: %d of %d vehicles have a single image and are skipped",
+            name,
+            len(images_of_vehicle) - len(pairs),
+            len(images_of_vehicle),
+        )
     drawn = draw_gallery(pairs, name)
     return {
         "train": [(_file(image), vehicle, _TRAIN_CAMERA) for image, vehicle in train.items()],
-        "query": [(_file(image), vehicle, _QUERY_CAMERA) for vehicle, images in sorted(pairs.items())
-                  for image in sorted(images) if image != drawn[vehicle]],
+        "query": [
+            (_file(image), vehicle, _QUERY_CAMERA)
+            for vehicle, images in sorted(pairs.items())
+            for image in sorted(images)
+            if image != drawn[vehicle]
+        ],
         "gallery": [(_file(image), vehicle, _GALLERY_CAMERA) for vehicle, image in drawn.items()],
     }
 
@@ -177,8 +201,10 @@ def _splits(train, test, name):
 def _check_present(path, listed, present):
     absent = [image for image in listed if f"{image}.jpg" not in present]
     if absent:
-        raise FileNotFoundError(f"{path}: {len(absent)} of {len(listed)} listed images do not exist, the "
-                                f"first is {_file(absent[0])}; unpack the release completely")
+        raise FileNotFoundError(
+            f"{path}: {len(absent)} of {len(listed)} listed images do not exist, the "
+            f"first is {_file(absent[0])}; unpack the release completely"
+        )
 
 
 def _view_of_label(view_order):
@@ -188,8 +214,10 @@ def _view_of_label(view_order):
     except (TypeError, ValueError, AttributeError):
         first = second = View.UNKNOWN
     if {first, second} != {View.FRONT, View.REAR}:
-        raise ValueError(f"view_order is {view_order!r}, expected ('front', 'rear') or ('rear', 'front'): "
-                         f"the views that the labels 0 and 1 of the view lists mean; see datasets.md")
+        raise ValueError(
+            f"view_order is {view_order!r}, expected ('front', 'rear') or ('rear', 'front'): "
+            f"the views that the labels 0 and 1 of the view lists mean; see datasets.md"
+        )
     return {0: first, 1: second, -1: View.UNKNOWN}
 
 
@@ -205,8 +233,11 @@ def _view_labels(dataset_dir, lists, vehicles):
             if label is not None and image in vehicles and labels.setdefault(image, label) != label:
                 contradicted.add(image)
     if contradicted:
-        log.warning("%s: the view lists contradict each other on %d image(s); their view is taken as unknown",
-                       dataset_dir, len(contradicted))
+        log.warning(
+            "%s: the view lists contradict each other on %d image(s); their view is taken as unknown",
+            dataset_dir,
+            len(contradicted),
+        )
     return {image: -1 if image in contradicted else label for image, label in labels.items()}
 
 
@@ -217,17 +248,21 @@ def _read_view_list(path, vehicles):
         if label is None:
             raise malformed(path, line, f"{image} {vehicle}", "IMAGE VEHICLE VIEW with VIEW 0, 1 or -1")
         if vehicles.get(image, vehicle) != vehicle:
-            raise malformed(path, line, f"{image} {vehicle}",
-                            f"vehicle {vehicles[image]}, under which the release lists this image")
+            raise malformed(
+                path, line, f"{image} {vehicle}", f"vehicle {vehicles[image]}, under which the release lists this image"
+            )
     return entries
 
 
 def _appearance_groups(dataset_dir, vehicles):
     """Return {image file: appearance group} of the vehicles that have both a colour and a model."""
-    colours, models = (_read_attribute(os.path.join(dataset_dir, "attribute", name))
-                       for name in ("color_attr.txt", "model_attr.txt"))
-    groups = {vehicle: appearance_group("vehicleid", colours[vehicle], models[vehicle])
-              for vehicle in colours.keys() & models.keys()}
+    colours, models = (
+        _read_attribute(os.path.join(dataset_dir, "attribute", name)) for name in ("color_attr.txt", "model_attr.txt")
+    )
+    groups = {
+        vehicle: appearance_group("vehicleid", colours[vehicle], models[vehicle])
+        for vehicle in colours.keys() & models.keys()
+    }
     return {_file(image): groups[vehicle] for image, vehicle in vehicles.items() if vehicle in groups}
 
 

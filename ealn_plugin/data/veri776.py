@@ -114,8 +114,10 @@ def _read_split(dataset_dir, folder, list_name):
     for name in names:
         parsed = parse_image_name(name)
         if parsed is None:
-            raise ValueError(f"{os.path.join(dataset_dir, folder, name)} is not {_NAME_EXPECTED}; "
-                             f"rename it or move it out of the dataset")
+            raise ValueError(
+                f"{os.path.join(dataset_dir, folder, name)} is not {_NAME_EXPECTED}; "
+                f"rename it or move it out of the dataset"
+            )
         items.append((f"{folder}/{name}", *parsed))
     return items
 
@@ -127,8 +129,10 @@ def _listed_images(list_path, folder, present):
         if parse_image_name(line) is None:
             raise malformed(list_path, number, line, _NAME_EXPECTED)
         if line not in present:
-            raise FileNotFoundError(f"{list_path}:{number}: the image {line} is listed but does not exist in "
-                                    f"{folder}; unpack the release again, or delete the list")
+            raise FileNotFoundError(
+                f"{list_path}:{number}: the image {line} is listed but does not exist in "
+                f"{folder}; unpack the release again, or delete the list"
+            )
         names.setdefault(line, number)
     left_over = len(present) - len(names)
     if left_over:

@@ -4,6 +4,7 @@ Beside a viewpoints.csv that was predicted lies viewpoints.json. It says how the
 checksum of the CSV (and of the predicted one that it replaced), so that labels which a person made or corrected are
 told apart and never overwritten unasked.
 """
+
 import hashlib
 import json
 import logging
@@ -23,8 +24,17 @@ log = logging.getLogger(__name__)
 PROVENANCE_FILE = "viewpoints.json"
 CALIBRATION_SHARE, TEST_SHARE = 0.1, 0.2
 
-VARIED = Preset(train_vehicles=600, train_images=9000, train_tracks=4500, test_vehicles=100, test_images=1500,
-                test_tracks=750, cameras=60, models=150, image_size=96)
+VARIED = Preset(
+    train_vehicles=600,
+    train_images=9000,
+    train_tracks=4500,
+    test_vehicles=100,
+    test_images=1500,
+    test_tracks=750,
+    cameras=60,
+    models=150,
+    image_size=96,
+)
 """Rendered vehicles to learn views from: many models and cameras with few images each. Learning from as many images of
 few models and cameras gives a classifier that fails on buses, trucks and pickups of other models."""
 
@@ -65,8 +75,11 @@ def images_of_folder(folder):
     found = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [os.path.join(parent, name) for name in files
-                  if name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")]
+        found += [
+            os.path.join(parent, name)
+            for name in files
+            if name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")
+        ]
     for name in found:
         utf8(name, os.path.join(folder, VIEWPOINTS_FILE))  # now, not when all views are predicted
     if not found:
@@ -119,9 +132,11 @@ def labelled_images(names, root, seed=0):
         train, test = _draw(train + test, TEST_SHARE, generator)
     train, calibration = _draw(train, CALIBRATION_SHARE, generator)
     if not (_has_both_ends(train) and calibration and test):
-        raise ValueError(f"{', '.join(names)} in {root!r} has {len(train + calibration + test)} vehicles with known "
-                         f"views, expected at least three, of which some show their fronts and some their rears; give "
-                         f"a dataset with view labels, or none to learn from rendered vehicles")
+        raise ValueError(
+            f"{', '.join(names)} in {root!r} has {len(train + calibration + test)} vehicles with known "
+            f"views, expected at least three, of which some show their fronts and some their rears; give "
+            f"a dataset with view labels, or none to learn from rendered vehicles"
+        )
     return LabelledImages(*([image for vehicle in part for image in vehicle] for part in (train, calibration, test)))
 
 
@@ -144,8 +159,10 @@ def check_replaceable(folder, force=False):
         FileExistsError: there is one, and `force` is false.
     """
     if not force and os.path.exists(os.path.join(folder, VIEWPOINTS_FILE)) and not _is_predicted(folder):
-        raise FileExistsError(f"{os.path.join(folder, VIEWPOINTS_FILE)} exists and was not predicted, or was changed "
-                              f"since; move it away, or replace it with --force")
+        raise FileExistsError(
+            f"{os.path.join(folder, VIEWPOINTS_FILE)} exists and was not predicted, or was changed "
+            f"since; move it away, or replace it with --force"
+        )
 
 
 def write_predicted_views(folder, views, details, force=False):
@@ -164,8 +181,11 @@ def write_predicted_views(folder, views, details, force=False):
     """
     check_replaceable(folder, force)
     if _is_predicted(folder):
-        kept = {image: label for image, label in _labels_in_place(folder).items()
-                if image not in views and os.path.isfile(os.path.join(folder, *image.split("/")))}
+        kept = {
+            image: label
+            for image, label in _labels_in_place(folder).items()
+            if image not in views and os.path.isfile(os.path.join(folder, *image.split("/")))
+        }
         if kept:
             log.info("%s: %d earlier predictions for other images are kept", folder, len(kept))
         views = {**kept, **views}
@@ -186,15 +206,17 @@ def _known_views(dataset, folder):
     """{path: View} of every image of a dataset; a view that was only predicted is unknown."""
     paths = [item[0] for item in dataset.train + dataset.query + dataset.gallery]
     predicted = _labels_in_place(folder) if _is_predicted(folder) else {}
-    return {path: View.UNKNOWN if _relative(path, folder) in predicted else View(VIEWPOINTS.get(path))
-            for path in paths}
+    return {
+        path: View.UNKNOWN if _relative(path, folder) in predicted else View(VIEWPOINTS.get(path)) for path in paths
+    }
 
 
 def _folder_of(dataset, name):
     folder = getattr(dataset, "dataset_dir", "")
     if not folder:
-        raise ValueError(f"dataset {name!r} does not say in which folder it lies (dataset_dir); label its images with "
-                         f"--images")
+        raise ValueError(
+            f"dataset {name!r} does not say in which folder it lies (dataset_dir); label its images with --images"
+        )
     return os.path.abspath(folder)
 
 
@@ -208,8 +230,10 @@ def _relative(path, folder):
 def _draw(vehicles, share, generator):
     """Two lists: the vehicles that stay, and a share of at least one that is drawn."""
     drawn = set(generator.sample(range(len(vehicles)), min(len(vehicles), max(1, round(share * len(vehicles))))))
-    return ([vehicle for number, vehicle in enumerate(vehicles) if number not in drawn],
-            [vehicles[number] for number in sorted(drawn)])
+    return (
+        [vehicle for number, vehicle in enumerate(vehicles) if number not in drawn],
+        [vehicles[number] for number in sorted(drawn)],
+    )
 
 
 def _has_both_ends(vehicles):

@@ -30,8 +30,7 @@ class View(IntEnum):
 
 # By orientation code of the VeRI-776 key-point annotation (Wang et al., ICCV 2017): front, rear, left,
 # left-front, left-rear, right, right-front, right-rear.
-_VIEW_OF_ORIENTATION = (View.FRONT, View.REAR, View.SIDE, View.FRONT,
-                        View.REAR, View.SIDE, View.FRONT, View.REAR)
+_VIEW_OF_ORIENTATION = (View.FRONT, View.REAR, View.SIDE, View.FRONT, View.REAR, View.SIDE, View.FRONT, View.REAR)
 _VIEW_OF_NAME = {view.name.lower(): view for view in View}
 # path, 20 pairs x y (-1 -1 where the point is hidden), orientation
 _KEYPOINT_LINE = re.compile(r"(\S+)(?:\s+-?\d+(?:\.\d+)?){40}\s+([0-7])", re.ASCII)
@@ -44,8 +43,10 @@ def view_from_orientation(orientation):
         ValueError: for any other value.
     """
     if orientation not in range(len(_VIEW_OF_ORIENTATION)):
-        raise ValueError(f"orientation {orientation!r} is not one of the codes 0 (front) to 7 (right-rear); "
-                         f"give View.UNKNOWN instead of calling this where no orientation is known")
+        raise ValueError(
+            f"orientation {orientation!r} is not one of the codes 0 (front) to 7 (right-rear); "
+            f"give View.UNKNOWN instead of calling this where no orientation is known"
+        )
     return _VIEW_OF_ORIENTATION[int(orientation)]
 
 
@@ -58,7 +59,7 @@ def view_from_name(name):
     try:
         return _VIEW_OF_NAME[name.strip().lower()]
     except KeyError:
-        raise ValueError(f'view {name!r} is not one of {", ".join(_VIEW_OF_NAME)}; use one of them') from None
+        raise ValueError(f"view {name!r} is not one of {', '.join(_VIEW_OF_NAME)}; use one of them") from None
 
 
 def read_keypoints(path):
@@ -75,8 +76,9 @@ def read_keypoints(path):
     for number, line in read_lines(path):
         match = _KEYPOINT_LINE.fullmatch(line)
         if match is None:
-            raise malformed(path, number, line, "an image path, 40 numbers (20 points x y, -1 where hidden) "
-                                                "and an orientation 0..7")
+            raise malformed(
+                path, number, line, "an image path, 40 numbers (20 points x y, -1 where hidden) and an orientation 0..7"
+            )
         image = match.group(1).rpartition("/")[2]
         view = _VIEW_OF_ORIENTATION[int(match.group(2))]
         if views.setdefault(image, view) != view:
@@ -84,8 +86,11 @@ def read_keypoints(path):
     for image in contradicted:
         views[image] = View.UNKNOWN
     if contradicted:
-        log.warning("%s: %d image(s) have lines that contradict each other; their view is taken as unknown",
-                       path, len(contradicted))
+        log.warning(
+            "%s: %d image(s) have lines that contradict each other; their view is taken as unknown",
+            path,
+            len(contradicted),
+        )
     return views
 
 
@@ -111,8 +116,12 @@ def read_viewpoints_csv(path):
                     continue
                 image, view, confidence = _parse_row(path, rows.line_num, row)
                 if views.setdefault(image, (view, confidence))[0] != view:
-                    raise malformed(path, rows.line_num, ",".join(row),
-                                    f"the view {views[image][0].name.lower()} that an earlier line gives it")
+                    raise malformed(
+                        path,
+                        rows.line_num,
+                        ",".join(row),
+                        f"the view {views[image][0].name.lower()} that an earlier line gives it",
+                    )
         except csv.Error as error:
             raise malformed(path, rows.line_num, str(error), "comma-separated values") from error
         except UnicodeDecodeError as error:
@@ -150,8 +159,10 @@ def viewpoints_csv(views):
     for image, (view, confidence) in sorted(views.items()):
         confidence = float(confidence)
         if not image or view not in tuple(View) or not 0.0 <= confidence <= 1.0:
-            raise ValueError(f"image {image!r} has view {view!r} and confidence {confidence}, expected a "
-                             f"non-empty name, a View and a value in [0, 1]; correct it to write viewpoints.csv")
+            raise ValueError(
+                f"image {image!r} has view {view!r} and confidence {confidence}, expected a "
+                f"non-empty name, a View and a value in [0, 1]; correct it to write viewpoints.csv"
+            )
         rows.append((image, View(view).name.lower(), repr(confidence)))
     return csv_text(("image", "view", "confidence"), rows)
 
@@ -169,8 +180,12 @@ def gather_views(dataset_dir, images, released, min_confidence=0.0):
     path = os.path.join(dataset_dir, VIEWPOINTS_FILE)
     listed = read_viewpoints_csv(path) if os.path.isfile(path) else {}
     if listed and not any(image in listed for image in images):
-        log.warning("%s names no image of this dataset (its first is %r); names are relative to %s",
-                       path, next(iter(listed)), dataset_dir)
+        log.warning(
+            "%s names no image of this dataset (its first is %r); names are relative to %s",
+            path,
+            next(iter(listed)),
+            dataset_dir,
+        )
     views = {}
     for image in images:
         view, confidence = listed.get(image) or (released.get(image, View.UNKNOWN), 1.0)
@@ -189,7 +204,7 @@ def _parse_row(path, line, row):
         raise malformed(path, line, ",".join(row), "image,view or image,view,confidence")
     view = _VIEW_OF_NAME.get(row[1].strip().lower())
     if view is None:
-        raise malformed(path, line, row[1], f'one of the views {", ".join(_VIEW_OF_NAME)}')
+        raise malformed(path, line, row[1], f"one of the views {', '.join(_VIEW_OF_NAME)}")
     text = row[2].strip() if len(row) == 3 else ""
     try:
         confidence = float(text) if text else 1.0

@@ -3,6 +3,7 @@
 All of it leaves losses and gradients the same within the rounding of float32. ``engine.ealn`` applies it once, when an
 engine is built; ``tune_optimizer`` again after a checkpoint was loaded.
 """
+
 import ctypes
 import logging
 import os
@@ -80,8 +81,10 @@ def compile_networks(model, schemes, backend="inductor"):
     device = next(model.parameters()).device
     compiler = os.environ.get("CXX") or "g++"
     if backend == "inductor" and device.type == "cpu" and not (shutil.which(compiler) or shutil.which("clang++")):
-        raise ValueError(f"ealn.compile is True, but there is no C++ compiler {compiler!r} on this machine, which "
-                         "torch.compile needs on the CPU; install one, or set ealn.compile False")
+        raise ValueError(
+            f"ealn.compile is True, but there is no C++ compiler {compiler!r} on this machine, which "
+            "torch.compile needs on the CPU; install one, or set ealn.compile False"
+        )
     networks = [model]
     for scheme in schemes:
         named = {**scheme.generators, **scheme.discriminators}

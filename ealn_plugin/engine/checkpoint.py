@@ -3,6 +3,7 @@
 The file is plain tensors, numbers, strings and containers of them, so it loads with ``weights_only=True`` and runs no
 code of whoever made it.
 """
+
 import contextlib
 import logging
 import os
@@ -43,8 +44,10 @@ def save_atomically(state, path):
 
 
 def _unwritable(path, error):
-    return CheckpointError(f"checkpoint {path!r} could not be written ({error}); an earlier one is untouched: free "
-                           "some space or change data.save_dir, then go on with model.resume")
+    return CheckpointError(
+        f"checkpoint {path!r} could not be written ({error}); an earlier one is untouched: free "
+        "some space or change data.save_dir, then go on with model.resume"
+    )
 
 
 def find(path):
@@ -56,12 +59,15 @@ def find(path):
     if os.path.isdir(path):
         inside = os.path.join(path, LAST)
         if not os.path.isfile(inside):
-            raise FileNotFoundError(f"model.resume is the folder {path!r}, but it has no {LAST}: nothing was saved "
-                                    "there yet; start without model.resume")
+            raise FileNotFoundError(
+                f"model.resume is the folder {path!r}, but it has no {LAST}: nothing was saved "
+                "there yet; start without model.resume"
+            )
         return inside
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"model.resume is {path!r}, but there is no such file or folder; give a run folder or "
-                                f"its {LAST}")
+        raise FileNotFoundError(
+            f"model.resume is {path!r}, but there is no such file or folder; give a run folder or its {LAST}"
+        )
     return path
 
 
@@ -74,14 +80,20 @@ def load(path):
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken file; all of them mean the same here
-        raise CheckpointError(f"checkpoint {path!r} cannot be read ({type(error).__name__}): it is truncated or not a "
-                              "checkpoint; use another one of the run, such as checkpoint_best.pth.tar") from error
+        raise CheckpointError(
+            f"checkpoint {path!r} cannot be read ({type(error).__name__}): it is truncated or not a "
+            "checkpoint; use another one of the run, such as checkpoint_best.pth.tar"
+        ) from error
     if not isinstance(state, dict) or "ealn_format" not in state:
-        raise CheckpointError(f"checkpoint {path!r} is not one of a whole EALN run; load an embedding network alone "
-                              "with model.load_weights instead of model.resume")
+        raise CheckpointError(
+            f"checkpoint {path!r} is not one of a whole EALN run; load an embedding network alone "
+            "with model.load_weights instead of model.resume"
+        )
     if type(state["ealn_format"]) is not int or state["ealn_format"] != FORMAT:
-        raise CheckpointError(f"checkpoint {path!r} has format {state['ealn_format']}, expected {FORMAT}; resume it "
-                              "with the version of the plugin that wrote it")
+        raise CheckpointError(
+            f"checkpoint {path!r} has format {state['ealn_format']}, expected {FORMAT}; resume it "
+            "with the version of the plugin that wrote it"
+        )
     return state
 
 
@@ -91,8 +103,10 @@ def blaming(path):
     try:
         yield
     except WrongContents as error:
-        raise CheckpointError(f"checkpoint {path!r} is damaged or was not written by this plugin: {error}; use another "
-                              "one of the run, such as checkpoint_best.pth.tar") from error
+        raise CheckpointError(
+            f"checkpoint {path!r} is damaged or was not written by this plugin: {error}; use another "
+            "one of the run, such as checkpoint_best.pth.tar"
+        ) from error
 
 
 def fit(module, state_dict, name, path):
@@ -105,13 +119,16 @@ def fit(module, state_dict, name, path):
     for key in sorted(own.keys() | state_dict.keys()):
         if key not in state_dict or key not in own:
             where = "the checkpoint" if key not in state_dict else "the network"
-            raise CheckpointError(f"checkpoint {path!r} is of another architecture: {where} has no {name} layer "
-                                  f"{key!r}; use the config of the run that wrote it")
+            raise CheckpointError(
+                f"checkpoint {path!r} is of another architecture: {where} has no {name} layer "
+                f"{key!r}; use the config of the run that wrote it"
+            )
         if own[key].shape != state_dict[key].shape:
             raise CheckpointError(
                 f"checkpoint {path!r} is of another architecture: {name} layer {key!r} is "
                 f"{list(state_dict[key].shape)} there and {list(own[key].shape)} here; use the config of the run "
-                "that wrote it")
+                "that wrote it"
+            )
     with blaming(path), restoring(f"{name} layers"):
         module.load_state_dict(state_dict)
 

@@ -3,6 +3,7 @@
 That it runs no code is the reader's part (``weights_only``); here a well-formed file with wrong contents becomes one
 sentence, instead of an error much later or somewhere in torch.
 """
+
 import contextlib
 import numbers
 
@@ -52,8 +53,12 @@ def check_contents(state):
     for name in ("untrained", "results", "own_results"):
         _expect(_are_results(state.get(name)), name, "numbers by dataset, protocol and metric", state.get(name))
     best = state["best"]
-    _expect(best is None or _is_named(best) and {"mAP", "rank1", "epoch"} <= best.keys() and _are_numbers(best),
-            "best", "mAP, rank1 and epoch", best)
+    _expect(
+        best is None or _is_named(best) and {"mAP", "rank1", "epoch"} <= best.keys() and _are_numbers(best),
+        "best",
+        "mAP, rank1 and epoch",
+        best,
+    )
     _check_random_states(state["random"])
     _expect(torch.is_tensor(state.get("choices")), "choices", "a random state", state.get("choices"))
 
@@ -61,11 +66,27 @@ def check_contents(state):
 def _check_random_states(random):
     """numpy takes any position without a check and would read beyond its state."""
     python, numpy = random.get("python"), random.get("numpy")
-    _expect(_is_list(python, 3) and _is_list(python[1], _WORDS) and all(map(_is_count, python[1]))
-            and (python[2] is None or isinstance(python[2], float)), "random state of Python", "one", python)
-    _expect(_is_list(numpy, 5) and torch.is_tensor(numpy[1]) and tuple(numpy[1].shape) == (_KEYS,)
-            and _is_count(numpy[2]) and numpy[2] <= _KEYS and _is_count(numpy[3]) and isinstance(numpy[4], float),
-            "random state of numpy", "one", numpy)
+    _expect(
+        _is_list(python, 3)
+        and _is_list(python[1], _WORDS)
+        and all(map(_is_count, python[1]))
+        and (python[2] is None or isinstance(python[2], float)),
+        "random state of Python",
+        "one",
+        python,
+    )
+    _expect(
+        _is_list(numpy, 5)
+        and torch.is_tensor(numpy[1])
+        and tuple(numpy[1].shape) == (_KEYS,)
+        and _is_count(numpy[2])
+        and numpy[2] <= _KEYS
+        and _is_count(numpy[3])
+        and isinstance(numpy[4], float),
+        "random state of numpy",
+        "one",
+        numpy,
+    )
     _expect(torch.is_tensor(random.get("torch")), "random state of torch", "one", random.get("torch"))
 
 
@@ -83,8 +104,12 @@ def load_optimizer(optimizer, state, part):
         optimizer.load_state_dict(state)
     for parameter, moments in optimizer.state.items():
         for name, value in moments.items():
-            _expect(not torch.is_tensor(value) or value.dim() == 0 or value.shape == parameter.shape,
-                    f"{part}, {name}", f"a tensor {list(parameter.shape)}", value)
+            _expect(
+                not torch.is_tensor(value) or value.dim() == 0 or value.shape == parameter.shape,
+                f"{part}, {name}",
+                f"a tensor {list(parameter.shape)}",
+                value,
+            )
 
 
 def load_scheduler(scheduler, state, part="schedule"):
@@ -110,8 +135,9 @@ def _is_alike(own, found):
     if isinstance(own, (list, tuple)):
         return isinstance(found, (list, tuple)) and len(own) == len(found) and all(map(_is_alike, own, found))
     if isinstance(own, dict):
-        return isinstance(found, dict) and all(isinstance(item, numbers.Real) for pair in found.items()
-                                               for item in pair)
+        return isinstance(found, dict) and all(
+            isinstance(item, numbers.Real) for pair in found.items() for item in pair
+        )
     return isinstance(found, type(own))
 
 
@@ -142,5 +168,6 @@ def _are_numbers(value):
 
 
 def _are_results(value):
-    return _is_named(value) and all(_is_named(found) and all(map(_are_numbers, found.values()))
-                                    for found in value.values())
+    return _is_named(value) and all(
+        _is_named(found) and all(map(_are_numbers, found.values())) for found in value.values()
+    )

@@ -5,6 +5,7 @@ learning, and D_emb learns nothing from what they make: it stays EN, or Hard-EAL
 the paper's reading of them: they "do not constrain the feature distances between the generated cross-view samples and
 the given inputs" (section IV-B).
 """
+
 import torch
 
 from ealn_plugin.engine.scheme_base import ViewScheme, check_not_negative, detached
@@ -24,13 +25,30 @@ class CycleGANScheme(CrossViewScheme):
 
     Args: as in ``CrossViewScheme``; ``distance`` is that of the logged d(x, G(x)).
     """
+
     name = "cyclegan"
     embedding_active = False
 
-    def __init__(self, front_to_rear=None, rear_to_front=None, front_discriminator=None, rear_discriminator=None,
-                 lambda_cyc=10.0, distance="squared", gan_loss="vanilla"):
-        super().__init__(front_to_rear, rear_to_front, front_discriminator, rear_discriminator, lambda_ed=0.0,
-                         lambda_cyc=lambda_cyc, distance=distance, gan_loss=gan_loss)
+    def __init__(
+        self,
+        front_to_rear=None,
+        rear_to_front=None,
+        front_discriminator=None,
+        rear_discriminator=None,
+        lambda_cyc=10.0,
+        distance="squared",
+        gan_loss="vanilla",
+    ):
+        super().__init__(
+            front_to_rear,
+            rear_to_front,
+            front_discriminator,
+            rear_discriminator,
+            lambda_ed=0.0,
+            lambda_cyc=lambda_cyc,
+            distance=distance,
+            gan_loss=gan_loss,
+        )
 
     def begin_epoch(self, epoch, max_epoch):
         """Nothing changes between epochs: there is no Eq. 10 to switch off."""
@@ -61,15 +79,21 @@ class StarGANScheme(ViewScheme):
         lambda_cls, lambda_rec, lambda_gp: 1, 10 and 10 in StarGAN.
         distance: 'squared' or 'euclidean', of the logged d(x, G(x)).
     """
+
     name = "stargan"
     embedding_active = False
     differentiated_twice = ("critic",)
     LABELS = {"front": 0, "rear": 1}
 
-    def __init__(self, generator=None, discriminator=None, lambda_cls=1.0, lambda_rec=10.0, lambda_gp=10.0,
-                 distance="squared"):
-        super().__init__({"any": generator or StarGANGenerator(blocks=9)},
-                         {"critic": discriminator or StarGANDiscriminator()}, lambda_ed=0.0, distance=distance)
+    def __init__(
+        self, generator=None, discriminator=None, lambda_cls=1.0, lambda_rec=10.0, lambda_gp=10.0, distance="squared"
+    ):
+        super().__init__(
+            {"any": generator or StarGANGenerator(blocks=9)},
+            {"critic": discriminator or StarGANDiscriminator()},
+            lambda_ed=0.0,
+            distance=distance,
+        )
         for name, value in (("lambda_cls", lambda_cls), ("lambda_rec", lambda_rec), ("lambda_gp", lambda_gp)):
             check_not_negative(name, value)
         self.lambda_cls, self.lambda_rec, self.lambda_gp = lambda_cls, lambda_rec, lambda_gp

@@ -4,6 +4,7 @@ A gain of the hard negatives counts for what it is only beyond these and beyond 
 (Hermans et al., In Defense of the Triplet Loss, 2017), the third control, which needs no scheme: better mining of real
 negatives. All of them train D_emb alone.
 """
+
 import torch
 
 from ealn_plugin.engine.scheme_base import Fakes, Scheme, check_not_negative, detached
@@ -41,6 +42,7 @@ class MixedNegativesScheme(_Control):
 
     Args: as in ``Scheme``; ``negatives`` says how x_n is drawn (MoCHi mixes the hardest).
     """
+
     name = "mix"
 
     def embedding_loss(self, batch, real, fake):
@@ -62,6 +64,7 @@ class PerturbedCopiesScheme(_Control):
         strength: of the perturbation; 0 leaves the images as they are, 1 is the whole range of ``perturb``.
         Others as in ``Scheme``.
     """
+
     name = "perturb"
 
     def __init__(self, alpha=0.6, lambda_ed=1.0, distance="squared", strength=1.0):

@@ -6,17 +6,25 @@ GAN Training, NeurIPS 2020 (the same random transformation of real and generated
 still learns); Wang et al., CNN-generated images are surprisingly easy to spot... for now, CVPR 2020 (blur and JPEG are
 what a detector of generated images has to withstand).
 """
+
 import torch
 from torch.nn import functional
 
-BLUR = 1.0      # largest share of the 3x3 binomial blur (deviation 0.7 pixels)
-NOISE = 0.04    # largest deviation of the noise, 2% of the range of pixels
+BLUR = 1.0  # largest share of the 3x3 binomial blur (deviation 0.7 pixels)
+NOISE = 0.04  # largest deviation of the noise, 2% of the range of pixels
 COARSENESS = 0.5  # largest factor on JPEG's table; 0.5 is its quality 75
 
 # Quantization of luminance in the JPEG standard (ITU-T T.81, annex K.1).
-_TABLE = ((16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55), (14, 13, 16, 24, 40, 57, 69, 56),
-          (14, 17, 22, 29, 51, 87, 80, 62), (18, 22, 37, 56, 68, 109, 103, 77), (24, 35, 55, 64, 81, 104, 113, 92),
-          (49, 64, 78, 87, 103, 121, 120, 101), (72, 92, 95, 98, 112, 100, 103, 99))
+_TABLE = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
 
 
 class Degradation:
@@ -33,8 +41,10 @@ class Degradation:
 
     def __init__(self, strength=1.0):
         if not 0.0 < strength <= 1.0:
-            raise ValueError(f"degrade is {strength}, expected a value above 0 and up to 1; leave it at 0 to switch "
-                             "the degradation off")
+            raise ValueError(
+                f"degrade is {strength}, expected a value above 0 and up to 1; leave it at 0 to switch "
+                "the degradation off"
+            )
         self.strength = strength
 
     def __call__(self, images, random=None):
@@ -47,7 +57,7 @@ class Degradation:
         """
         share = self.strength * torch.rand(3, len(images), generator=random, dtype=torch.float64)
         share = share.to(images).view(3, -1, 1, 1, 1)
-        seed = int(torch.randint(2 ** 62, (1,), generator=random))
+        seed = int(torch.randint(2**62, (1,), generator=random))
         images = images + BLUR * share[0] * (blurred(images) - images)
         own = torch.Generator(device=images.device).manual_seed(seed)
         noise = torch.randn(images.shape, generator=own, device=images.device, dtype=images.dtype)
@@ -90,5 +100,5 @@ def _cosines():
     """[8, 8] orthonormal cosine transform: row u holds frequency u."""
     position = torch.arange(8, dtype=torch.float64)
     rows = torch.cos(torch.pi / 8 * (position + 0.5) * position[:, None]) * 0.5
-    rows[0] /= 2 ** 0.5
+    rows[0] /= 2**0.5
     return rows

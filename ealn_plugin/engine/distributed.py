@@ -4,6 +4,7 @@ One process per device. CPU tensors travel over gloo and CUDA tensors over nccl,
 (labels, requests to stop) never waits for a device. With one process every method here returns at once what it was
 given.
 """
+
 import contextlib
 import datetime
 import hashlib
@@ -49,7 +50,7 @@ class World:
     def own_part(self, batches):
         """What this process loads of global batches, lists of a length that ``check_batch`` has accepted."""
         each = [len(batch) // self.size for batch in batches]
-        return [batch[self.rank * count:(self.rank + 1) * count] for batch, count in zip(batches, each)]
+        return [batch[self.rank * count : (self.rank + 1) * count] for batch, count in zip(batches, each)]
 
     # ------------------------------------------------------------------------------------------ tensors
     def gather_rows(self, tensor):
@@ -157,8 +158,9 @@ class World:
             for rank in range(self.size):
                 if said is None and self._store.check([f"failed/{rank}"]):
                     said = f"process {rank + 1} of {self.size} failed: {self._store.get(f'failed/{rank}').decode()}"
-        return (said or f"one of the {self.size} processes ended without a word (killed, or out of memory?)") + \
-            "; what was saved before is usable, go on with model.resume"
+        return (
+            said or f"one of the {self.size} processes ended without a word (killed, or out of memory?)"
+        ) + "; what was saved before is usable, go on with model.resume"
 
     def leave_word(self, error):
         """Keep the message of an error that ends this process, for the others to repeat.
@@ -218,8 +220,10 @@ def check_device(world, use_gpu):
         ValueError: one sentence.
     """
     if use_gpu and world.size > 1 and world.local_rank >= torch.cuda.device_count():
-        raise ValueError(f"there are more processes than the {torch.cuda.device_count()} GPUs of this machine; lower "
-                         "torchrun's --nproc_per_node, or set use_gpu False")
+        raise ValueError(
+            f"there are more processes than the {torch.cuda.device_count()} GPUs of this machine; lower "
+            "torchrun's --nproc_per_node, or set use_gpu False"
+        )
 
 
 def check_batch(world, batch_size, instances):
@@ -236,4 +240,5 @@ def check_batch(world, batch_size, instances):
         raise ValueError(
             f"train.batch_size is {batch_size}, which {world.size} processes cannot share equally{identities}; it is "
             f"the batch of all processes together: use {max(1, batch_size // unit) * unit} or another multiple of "
-            f"{unit}, or another number of processes")
+            f"{unit}, or another number of processes"
+        )

@@ -1,4 +1,5 @@
 """The EALN engine: a torchreid engine that trains a backbone against the generators of its schemes."""
+
 import logging
 import os
 import warnings
@@ -64,13 +65,42 @@ class EALNEngine(EvaluatingEngine):
         ValueError: one sentence, for a backbone, an option or training data that cannot work.
     """
 
-    def __init__(self, datamanager, model, optimizer=None, scheduler=None, schemes=(), *, margin=0.6, weight_t=1.0,
-                 weight_x=1.0, label_smooth=False, distance="squared", triplets="random", gan_optim="adam",
-                 gan_lr=0.0002, gan_betas=(0.5, 0.999), constant_epochs=None, warmup_epochs=0,
-                 warmup_generator_epochs=None, discriminator_steps=1, refresh_fakes=False, fake_statistics="batch",
-                 degrade=0.0, amp=False, compile=False, channels_last=True, fusion="by_view", norm_mean=None,
-                 norm_std=None, views=None, seed=1, use_gpu=True,
-                 world=None, sync_norm=True):
+    def __init__(
+        self,
+        datamanager,
+        model,
+        optimizer=None,
+        scheduler=None,
+        schemes=(),
+        *,
+        margin=0.6,
+        weight_t=1.0,
+        weight_x=1.0,
+        label_smooth=False,
+        distance="squared",
+        triplets="random",
+        gan_optim="adam",
+        gan_lr=0.0002,
+        gan_betas=(0.5, 0.999),
+        constant_epochs=None,
+        warmup_epochs=0,
+        warmup_generator_epochs=None,
+        discriminator_steps=1,
+        refresh_fakes=False,
+        fake_statistics="batch",
+        degrade=0.0,
+        amp=False,
+        compile=False,
+        channels_last=True,
+        fusion="by_view",
+        norm_mean=None,
+        norm_std=None,
+        views=None,
+        seed=1,
+        use_gpu=True,
+        world=None,
+        sync_norm=True,
+    ):
         super().__init__(datamanager, use_gpu)
         check_choice("triplets", triplets, ("random", "batch_hard", "all_active"))
         check_choice("fusion", fusion, ("by_view", "own_first"))
@@ -81,8 +111,10 @@ class EALNEngine(EvaluatingEngine):
         check_device(self.world, self.use_gpu)
         self.device = torch.device("cuda" if self.use_gpu else "cpu")
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            raise ValueError("the scheduler is a ReduceLROnPlateau, expected one that steps by epoch alone, such as "
-                             "those of torchreid.optim.build_lr_scheduler")
+            raise ValueError(
+                "the scheduler is a ReduceLROnPlateau, expected one that steps by epoch alone, such as "
+                "those of torchreid.optim.build_lr_scheduler"
+            )
         self.model, self.optimizer, self.scheduler = model.to(self.device), optimizer, scheduler
         if channels_last:
             acceleration.use_channels_last(self.model, datamanager.height, datamanager.width)
@@ -103,13 +135,30 @@ class EALNEngine(EvaluatingEngine):
         if warmup_generator_epochs is None:
             warmup_generator_epochs = schedule.default_generator_epochs(warmup_epochs)
         self.warmup = (warmup_epochs, warmup_generator_epochs)
-        en = dict(weight_t=weight_t, weight_x=weight_x, margin=margin, distance=distance, triplets=triplets,
-                  label_smoothing=0.1 if label_smooth else 0.0)
-        self.step = AdversarialStep(self.embedding, optimizer, self.schemes, self.adversaries, self.pixels, en,
-                                    discriminator_steps, refresh_fakes, fake_statistics,
-                                    Degradation(degrade) if degrade else None, amp)
-        self.extraction = FeatureExtraction(self.embedding, self.pixels, self.schemes, self.views_of, self.device,
-                                            fusion)
+        en = dict(
+            weight_t=weight_t,
+            weight_x=weight_x,
+            margin=margin,
+            distance=distance,
+            triplets=triplets,
+            label_smoothing=0.1 if label_smooth else 0.0,
+        )
+        self.step = AdversarialStep(
+            self.embedding,
+            optimizer,
+            self.schemes,
+            self.adversaries,
+            self.pixels,
+            en,
+            discriminator_steps,
+            refresh_fakes,
+            fake_statistics,
+            Degradation(degrade) if degrade else None,
+            amp,
+        )
+        self.extraction = FeatureExtraction(
+            self.embedding, self.pixels, self.schemes, self.views_of, self.device, fusion
+        )
         self.sharing = share_work(self.world, self.embedding, self.schemes, self._optimizers(), sync_norm)
         self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world)
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
@@ -128,22 +177,52 @@ class EALNEngine(EvaluatingEngine):
         Returns:
             {name: detached scalar tensor}, losses and mean distances over the batch of all processes.
         """
-        pids, views, groups = self.world.gather_columns(data["pid"], self.views_of(data["impath"]),
-                                                        APPEARANCE.lookup(data["impath"]))
+        pids, views, groups = self.world.gather_columns(
+            data["pid"], self.views_of(data["impath"]), APPEARANCE.lookup(data["impath"])
+        )
         images = self.world.gather_rows(data["img"].to(self.device, non_blocking=True))
-        batch = Batch(images=self.pixels.to_generator(images), pids=pids.to(self.device, non_blocking=True),
-                      views=views, groups=to_device(groups, self.device), random=self.random)
+        batch = Batch(
+            images=self.pixels.to_generator(images),
+            pids=pids.to(self.device, non_blocking=True),
+            views=views,
+            groups=to_device(groups, self.device),
+            random=self.random,
+        )
         if not self.world.is_main:  # dropout differs between the processes, and comes out again after a resume
             seed_everything(derived_seed(self.seed, "process", self.world.rank, self.global_step))
         with self.sharing:
             return self.step(images, batch, self.stage)
 
     # ------------------------------------------------------------------------------------------ a run
-    def run(self, save_dir="log", max_epoch=0, start_epoch=0, print_freq=10, fixbase_epoch=0, open_layers=None,
-            start_eval=0, eval_freq=-1, test_only=False, dist_metric="euclidean", normalize_feature=False,
-            visrank=False, visrank_topk=10, use_metric_cuhk03=False, ranks=(1, 5, 10, 20), rerank=False, *,
-            resume="", start_from="", checkpoint_every=0, sample_every=1, diagnose_every=1, test_untrained=True,
-            protocols=(), progress=True, on_start=None):
+    def run(
+        self,
+        save_dir="log",
+        max_epoch=0,
+        start_epoch=0,
+        print_freq=10,
+        fixbase_epoch=0,
+        open_layers=None,
+        start_eval=0,
+        eval_freq=-1,
+        test_only=False,
+        dist_metric="euclidean",
+        normalize_feature=False,
+        visrank=False,
+        visrank_topk=10,
+        use_metric_cuhk03=False,
+        ranks=(1, 5, 10, 20),
+        rerank=False,
+        *,
+        resume="",
+        start_from="",
+        checkpoint_every=0,
+        sample_every=1,
+        diagnose_every=1,
+        test_untrained=True,
+        protocols=(),
+        progress=True,
+        on_start=None,
+    ):
         """Train and evaluate, with torchreid's arguments and a few more.
 
         Args:
@@ -167,9 +246,18 @@ class EALNEngine(EvaluatingEngine):
         """
         if start_epoch:
             raise ValueError(f"start_epoch is {start_epoch}, expected 0: a run goes on from a checkpoint with resume")
-        tests = dict(dist_metric=dist_metric, normalize_feature=normalize_feature, visrank=visrank,
-                     visrank_topk=visrank_topk, use_metric_cuhk03=use_metric_cuhk03, ranks=ranks, rerank=rerank,
-                     save_dir=save_dir, protocols=protocols, progress=progress and self.world.is_main)
+        tests = dict(
+            dist_metric=dist_metric,
+            normalize_feature=normalize_feature,
+            visrank=visrank,
+            visrank_topk=visrank_topk,
+            use_metric_cuhk03=use_metric_cuhk03,
+            ranks=ranks,
+            rerank=rerank,
+            save_dir=save_dir,
+            protocols=protocols,
+            progress=progress and self.world.is_main,
+        )
         self.max_epoch = max_epoch
         check_protocols(protocols)
         if not test_only:
@@ -186,8 +274,13 @@ class EALNEngine(EvaluatingEngine):
             self.untrained = self.test(**tests)
         self.monitor = Monitor(save_dir, max_epoch, print_freq, self.global_step, progress, self.world.is_main)
         self.observer = Observer(self, save_dir, sample_every, diagnose_every) if self.world.is_main else None
-        learn = dict(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers, save_dir=save_dir,
-                     checkpoint_every=checkpoint_every)
+        learn = dict(
+            print_freq=print_freq,
+            fixbase_epoch=fixbase_epoch,
+            open_layers=open_layers,
+            save_dir=save_dir,
+            checkpoint_every=checkpoint_every,
+        )
         self._train_to_the_end(learn, tests, start_eval, eval_freq)
         if not self.results:  # resumed behind its last epoch, and never tested
             self.results = self.test(**tests)
@@ -199,8 +292,12 @@ class EALNEngine(EvaluatingEngine):
             state.restore(self, checkpoint.find(resume))
         elif start_from:
             state.restore_warmup(self, checkpoint.find(start_from))
-        self.world.copy_from_main([*self.model.state_dict().values(),
-                                   *(value for scheme in self.schemes for value in scheme.state_dict().values())])
+        self.world.copy_from_main(
+            [
+                *self.model.state_dict().values(),
+                *(value for scheme in self.schemes for value in scheme.state_dict().values()),
+            ]
+        )
 
     def _start(self, save_dir, on_start):
         """What comes before the first step, once everything is checked and restored."""
@@ -276,8 +373,9 @@ class EALNEngine(EvaluatingEngine):
     def _save_and_stop(self, save_dir, epoch, position):
         self.monitor.read()
         self.world.on_main(state.save, self, save_dir, epoch, position)  # nobody leaves before it is saved
-        raise TrainingInterrupted(f"stopped after step {self.global_step}, everything is saved; go on with "
-                                  f"model.resume {save_dir}")
+        raise TrainingInterrupted(
+            f"stopped after step {self.global_step}, everything is saved; go on with model.resume {save_dir}"
+        )
 
     def _save(self, save_dir, epoch, position):
         if self.world.is_main:

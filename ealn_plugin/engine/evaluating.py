@@ -1,4 +1,5 @@
 """The half of an engine that tests: what torchreid's ``Engine.test`` is, with this plugin's protocols and features."""
+
 import os
 
 import torch
@@ -24,8 +25,20 @@ class EvaluatingEngine(toolkit.Engine):
         super().__init__(datamanager, use_gpu)
         self.results, self.own_results, self.untrained, self.best = {}, {}, {}, None
 
-    def test(self, dist_metric="euclidean", normalize_feature=False, visrank=False, visrank_topk=10, save_dir="",
-             use_metric_cuhk03=False, ranks=(1, 5, 10, 20), rerank=False, *, protocols=(), progress=True):
+    def test(
+        self,
+        dist_metric="euclidean",
+        normalize_feature=False,
+        visrank=False,
+        visrank_topk=10,
+        save_dir="",
+        use_metric_cuhk03=False,
+        ranks=(1, 5, 10, 20),
+        rerank=False,
+        *,
+        protocols=(),
+        progress=True,
+    ):
         """Features once per image, then every protocol of every target; fused features where a scheme makes views.
 
         The embedding network's own features are ranked as well in that case and kept in ``self.own_results``.
@@ -35,29 +48,39 @@ class EvaluatingEngine(toolkit.Engine):
         Raises:
             ValueError: none of the protocols can be run.
         """
-        options = dict(dist_metric=dist_metric, normalize_feature=normalize_feature, rerank=rerank,
-                       use_metric_cuhk03=use_metric_cuhk03, ranks=sorted({1, 5, 10, *ranks}))
+        options = dict(
+            dist_metric=dist_metric,
+            normalize_feature=normalize_feature,
+            rerank=rerank,
+            use_metric_cuhk03=use_metric_cuhk03,
+            ranks=sorted({1, 5, 10, *ranks}),
+        )
         results, self.own_results = {}, {}
         self.extraction.folder = save_dir if os.path.isdir(save_dir) else None
         with own_randomness(), evaluating(self.embedding, *self.schemes):
             for name, loaders in self.test_loader.items():
                 features = shared_features(self.extraction, loaders, name, self.world, progress)
                 if visrank:
-                    self.world.on_main(_show_ranking, self.datamanager, name, *features, dist_metric, save_dir,
-                                       visrank_topk)
-                results[name], alone = self.world.on_main(_evaluate_both, *features, protocols_of(loaders, protocols),
-                                                          options)
+                    self.world.on_main(
+                        _show_ranking, self.datamanager, name, *features, dist_metric, save_dir, visrank_topk
+                    )
+                results[name], alone = self.world.on_main(
+                    _evaluate_both, *features, protocols_of(loaders, protocols), options
+                )
                 if alone is not None:
                     self.own_results[name] = alone
         if not any(results.values()):
-            raise ValueError(f"none of the protocols {', '.join(protocols) or '(those of the datasets)'} can be run on "
-                             f"{', '.join(results)}, see the warnings above; choose others with ealn.protocols")
+            raise ValueError(
+                f"none of the protocols {', '.join(protocols) or '(those of the datasets)'} can be run on "
+                f"{', '.join(results)}, see the warnings above; choose others with ealn.protocols"
+            )
         return results
 
     def _primary(self):
         """The first protocol that could be run: (dataset name, protocol, metrics)."""
-        return next((name, protocol, metrics) for name, found in self.results.items()
-                    for protocol, metrics in found.items())
+        return next(
+            (name, protocol, metrics) for name, found in self.results.items() for protocol, metrics in found.items()
+        )
 
     def _summary(self):
         name, protocol, _ = self._primary()

@@ -3,6 +3,7 @@
 torch's SummaryWriter writes from a thread: when the disk is full that thread dies with a traceback and the next call
 raises in the middle of a step. Here records are written where they are added, in the same format.
 """
+
 import contextlib
 import itertools
 import logging
@@ -72,8 +73,9 @@ class EventWriter:
 
     def _give_up(self, error):
         """Half a record may be in the file: a reader stops there, so nothing is added to it any more."""
-        log.warning("TensorBoard events cannot be written any more (%s); the run goes on without them, free some space",
-                    error)
+        log.warning(
+            "TensorBoard events cannot be written any more (%s); the run goes on without them, free some space", error
+        )
         file, self._file = self._file, None
         with contextlib.suppress(OSError):  # told already
             if file is not None:

@@ -1,4 +1,5 @@
 """Ctrl-C and SIGTERM without losing work: the step in progress is finished first."""
+
 import contextlib
 import signal
 import threading

@@ -3,6 +3,7 @@
 Values stay on the device and are read every ``print_freq`` steps in one go; that is also when a loss that is no
 longer finite is found.
 """
+
 import logging
 import math
 import os
@@ -74,7 +75,8 @@ class Monitor:
             if not math.isfinite(number):
                 raise NonFiniteLossError(
                     f"{name} became {number} in step {step} (epoch {self._epoch + 1}, {self._stage}); lower train.lr "
-                    f"or ealn.lr, and go on from the last good checkpoint with model.resume {self.save_dir}")
+                    f"or ealn.lr, and go on from the last good checkpoint with model.resume {self.save_dir}"
+                )
             found.setdefault(name, []).append(number)
         for name, values in found.items():
             self.writer.add_scalar(f"train/{name}", sum(values) / len(values), self._step)
@@ -134,6 +136,17 @@ class _NoWriter:
 
 def _brief(means):
     """The few numbers that fit beside a progress bar."""
-    shown = [name for name in ("loss/E", "loss/G", "loss/D", "distance/positive", "distance/negative",
-                               "distance/hard", "distance/rear") if name in means]
+    shown = [
+        name
+        for name in (
+            "loss/E",
+            "loss/G",
+            "loss/D",
+            "distance/positive",
+            "distance/negative",
+            "distance/hard",
+            "distance/rear",
+        )
+        if name in means
+    ]
     return " ".join(f"{name.replace('loss/', '').replace('distance/', 'd_')} {means[name]:.2f}" for name in shown)

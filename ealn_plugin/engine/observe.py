@@ -4,6 +4,7 @@ Nothing here changes the run: networks are in evaluation mode without gradients,
 what it was. Files of epochs that a resumed run will train again are thrown away first, so that it ends with the
 files of a run that was never stopped.
 """
+
 import csv
 import logging
 import os
@@ -110,8 +111,9 @@ class Observer:
             log.warning("the diagnostics of epoch %d could not be written (%s); free some space", done, error)
         engine.monitor.scalars("diagnostics", found, engine.global_step)
         for kind in arrays["kinds"].tolist():
-            values = ", ".join(f"{name.partition('/')[2]} {value:.3f}" for name, value in found.items()
-                               if name.startswith(f"{kind}/"))
+            values = ", ".join(
+                f"{name.partition('/')[2]} {value:.3f}" for name, value in found.items() if name.startswith(f"{kind}/")
+            )
             log.info("epoch %d/%d diagnostics of %s: %s", done, engine.max_epoch, kind, values)
 
 
@@ -129,10 +131,15 @@ def make_all(schemes, images, views):
     made = []
     for scheme in schemes:
         anchor = seen if scheme.makes_other_view else everything
-        parts = [scheme.pictures(images[rows.to(images.device)], views[rows]) for rows in anchor.split(_AT_A_TIME)
-                 if len(rows)]
-        made += [Made(name, scheme, torch.cat([part[name] for part in parts]), anchor)
-                 for name in (parts[0] if parts else ())]
+        parts = [
+            scheme.pictures(images[rows.to(images.device)], views[rows])
+            for rows in anchor.split(_AT_A_TIME)
+            if len(rows)
+        ]
+        made += [
+            Made(name, scheme, torch.cat([part[name] for part in parts]), anchor)
+            for name in (parts[0] if parts else ())
+        ]
     return made
 
 
@@ -206,8 +213,10 @@ def choose_rows(items, views, vehicles, per_vehicle):
     pool = both if len(both) >= min(vehicles, len(usable)) else usable
     chosen = []
     for pid in spread(torch.tensor(pool, dtype=torch.long), vehicles):
-        by_view = [spread(torch.tensor([row for row in rows_of[pid] if views[row] == view], dtype=torch.long),
-                          per_vehicle) for view in (View.FRONT, View.REAR)]
+        by_view = [
+            spread(torch.tensor([row for row in rows_of[pid] if views[row] == view], dtype=torch.long), per_vehicle)
+            for view in (View.FRONT, View.REAR)
+        ]
         known = [row for pair in zip(*by_view) for row in pair]
         rest = [row for row in rows_of[pid] if row not in known]
         chosen += (known + rest)[:per_vehicle]
@@ -252,8 +261,9 @@ def read_table(save_dir):
         for row in rows:
             int(row["epoch"])
     except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise ValueError(f"{path!r} is not the table that a run writes ({type(error).__name__}: {error}); move it "
-                         "away") from error
+        raise ValueError(
+            f"{path!r} is not the table that a run writes ({type(error).__name__}: {error}); move it away"
+        ) from error
     return rows
 
 

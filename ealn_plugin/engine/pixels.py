@@ -1,4 +1,5 @@
 """From the data manager's normalization to the [-1, 1] of the generators, and back."""
+
 import torch
 from torch import nn
 
@@ -18,11 +19,16 @@ class PixelRange(nn.Module):
     def __init__(self, mean, std):
         super().__init__()
         if len(mean) != 3 or len(std) != 3 or not all(s > 0 for s in std):
-            raise ValueError(f"norm_mean is {mean} and norm_std is {std}, expected three numbers each and every "
-                             "deviation above 0")
+            raise ValueError(
+                f"norm_mean is {mean} and norm_std is {std}, expected three numbers each and every deviation above 0"
+            )
         mean, std = (torch.tensor(list(v), dtype=torch.float64).view(1, 3, 1, 1) for v in (mean, std))
-        for name, value in (("gain", 2 * std), ("offset", 2 * mean - 1),
-                            ("inverse_gain", 0.5 / std), ("inverse_offset", (0.5 - mean) / std)):
+        for name, value in (
+            ("gain", 2 * std),
+            ("offset", 2 * mean - 1),
+            ("inverse_gain", 0.5 / std),
+            ("inverse_offset", (0.5 - mean) / std),
+        ):
             self.register_buffer(name, value.float(), persistent=False)
 
     def to_generator(self, images):

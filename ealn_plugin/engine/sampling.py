@@ -4,6 +4,7 @@ torchreid's samplers and transforms draw from the global random states, so what 
 everything drawn before. Here the order of an epoch depends on (seed, epoch) alone and the augmentation of a sample on
 (seed, epoch, position), so an epoch can be entered anywhere and in any process.
 """
+
 import contextlib
 import hashlib
 import random
@@ -92,7 +93,7 @@ def epoch_order(sampler, batch_size, seed, epoch):
         indices = [int(index) for index in sampler]
     full = len(indices) // batch_size * batch_size
     keys = list(enumerate(indices[:full]))
-    return [keys[start:start + batch_size] for start in range(0, full, batch_size)]
+    return [keys[start : start + batch_size] for start in range(0, full, batch_size)]
 
 
 class EpochLoader:
@@ -123,8 +124,10 @@ class EpochLoader:
         loader = self.loader
         batches = epoch_order(loader.sampler, loader.batch_size, self.seed, epoch)
         if not batches:
-            raise ValueError(f"an epoch of {len(loader.dataset)} training images has no complete batch of "
-                             f"{loader.batch_size}; lower train.batch_size")
+            raise ValueError(
+                f"an epoch of {len(loader.dataset)} training images has no complete batch of "
+                f"{loader.batch_size}; lower train.batch_size"
+            )
         if self.world is not None:
             batches = self.world.own_part(batches)
         self._keys[:] = [[(epoch, position, index) for position, index in batch] for batch in batches[start:]]
@@ -141,11 +144,16 @@ class EpochLoader:
     def _make(self, workers):
         loader = self.loader
         return DataLoader(
-            SeededSamples(loader.dataset, self.seed), batch_sampler=self._keys, num_workers=workers,
+            SeededSamples(loader.dataset, self.seed),
+            batch_sampler=self._keys,
+            num_workers=workers,
             # workers that stay would carry the images that such a transform remembers into the next epoch
             persistent_workers=workers > 0 and not toolkit.keeps_past_images(loader.dataset),
-            pin_memory=loader.pin_memory, collate_fn=loader.collate_fn, worker_init_fn=ignore_interrupts,
-            generator=torch.Generator().manual_seed(derived_seed(self.seed, "workers")))
+            pin_memory=loader.pin_memory,
+            collate_fn=loader.collate_fn,
+            worker_init_fn=ignore_interrupts,
+            generator=torch.Generator().manual_seed(derived_seed(self.seed, "workers")),
+        )
 
 
 def ignore_interrupts(worker_id):

@@ -1,13 +1,15 @@
 """What is trained in which epoch, and at which rate."""
+
 import math
 from typing import NamedTuple
 
 
 class Stage(NamedTuple):
     """One part of a run: which phases its steps have."""
+
     name: str
     adversarial: bool  # generators and discriminators learn
-    embedding: bool    # D_emb learns, from the fakes too when ``adversarial``
+    embedding: bool  # D_emb learns, from the fakes too when ``adversarial``
 
 
 WARMUP = Stage("embedding", adversarial=False, embedding=True)
@@ -44,8 +46,9 @@ def linear_factor(epoch, max_epoch, constant_epochs):
         ValueError: C is not in [0, E].
     """
     if not 0 <= constant_epochs <= max_epoch:
-        raise ValueError(f"constant_epochs is {constant_epochs}, expected a value from 0 to the {max_epoch} epochs "
-                         "of the run")
+        raise ValueError(
+            f"constant_epochs is {constant_epochs}, expected a value from 0 to the {max_epoch} epochs of the run"
+        )
     if epoch >= max_epoch:
         return 0.0
     return min(1.0, (max_epoch - epoch) / max(max_epoch - constant_epochs, 1))

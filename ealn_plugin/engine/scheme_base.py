@@ -3,6 +3,7 @@
 A scheme holds its generators and discriminators, either of which may be none, and answers what the engine asks in its
 three phases; the engine knows nothing of what happens inside.
 """
+
 import abc
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -31,6 +32,7 @@ class Batch:
         embeddings: [batch, dim] L2-normalised, of ``images`` under the frozen D_emb in evaluation mode.
         random: source of every random choice, on the CPU.
     """
+
     images: torch.Tensor
     pids: torch.Tensor
     views: torch.Tensor
@@ -41,6 +43,7 @@ class Batch:
 
 class Fakes(NamedTuple):
     """Generated images [n, 3, height, width] in [-1, 1] and the batch positions [n] of the images they came from."""
+
     images: torch.Tensor
     anchor_index: torch.Tensor
 
@@ -63,13 +66,23 @@ class Scheme(nn.Module, abc.ABC):
         adaptive_weight: 0 (the paper), or the beta of ``synthetic_weight``: D_emb's loss on the fakes then counts the
             less, the farther their generator is from satisfying its own embedding loss.
     """
+
     name = "scheme"
     makes_other_view = False  # whether ``other_view`` is there for the fused feature
     differentiated_twice = ()  # names of networks whose gradient is differentiated again, by a gradient penalty
-    embedding_active = True   # whether D_emb minimises this scheme's embedding loss at the moment
+    embedding_active = True  # whether D_emb minimises this scheme's embedding loss at the moment
 
-    def __init__(self, generators, discriminators, alpha=0.6, lambda_ed=1.0, distance="squared", negatives="random",
-                 gan_loss="vanilla", adaptive_weight=0.0):
+    def __init__(
+        self,
+        generators,
+        discriminators,
+        alpha=0.6,
+        lambda_ed=1.0,
+        distance="squared",
+        negatives="random",
+        gan_loss="vanilla",
+        adaptive_weight=0.0,
+    ):
         super().__init__()
         distances.check_choice("negatives", negatives, distances.NEGATIVES)
         distances.check_choice("gan_loss", gan_loss, adversarial.KINDS)
@@ -100,8 +113,7 @@ class Scheme(nn.Module, abc.ABC):
             network(images)
 
     def begin_epoch(self, epoch, max_epoch):
-        """Called before each epoch. Joint epochs are counted: ``epoch`` from 0, below 0 in a warm-up, of ``max_epoch``.
-        """
+        """Called before each epoch. Joint epochs count from 0; ``epoch`` is below 0 in a warm-up, of ``max_epoch``."""
 
     @abc.abstractmethod
     def generate(self, batch):
@@ -155,8 +167,9 @@ class Scheme(nn.Module, abc.ABC):
         d_positive = None
         if self.negatives == "semi_hard":
             d_positive, _ = self.distance_to_positives(batch, embeddings)
-        return distances.select_negatives(pairwise, batch.pids, self.negatives, groups=batch.groups,
-                                          generator=batch.random, d_positive=d_positive)
+        return distances.select_negatives(
+            pairwise, batch.pids, self.negatives, groups=batch.groups, generator=batch.random, d_positive=d_positive
+        )
 
     def distance_to_positives(self, batch, real):
         """d(x, x_p) [batch] for random positives and which entries are valid [batch]."""
@@ -195,6 +208,7 @@ class ViewScheme(Scheme):
 
     Side images and images of unknown view take no part in it. Fakes are named after the view that they show.
     """
+
     makes_other_view = True
 
     @abc.abstractmethod
@@ -209,7 +223,8 @@ class ViewScheme(Scheme):
             raise ValueError(
                 f"the cross-view scheme needs training images labelled front and rear, but of {len(views)} images "
                 f"{front} are front and {rear} are rear; put a viewpoints.csv or the key-point files into the dataset "
-                "folder (see datasets.md), or train with ealn.scheme hard")
+                "folder (see datasets.md), or train with ealn.scheme hard"
+            )
 
     def generate(self, batch):
         """A rear image of every front image ('rear') and a front image of every rear image ('front')."""

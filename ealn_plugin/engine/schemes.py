@@ -3,6 +3,7 @@
 What a scheme is, is in scheme_base.py; the paper's ablation is composition:
 EN = [], Hard-EALN = [HardNegativeScheme], View-EALN = [CrossViewScheme], Hard-View-EALN = both.
 """
+
 import torch
 
 from ealn_plugin.data.viewpoints import View
@@ -35,19 +36,42 @@ class HardNegativeScheme(Scheme):
         lambda_rec: weight of the reconstruction's L1, 10 as for CycleGAN's and StarGAN's.
         Others as in ``Scheme``.
     """
+
     name = "hard"
 
-    def __init__(self, generator=None, discriminator=None, alpha=0.6, beta1=0.6, beta2=0.3, lambda_ed=1.0,
-                 distance="squared", negatives="random", gan_loss="vanilla", adaptive_weight=0.0,
-                 reconstructions=False, lambda_rec=10.0):
+    def __init__(
+        self,
+        generator=None,
+        discriminator=None,
+        alpha=0.6,
+        beta1=0.6,
+        beta2=0.3,
+        lambda_ed=1.0,
+        distance="squared",
+        negatives="random",
+        gan_loss="vanilla",
+        adaptive_weight=0.0,
+        reconstructions=False,
+        lambda_rec=10.0,
+    ):
         default = ReconstructingGenerator if reconstructions else resnet_generator_9blocks
-        super().__init__({"hard": generator or default()}, {"real_fake": discriminator or patchgan_70()},
-                         alpha, lambda_ed, distance, negatives, gan_loss, adaptive_weight)
+        super().__init__(
+            {"hard": generator or default()},
+            {"real_fake": discriminator or patchgan_70()},
+            alpha,
+            lambda_ed,
+            distance,
+            negatives,
+            gan_loss,
+            adaptive_weight,
+        )
         distances.check_margins(distance, beta1=beta1, beta2=beta2)
         check_not_negative("lambda_rec", lambda_rec)
         if reconstructions and not hasattr(self.generators["hard"], "both"):
-            raise ValueError(f"reconstructions need a generator that makes them, but {type(generator).__name__} has no "
-                             "method both; give a ReconstructingGenerator")
+            raise ValueError(
+                f"reconstructions need a generator that makes them, but {type(generator).__name__} has no "
+                "method both; give a ReconstructingGenerator"
+            )
         self.beta1, self.beta2, self.reconstructions, self.lambda_rec = beta1, beta2, reconstructions, lambda_rec
 
     def generate(self, batch):
@@ -67,8 +91,12 @@ class HardNegativeScheme(Scheme):
         belt = distances.hard_generator_loss(d_fake, d_negative, self.beta1, self.beta2, valid)
         self.remember_misfit(belt)
         total = realism + self.lambda_ed * belt
-        parts = {"loss/G_hard_gan": realism, "loss/G_hard_belt": belt, "distance/hard": d_fake.mean(),
-                 "distance/hard_change": (images - batch.images).abs().mean()}
+        parts = {
+            "loss/G_hard_gan": realism,
+            "loss/G_hard_belt": belt,
+            "distance/hard": d_fake.mean(),
+            "distance/hard_change": (images - batch.images).abs().mean(),
+        }
         if self.reconstructions:
             again = adversarial.cycle_loss(batch.images, fakes["reconstruction"].images)
             total = total + self.lambda_rec * again
@@ -78,8 +106,9 @@ class HardNegativeScheme(Scheme):
     def discriminator_loss(self, batch, fakes):
         """Eq. 8 without the embedding term: -L_rf."""
         judge = self.discriminators["real_fake"]
-        loss = adversarial.discriminator_adversarial_loss(judge(batch.images), judge(fakes["hard"].images),
-                                                          self.gan_loss)
+        loss = adversarial.discriminator_adversarial_loss(
+            judge(batch.images), judge(fakes["hard"].images), self.gan_loss
+        )
         return loss, detached({"loss/D_rf": loss})
 
     def embedding_loss(self, batch, real, fake):
@@ -98,8 +127,10 @@ class HardNegativeScheme(Scheme):
         d_same = distances.distance(real, reconstruction, self.distance)
         index, valid = self.negatives_of(batch, real)
         d_negative = distances.distance(real, real[index], self.distance)
-        loss = 0.5 * (distances.hard_embedding_loss(d_same, d_fake, self.alpha)
-                      + distances.hard_embedding_loss(d_same, d_negative, self.alpha, valid))
+        loss = 0.5 * (
+            distances.hard_embedding_loss(d_same, d_fake, self.alpha)
+            + distances.hard_embedding_loss(d_same, d_negative, self.alpha, valid)
+        )
         return loss, d_same.mean()
 
     def pictures(self, images, views):
@@ -124,16 +155,35 @@ class CrossViewScheme(ViewScheme):
             None: a fifth of the joint epochs.
         Others as in ``Scheme``.
     """
+
     name = "view"
 
-    def __init__(self, front_to_rear=None, rear_to_front=None, front_discriminator=None, rear_discriminator=None,
-                 alpha=0.6, lambda_ed=1.0, lambda_cyc=10.0, embedding_off_epochs=None, distance="squared",
-                 negatives="random", gan_loss="vanilla", adaptive_weight=0.0):
+    def __init__(
+        self,
+        front_to_rear=None,
+        rear_to_front=None,
+        front_discriminator=None,
+        rear_discriminator=None,
+        alpha=0.6,
+        lambda_ed=1.0,
+        lambda_cyc=10.0,
+        embedding_off_epochs=None,
+        distance="squared",
+        negatives="random",
+        gan_loss="vanilla",
+        adaptive_weight=0.0,
+    ):
         # A network is named after the view it makes or judges.
         super().__init__(
             {"rear": front_to_rear or resnet_generator_9blocks(), "front": rear_to_front or resnet_generator_9blocks()},
             {"rear": rear_discriminator or patchgan_70(), "front": front_discriminator or patchgan_70()},
-            alpha, lambda_ed, distance, negatives, gan_loss, adaptive_weight)
+            alpha,
+            lambda_ed,
+            distance,
+            negatives,
+            gan_loss,
+            adaptive_weight,
+        )
         check_not_negative("lambda_cyc", lambda_cyc)
         if embedding_off_epochs is not None:
             check_not_negative("embedding_off_epochs", embedding_off_epochs)
@@ -147,9 +197,11 @@ class CrossViewScheme(ViewScheme):
         """
         off = max_epoch // 5 if self.embedding_off_epochs is None else self.embedding_off_epochs
         if off >= max_epoch:
-            raise ValueError(f"embedding_off_epochs is {off}, expected fewer than the {max_epoch} joint epochs: the "
-                             "embedding network would never learn from the cross views; lower "
-                             "ealn.view_embedding_off_epochs or train longer")
+            raise ValueError(
+                f"embedding_off_epochs is {off}, expected fewer than the {max_epoch} joint epochs: the "
+                "embedding network would never learn from the cross views; lower "
+                "ealn.view_embedding_off_epochs or train longer"
+            )
         self.embedding_active = epoch < max_epoch - off
 
     def turn(self, images, view):
@@ -186,8 +238,10 @@ class CrossViewScheme(ViewScheme):
         """{view: d(x, G_view(x)) [n]}, all fakes embedded in one go."""
         sizes = [len(fake.anchor_index) for fake in made_of.values()]
         embeddings = embed(torch.cat([fake.images for fake in made_of.values()])).split(sizes)
-        return {made: distances.distance(batch.embeddings[fake.anchor_index], embedding, self.distance)
-                for (made, fake), embedding in zip(made_of.items(), embeddings)}
+        return {
+            made: distances.distance(batch.embeddings[fake.anchor_index], embedding, self.distance)
+            for (made, fake), embedding in zip(made_of.items(), embeddings)
+        }
 
     def discriminator_loss(self, batch, fakes):
         """Eq. 14 without the embedding term: -L_view (Eq. 11 and 12)."""

@@ -1,4 +1,5 @@
 """The parts of an engine that are put together and checked before anything is trained."""
+
 import logging
 import os
 
@@ -28,8 +29,11 @@ def adversarial_optimizers(schemes, kind, rate, betas):
         parameters = [parameter for scheme in schemes for parameter in getattr(scheme, role).parameters()]
         if not parameters:
             continue
-        made[role] = (torch.optim.Adam(parameters, lr=rate, betas=tuple(betas)) if kind == "adam"
-                      else torch.optim.SGD(parameters, lr=rate, momentum=0.9))
+        made[role] = (
+            torch.optim.Adam(parameters, lr=rate, betas=tuple(betas))
+            if kind == "adam"
+            else torch.optim.SGD(parameters, lr=rate, momentum=0.9)
+        )
     return made
 
 
@@ -42,8 +46,9 @@ def checked_schemes(schemes):
     schemes = list(schemes)
     for scheme in schemes:
         if not isinstance(scheme, Scheme):
-            raise ValueError(f"schemes holds {scheme!r}, expected instances of ealn_plugin.schemes such as "
-                             "HardNegativeScheme()")
+            raise ValueError(
+                f"schemes holds {scheme!r}, expected instances of ealn_plugin.schemes such as HardNegativeScheme()"
+            )
     names = [scheme.name for scheme in schemes]
     if len(set(names)) < len(names):
         raise ValueError(f"schemes holds {names}, expected each kind at most once")
@@ -68,7 +73,8 @@ def check_training(engine, visrank, open_layers):
     if warmup >= engine.max_epoch:
         raise ValueError(
             f"warmup_epochs {engine.warmup[0]} and warmup_generator_epochs {engine.warmup[1]} leave no joint epoch of "
-            f"max_epoch {engine.max_epoch}; lower them or train longer")
+            f"max_epoch {engine.max_epoch}; lower them or train longer"
+        )
     schedule.linear_factor(0, engine.max_epoch, engine.constant_epochs)
     check_open_layers(engine.model, open_layers)
     loader = engine.train_loader
@@ -78,8 +84,10 @@ def check_training(engine, visrank, open_layers):
         scheme.check(views, engine.datamanager.height, engine.datamanager.width)
         scheme.begin_epoch(0, engine.max_epoch - warmup)
     if toolkit.keeps_past_images(loader.dataset):
-        log.warning("the transform random_patch keeps images of earlier batches, which no checkpoint holds: a run "
-                    "that is resumed will differ from one that was not interrupted")
+        log.warning(
+            "the transform random_patch keeps images of earlier batches, which no checkpoint holds: a run "
+            "that is resumed will differ from one that was not interrupted"
+        )
 
 
 def check_open_layers(model, layers):
@@ -90,8 +98,10 @@ def check_open_layers(model, layers):
     """
     for layer in [layers] if isinstance(layers, str) else layers or ():
         if not hasattr(model, layer):
-            raise ValueError(f"open_layers holds {layer!r}, expected attributes of {type(model).__name__}: "
-                             f"{', '.join(name for name, _ in model.named_children())}")
+            raise ValueError(
+                f"open_layers holds {layer!r}, expected attributes of {type(model).__name__}: "
+                f"{', '.join(name for name, _ in model.named_children())}"
+            )
 
 
 def make_folder(path):

@@ -14,6 +14,7 @@ the mean of the parameters' gradients over the processes is the gradient of the 
 each process has seen a part, and for anything that a scheme computes outside of them. Both can be differentiated
 twice, which a gradient penalty needs.
 """
+
 import torch
 from torch.autograd import Function
 
@@ -88,7 +89,7 @@ def rows_each(count, size):
 def own_rows(whole, world, repeat):
     """The rows of this process out of [n, ...], filled up to ``rows_each`` by its last row, or else by zeros."""
     each = rows_each(len(whole), world.size)
-    own = whole[world.rank * each:(world.rank + 1) * each]
+    own = whole[world.rank * each : (world.rank + 1) * each]
     missing = each - len(own)
     if not missing:
         return own.clone()

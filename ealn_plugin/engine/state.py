@@ -1,4 +1,5 @@
 """What a checkpoint holds of an engine, and how it gets back."""
+
 import logging
 import os
 
@@ -15,15 +16,23 @@ def capture(engine, epoch, position):
     """Everything needed to go on at batch ``position`` of ``epoch`` as if nothing had happened."""
     return {
         "ealn_format": checkpoint.FORMAT,
-        "epoch": epoch, "position": position, "global_step": engine.global_step, "max_epoch": engine.max_epoch,
+        "epoch": epoch,
+        "position": position,
+        "global_step": engine.global_step,
+        "max_epoch": engine.max_epoch,
         "model": engine.model.state_dict(),
         "optimizer": engine.optimizer.state_dict(),
         "scheduler": engine.scheduler.state_dict() if engine.scheduler is not None else None,
         "schemes": {scheme.name: scheme.state_dict() for scheme in engine.schemes},
         "adversaries": {name: optimizer.state_dict() for name, optimizer in engine.adversaries.items()},
-        "random": checkpoint.random_states(engine.device), "choices": engine.random.get_state(),
-        "untrained": engine.untrained, "results": engine.results, "own_results": engine.own_results,
-        "best": engine.best, "run": _fingerprint(engine), "kinds": _kinds(engine),
+        "random": checkpoint.random_states(engine.device),
+        "choices": engine.random.get_state(),
+        "untrained": engine.untrained,
+        "results": engine.results,
+        "own_results": engine.own_results,
+        "best": engine.best,
+        "run": _fingerprint(engine),
+        "kinds": _kinds(engine),
     }
 
 
@@ -64,8 +73,9 @@ def _restore(engine, state, path):
         load_optimizer(optimizer, state["adversaries"].get(name, {}), f"optimiser of the {name}")
         tune_optimizer(optimizer)
     _restore_embedding_training(engine, state, path)
-    log.info("going on from %s: epoch %d, batch %d, step %d", path, engine.epoch + 1, engine.position,
-             engine.global_step)
+    log.info(
+        "going on from %s: epoch %d, batch %d, step %d", path, engine.epoch + 1, engine.position, engine.global_step
+    )
 
 
 def check_schemes(schemes, state, path):
@@ -74,7 +84,8 @@ def check_schemes(schemes, state, path):
     if sorted(state["schemes"]) != sorted(own):
         raise checkpoint.CheckpointError(
             f"checkpoint {path!r} was trained with the schemes {sorted(state['schemes']) or 'none (en)'}, this run has "
-            f"{sorted(own) or 'none (en)'}; use the ealn.scheme of the run that wrote it")
+            f"{sorted(own) or 'none (en)'}; use the ealn.scheme of the run that wrote it"
+        )
 
 
 def fit_networks(model, schemes, state, path):
@@ -105,7 +116,8 @@ def _restore_warmup(engine, state, path):
     if (state["epoch"], state["position"]) != (engine.warmup[0], 0):
         raise checkpoint.CheckpointError(
             f"checkpoint {path!r} was saved at epoch {state['epoch']}, batch {state['position']}, expected the end of "
-            f"a warm-up of {engine.warmup[0]} epochs; use the {checkpoint.WARMUP} of a run with the same settings")
+            f"a warm-up of {engine.warmup[0]} epochs; use the {checkpoint.WARMUP} of a run with the same settings"
+        )
     _check_optimizers(engine, {**state, "kinds": {**_kinds(engine), **state["kinds"]}}, path)
     checkpoint.fit(engine.model, state["model"], "embedding network", path)
     engine.global_step, engine.untrained = state["global_step"], state["untrained"]
@@ -131,8 +143,10 @@ def _fingerprint(engine):
 
 def _kinds(engine):
     """{what: class and number of parameter groups} of everything whose state only its own kind can take."""
-    kinds = {name: f"{type(optimizer).__name__} of {len(optimizer.param_groups)} parameter group(s)"
-             for name, optimizer in (("embedding network", engine.optimizer), *engine.adversaries.items())}
+    kinds = {
+        name: f"{type(optimizer).__name__} of {len(optimizer.param_groups)} parameter group(s)"
+        for name, optimizer in (("embedding network", engine.optimizer), *engine.adversaries.items())
+    }
     kinds["schedule"] = type(engine.scheduler).__name__
     return kinds
 
@@ -142,7 +156,8 @@ def _check_optimizers(engine, state, path):
         if state["kinds"].get(name) != kind:
             raise checkpoint.CheckpointError(
                 f"checkpoint {path!r} was trained with {state['kinds'].get(name)} for the {name}, this run has {kind}; "
-                "use train.optim, ealn.optim, train.staged_lr and train.lr_scheduler of the run that wrote it")
+                "use train.optim, ealn.optim, train.staged_lr and train.lr_scheduler of the run that wrote it"
+            )
 
 
 def _warn_of_changes(state, engine, path):
@@ -150,8 +165,11 @@ def _warn_of_changes(state, engine, path):
     now = {**_fingerprint(engine), "epochs": engine.max_epoch}
     changed = [f"{name} {then[name]} -> {now[name]}" for name in now if then.get(name) != now[name]]
     if changed:
-        log.warning("going on from %s with other settings (%s): the result will differ from that of a run with one "
-                    "set of them", path, ", ".join(changed))
+        log.warning(
+            "going on from %s with other settings (%s): the result will differ from that of a run with one set of them",
+            path,
+            ", ".join(changed),
+        )
 
 
 def check_finite(engine):
@@ -166,7 +184,8 @@ def check_finite(engine):
         if values and not torch.isfinite(torch.stack([value.float() for value in values])).all():
             raise checkpoint.CheckpointError(
                 f"{name} holds values that are not finite after step {engine.global_step}, so nothing was saved; "
-                "lower train.lr or ealn.lr and go on from the last checkpoint with model.resume")
+                "lower train.lr or ealn.lr and go on from the last checkpoint with model.resume"
+            )
 
 
 def save(engine, save_dir, epoch, position):
@@ -184,7 +203,9 @@ def save_epoch(engine, save_dir, is_best):
     whole = capture(engine, engine.epoch + 1, 0)
     primary = (engine.best or {}).get("rank1", 0.0)
     network = {
-        "state_dict": engine.model.state_dict(), "epoch": engine.epoch + 1, "rank1": float(primary),
+        "state_dict": engine.model.state_dict(),
+        "epoch": engine.epoch + 1,
+        "rank1": float(primary),
         "optimizer": engine.optimizer.state_dict(),
         "scheduler": engine.scheduler.state_dict() if engine.scheduler is not None else {},
     }

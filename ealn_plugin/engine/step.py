@@ -1,4 +1,5 @@
 """One training step: generators, discriminators, embedding network, each phase with only its own networks learning."""
+
 import contextlib
 
 import torch
@@ -31,8 +32,20 @@ class AdversarialStep:
             the phase runs; does nothing unless somebody measures.
     """
 
-    def __init__(self, embedding, optimizer, schemes, adversaries, pixels, en, discriminator_steps=1,
-                 refresh_fakes=False, fake_statistics="batch", degradation=None, amp=False):
+    def __init__(
+        self,
+        embedding,
+        optimizer,
+        schemes,
+        adversaries,
+        pixels,
+        en,
+        discriminator_steps=1,
+        refresh_fakes=False,
+        fake_statistics="batch",
+        degradation=None,
+        amp=False,
+    ):
         self.embedding, self.optimizer, self.schemes = embedding, optimizer, schemes
         self.adversaries, self.pixels, self.en = adversaries, pixels, en
         self.discriminator_steps, self.refresh_fakes = discriminator_steps, refresh_fakes
@@ -156,8 +169,7 @@ class AdversarialStep:
         else:
             embeddings = real[:0]
         sizes = [len(fake.anchor_index) for fake in made.values()]
-        return {name: (part, fake.anchor_index)
-                for (name, fake), part in zip(made.items(), embeddings.split(sizes))}
+        return {name: (part, fake.anchor_index) for (name, fake), part in zip(made.items(), embeddings.split(sizes))}
 
     def _real_distances(self, real, batch):
         """Mean d(x, x_p) and d(x, x_n) of random pairs, to be read beside those of the fakes."""

@@ -4,6 +4,7 @@ torch's SyncBatchNorm runs on CUDA alone, takes no account of rows that only fil
 to leave its running statistics alone as ``untouched_statistics`` does. This one is a few sums and one small exchange
 per pass.
 """
+
 import torch
 from torch import nn
 from torch.autograd import Function
@@ -38,8 +39,9 @@ class SyncNorm(_BatchNorm):
         rows, together = self.sharing.rows, self.synchronised or (self.sharing.fewest or 0) < 2
         if rows is None or not self.training or not together:
             return super().forward(input)
-        output, mean, variance, count = _Normalize.apply(input, self.weight, self.bias, self.eps, self.sharing.world,
-                                                         rows)
+        output, mean, variance, count = _Normalize.apply(
+            input, self.weight, self.bias, self.eps, self.sharing.world, rows
+        )
         if self.track_running_stats and self.running_mean is not None:
             self._follow(mean, variance * count / (count - 1).clamp(min=1))
         return output
@@ -84,13 +86,13 @@ class _Normalize(Function):
         input, weight, mean, inverse, total = ctx.saved_tensors
         gradient = _precise(gradient)
         scaled = (_precise(input) - _along(mean, input)) * _along(inverse, input)
-        own = torch.stack([gradient[:ctx.rows].sum(ctx.around), (gradient * scaled)[:ctx.rows].sum(ctx.around)])
+        own = torch.stack([gradient[: ctx.rows].sum(ctx.around), (gradient * scaled)[: ctx.rows].sum(ctx.around)])
         slope_bias, slope_weight = own.clone()
         level, tilt = ctx.world.sum(own) / total
         result = (gradient - _along(level, input) - scaled * _along(tilt, input)) * _along(inverse, input)
         if weight is not None:
             result = result * _along(weight.to(result.dtype), input)
-        result[ctx.rows:] = 0
+        result[ctx.rows :] = 0
         slopes = (None, None) if weight is None else (slope_weight.to(weight.dtype), slope_bias.to(weight.dtype))
         return result.to(input.dtype), *slopes, None, None, None
 

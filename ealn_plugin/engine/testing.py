@@ -1,4 +1,5 @@
 """From a trained network to the numbers of a protocol: features once per image, then every protocol from them."""
+
 import logging
 
 import numpy as np
@@ -79,8 +80,9 @@ class FeatureExtraction:
         own, fused = RowFile(expected, self.folder), RowFile(expected, self.folder)
         labels = {key: [] for key in ("pids", "camids", "views", "is_query", "paths")}
         total = sum(len(loader) for loader in loaders.values())
-        with tqdm(total=total, desc=f"features of {name}", unit="batch", disable=not progress, leave=False,
-                  dynamic_ncols=True) as bar:
+        with tqdm(
+            total=total, desc=f"features of {name}", unit="batch", disable=not progress, leave=False, dynamic_ncols=True
+        ) as bar:
             for split, loader in loaders.items():
                 for data in loader:
                     views = self.views_of(data["impath"])
@@ -96,8 +98,9 @@ class FeatureExtraction:
                     bar.update()
         paths = labels.pop("paths")
         labels = {key: np.concatenate(parts) for key, parts in labels.items()}
-        return tuple(Features(embeddings=kept.array(), paths=paths, **labels) if len(kept) else None
-                     for kept in (own, fused))
+        return tuple(
+            Features(embeddings=kept.array(), paths=paths, **labels) if len(kept) else None for kept in (own, fused)
+        )
 
 
 def protocols_of(loaders, wanted=()):
@@ -107,5 +110,7 @@ def protocols_of(loaders, wanted=()):
 
 def evaluate(features, names, **options):
     """{protocol: {metric: float}} for the protocols that the features support."""
-    return {name: {key: float(value) for key, value in metrics.items()}
-            for name, metrics in evaluate_protocols(features, names, **options).items()}
+    return {
+        name: {key: float(value) for key, value in metrics.items()}
+        for name, metrics in evaluate_protocols(features, names, **options).items()
+    }

@@ -3,6 +3,7 @@
 None of it changes which side of a vehicle is seen: mirroring turns left into right, never front into rear. The ranges
 are chosen for crops from traffic cameras of unknown quality; none is taken from a paper.
 """
+
 import math
 
 import torch
@@ -54,8 +55,10 @@ def _move(images, generator):
     angle = math.radians(ROTATION) * _uniform(images, generator, -1, 1, 1)[:, 0]
     zoom = torch.exp(_uniform(images, generator, -math.log(ZOOM[1]), -math.log(ZOOM[0]), 2))
     shift = 2 * SHIFT * _uniform(images, generator, -1, 1, 2)
-    rows = [torch.stack([mirrored * angle.cos() * zoom[:, 0], -angle.sin() * zoom[:, 0], shift[:, 0]], dim=1),
-            torch.stack([mirrored * angle.sin() * zoom[:, 1], angle.cos() * zoom[:, 1], shift[:, 1]], dim=1)]
+    rows = [
+        torch.stack([mirrored * angle.cos() * zoom[:, 0], -angle.sin() * zoom[:, 0], shift[:, 0]], dim=1),
+        torch.stack([mirrored * angle.sin() * zoom[:, 1], angle.cos() * zoom[:, 1], shift[:, 1]], dim=1),
+    ]
     grid = F.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
@@ -64,8 +67,9 @@ def _blur(images, generator):
     """Lower the resolution of some images, all to the same one."""
     share = LOWEST_RESOLUTION + (1 - LOWEST_RESOLUTION) * torch.rand((), generator=generator).item()
     size = images.shape[-2:]
-    small = F.interpolate(images, [max(1, round(share * side)) for side in size], mode="bilinear", antialias=True,
-                          align_corners=False)
+    small = F.interpolate(
+        images, [max(1, round(share * side)) for side in size], mode="bilinear", antialias=True, align_corners=False
+    )
     blurred = F.interpolate(small, size, mode="bilinear", align_corners=False)
     return torch.where(_chosen(images, generator, BLUR), blurred, images)
 

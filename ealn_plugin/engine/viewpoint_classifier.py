@@ -4,6 +4,7 @@ It supplies the view labels that cross-view training needs where a release has n
 by temperature scaling on images of vehicles that it was not trained on, so a confidence of 0.9 is meant to be wrong
 one time in ten - on images like those. On images of another kind it is only a guide.
 """
+
 import logging
 
 import torch
@@ -26,10 +27,10 @@ log = logging.getLogger(__name__)
 CLASSES = (View.FRONT, View.REAR, View.SIDE)
 FORMAT = 1
 _KEY = "ealn_viewpoint_classifier"
-_TEMPERATURES = (0.5, 20.0)   # without a lower bound, images without a mistake would make it sure of everything
+_TEMPERATURES = (0.5, 20.0)  # without a lower bound, images without a mistake would make it sure of everything
 _PREDICTION_BATCH = 256
 _LARGEST_SIZE = 1024
-_PEAK_RATE, _RISE, _WEIGHT_DECAY = 0.001, 0.2, 0.01   # of AdamW with one cycle; set on rendered images
+_PEAK_RATE, _RISE, _WEIGHT_DECAY = 0.001, 0.2, 0.01  # of AdamW with one cycle; set on rendered images
 _MOST_DEGRADED = 0.5
 
 
@@ -62,8 +63,9 @@ class ViewpointClassifier(nn.Module):
         return self.head(outputs[1] if self.training else outputs)
 
 
-def train_classifier(images, labels, model="squeezenet1_1", steps=3000, batch_size=32, seed=0,
-                     device="cpu", progress=True):
+def train_classifier(
+    images, labels, model="squeezenet1_1", steps=3000, batch_size=32, seed=0, device="cpu", progress=True
+):
     """Train a ViewpointClassifier from random weights; on the CPU the same arguments give the same weights.
 
     Args:
@@ -112,8 +114,10 @@ def calibrate(classifier, images, labels):
     logits = predict_logits(classifier, images).double()
     bounds = [float(torch.tensor(value).log()) for value in _TEMPERATURES]
     found = optimize.minimize_scalar(
-        lambda power: float(F.cross_entropy(logits / torch.tensor(power).exp(), labels)), bounds=bounds,
-        method="bounded")
+        lambda power: float(F.cross_entropy(logits / torch.tensor(power).exp(), labels)),
+        bounds=bounds,
+        method="bounded",
+    )
     classifier.temperature = float(torch.tensor(found.x, dtype=torch.float64).exp())
     return classifier.temperature
 
@@ -175,7 +179,7 @@ def load_images(paths, size, workers=0, progress=True):
         for part, readable in _batches(paths, size, workers):
             if not readable.all():
                 toolkit.read_image(paths[done + int((~readable).nonzero()[0])])  # raises the error that names it
-            images[done:done + len(part)] = part
+            images[done : done + len(part)] = part
             done += len(part)
             bar.update(len(part))
     return images
@@ -191,8 +195,17 @@ def save_classifier(classifier, path, report=None):
     """
     weights = {name: value.cpu() for name, value in classifier.state_dict().items()}
     with replacing(path) as temporary:
-        torch.save({_KEY: FORMAT, "model": classifier.model, "size": classifier.size,
-                    "temperature": classifier.temperature, "weights": weights, "report": report}, temporary)
+        torch.save(
+            {
+                _KEY: FORMAT,
+                "model": classifier.model,
+                "size": classifier.size,
+                "temperature": classifier.temperature,
+                "weights": weights,
+                "report": report,
+            },
+            temporary,
+        )
 
 
 def load_classifier(path, device="cpu"):
@@ -206,14 +219,20 @@ def load_classifier(path, device="cpu"):
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise FileNotFoundError(f"the classifier {path!r} does not exist; give a file that tools/label_viewpoints.py "
-                                f"has saved, or none to train one") from None
+        raise FileNotFoundError(
+            f"the classifier {path!r} does not exist; give a file that tools/label_viewpoints.py "
+            f"has saved, or none to train one"
+        ) from None
     except Exception as error:  # torch raises many kinds for a broken file; all of them mean the same here
-        raise ValueError(f"the classifier {path!r} cannot be read ({type(error).__name__}); give a file that "
-                         f"tools/label_viewpoints.py has saved, or none to train one") from error
+        raise ValueError(
+            f"the classifier {path!r} cannot be read ({type(error).__name__}); give a file that "
+            f"tools/label_viewpoints.py has saved, or none to train one"
+        ) from error
     if not isinstance(state, dict) or state.get(_KEY) != FORMAT:
-        raise ValueError(f"{path!r} holds no viewpoint classifier of format {FORMAT}; give a file that "
-                         f"tools/label_viewpoints.py has saved, or none to train one")
+        raise ValueError(
+            f"{path!r} holds no viewpoint classifier of format {FORMAT}; give a file that "
+            f"tools/label_viewpoints.py has saved, or none to train one"
+        )
     try:
         size, temperature, report = int(state["size"]), float(state["temperature"]), state["report"]
         if not (1 <= size <= _LARGEST_SIZE and 0 < temperature < 100 and isinstance(report, dict | None)):
@@ -222,8 +241,10 @@ def load_classifier(path, device="cpu"):
         classifier.load_state_dict(state["weights"])
     except Exception as error:  # a file of the right format with anything in it
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"the classifier {path!r} is damaged or was not written by this plugin "
-                         f"({type(error).__name__}: {reason}); give another, or none to train one") from error
+        raise ValueError(
+            f"the classifier {path!r} is damaged or was not written by this plugin "
+            f"({type(error).__name__}: {reason}); give another, or none to train one"
+        ) from error
     classifier.temperature = temperature
     return classifier.to(device).eval(), report
 
@@ -262,12 +283,15 @@ def _check_training(labels, steps, batch_size):
             raise ValueError(f"{name} is {value}, expected {least} or more")
     for view in (View.FRONT, View.REAR):
         if not (labels == view).any():
-            raise ValueError(f"none of the {len(labels)} training images is labelled {view.name.lower()}; give a "
-                             f"dataset that has images of both ends of its vehicles")
+            raise ValueError(
+                f"none of the {len(labels)} training images is labelled {view.name.lower()}; give a "
+                f"dataset that has images of both ends of its vehicles"
+            )
 
 
 def _show(bar, step, loss):
     if loss != loss:
-        raise RuntimeError(f"the loss of the viewpoint classifier is no number any more at step {step}; choose another "
-                           f"seed or model")
+        raise RuntimeError(
+            f"the loss of the viewpoint classifier is no number any more at step {step}; choose another seed or model"
+        )
     bar.set_postfix(loss=f"{loss:.3f}")

@@ -1,4 +1,5 @@
 """torchreid's metric for the old CUHK03 split: one random image per gallery identity, ten times."""
+
 import numpy as np
 
 from ealn_plugin.evaluation.positions import NoValidQuery
@@ -31,8 +32,10 @@ def evaluate_cuhk03(distmat, q_pids, g_pids, q_camids, g_camids, max_rank):
         places = np.flatnonzero(matches)
         precisions.append(np.mean(np.arange(1, len(places) + 1) / (places + 1)))
     if not curves:
-        raise NoValidQuery(f"none of the {len(distmat)} queries has a match among {distmat.shape[1]} gallery images of "
-                           "other cameras; check that query and gallery share identities and camera numbers differ")
+        raise NoValidQuery(
+            f"none of the {len(distmat)} queries has a match among {distmat.shape[1]} gallery images of "
+            "other cameras; check that query and gallery share identities and camera numbers differ"
+        )
     return np.mean(curves, axis=0, dtype=np.float32), float(np.mean(precisions))
 
 
@@ -45,5 +48,5 @@ def _sampled_curve(pids, matches, max_rank):
         drawn = np.zeros(len(pids), dtype=bool)
         for places in by_identity:  # in the order of their best image, as torchreid draws
             drawn[np.random.choice(places)] = True  # noqa: NPY002
-        curve[np.argmax(matches[drawn]):] += 1
+        curve[np.argmax(matches[drawn]) :] += 1
     return curve / _REPEATS

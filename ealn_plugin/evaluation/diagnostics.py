@@ -8,6 +8,7 @@ them, and how far the pixels moved. Nothing is drawn at random, so the same arra
     output_variety near 0                   it makes one picture whatever it is given
     change_variety near 0                   it adds one blotch whatever it is given
 """
+
 import numpy as np
 import torch
 
@@ -107,9 +108,11 @@ def pixel_statistics(inputs, outputs):
     change = outputs - inputs
     energy = change.pow(2).mean().item()
     spread = inputs.var(dim=0, correction=0).mean().item()
-    return {"change": change.abs().mean(dim=(1, 2, 3)).float().cpu().numpy(),
-            "output_variety": outputs.var(dim=0, correction=0).mean().item() / max(spread, 1e-12),
-            "change_variety": change.var(dim=0, correction=0).mean().item() / energy if energy > 1e-12 else 0.0}
+    return {
+        "change": change.abs().mean(dim=(1, 2, 3)).float().cpu().numpy(),
+        "output_variety": outputs.var(dim=0, correction=0).mean().item() / max(spread, 1e-12),
+        "change_variety": change.var(dim=0, correction=0).mean().item() / energy if energy > 1e-12 else 0.0,
+    }
 
 
 # ---------------------------------------------------------------------------------------------- hinges and distances
@@ -133,17 +136,22 @@ def diagnose(real, pids, fake, anchor, pixels, margins, kind="squared"):
     """
     apart = pairwise_distance(torch.as_tensor(real).double(), torch.as_tensor(real).double(), kind).numpy()[anchor]
     generated = np.asarray(fake, dtype=np.float64) - np.asarray(real, dtype=np.float64)[anchor]
-    d_fake = (generated ** 2).sum(axis=1) if kind == "squared" else np.sqrt((generated ** 2).sum(axis=1))
+    d_fake = (generated**2).sum(axis=1) if kind == "squared" else np.sqrt((generated**2).sum(axis=1))
     pids = np.asarray(pids)
     same = pids[anchor][:, None] == pids[None, :]
     positive, negative = same & (np.arange(len(pids))[None, :] != np.asarray(anchor)[:, None]), ~same
     nearest = np.where(negative, apart, np.inf).min(axis=1, initial=np.inf)
     found = {"probe_auc": probe_auc(real, fake, pids, pids[anchor])}
     found.update(_active_hinges(d_fake[:, None], apart, positive, negative, margins))
-    found.update(distance=_mean(d_fake), nearest_negative=_mean(nearest[np.isfinite(nearest)]),
-                 inside_negatives=_mean(d_fake < nearest), positive=_mean(_row_means(apart, positive)),
-                 change=_mean(pixels["change"]), output_variety=float(pixels["output_variety"]),
-                 change_variety=float(pixels["change_variety"]))
+    found.update(
+        distance=_mean(d_fake),
+        nearest_negative=_mean(nearest[np.isfinite(nearest)]),
+        inside_negatives=_mean(d_fake < nearest),
+        positive=_mean(_row_means(apart, positive)),
+        change=_mean(pixels["change"]),
+        output_variety=float(pixels["output_variety"]),
+        change_variety=float(pixels["change_variety"]),
+    )
     return found
 
 
@@ -151,8 +159,11 @@ def _active_hinges(d_fake, apart, positive, negative, margins):
     alpha = margins["alpha"]
     pushed_away = _share(apart + alpha > d_fake, positive)
     if "beta1" in margins:
-        return {"eq4_lower": _mean(d_fake < margins["beta1"]),
-                "eq4_upper": _share(d_fake + margins["beta2"] > apart, negative), "eq5": pushed_away}
+        return {
+            "eq4_lower": _mean(d_fake < margins["beta1"]),
+            "eq4_upper": _share(d_fake + margins["beta2"] > apart, negative),
+            "eq5": pushed_away,
+        }
     return {"eq9": _share(d_fake + alpha > apart, negative), "eq10": pushed_away}
 
 
@@ -199,7 +210,14 @@ def diagnose_arrays(arrays):
     for name in arrays["kinds"].tolist():
         pixels = {key: arrays[f"{name}/{key}"] for key in ("change", "output_variety", "change_variety")}
         margins = dict(zip(("alpha", "beta1", "beta2"), arrays[f"{name}/margins"].tolist()))
-        values = diagnose(arrays["real"], arrays["pids"], arrays[f"{name}/embeddings"], arrays[f"{name}/anchor"],
-                          pixels, margins, str(arrays[f"{name}/distance"]))
+        values = diagnose(
+            arrays["real"],
+            arrays["pids"],
+            arrays[f"{name}/embeddings"],
+            arrays[f"{name}/anchor"],
+            pixels,
+            margins,
+            str(arrays[f"{name}/distance"]),
+        )
         found.update({f"{name}/{key}": value for key, value in values.items()})
     return found

@@ -1,4 +1,5 @@
 """Distances between features: whole matrices through torchreid, or block by block with the same arithmetic."""
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -18,14 +19,18 @@ def check_features(query_features, gallery_features):
         if not isinstance(features, torch.Tensor):
             features = torch.from_numpy(np.require(features, requirements=["C", "W"]))
         if features.dim() != 2 or 0 in features.shape:
-            raise ValueError(f"{name} has shape {tuple(features.shape)}, expected [images, dimensions] with at least "
-                             "one of each; check that the set is not empty")
+            raise ValueError(
+                f"{name} has shape {tuple(features.shape)}, expected [images, dimensions] with at least "
+                "one of each; check that the set is not empty"
+            )
         if features.dtype not in (torch.float32, torch.float64):
             features = features.float()
         checked.append(features.detach())
     if checked[0].shape[1] != checked[1].shape[1]:
-        raise ValueError(f"query features have {checked[0].shape[1]} dimensions and gallery features "
-                         f"{checked[1].shape[1]}, expected the same; extract both with one network")
+        raise ValueError(
+            f"query features have {checked[0].shape[1]} dimensions and gallery features "
+            f"{checked[1].shape[1]}, expected the same; extract both with one network"
+        )
     return checked
 
 

@@ -1,4 +1,5 @@
 """What an evaluation needs to know of a set of test images: their embeddings and labels, extracted once."""
+
 import os
 from dataclasses import dataclass, field, fields
 
@@ -19,8 +20,10 @@ _NUMBER_THEM = "whole numbers", "number them, as numpy.unique(labels, return_inv
 _WANTED = {
     "pids": _NUMBER_THEM,
     "camids": _NUMBER_THEM,
-    "views": (", ".join(f"{int(view)} ({view.name.lower()})" for view in View),
-              "translate the labels with ealn_plugin.data.viewpoints.view_from_name"),
+    "views": (
+        ", ".join(f"{int(view)} ({view.name.lower()})" for view in View),
+        "translate the labels with ealn_plugin.data.viewpoints.view_from_name",
+    ),
     "is_query": ("True or False", "store booleans"),
 }
 
@@ -65,8 +68,9 @@ class Features:
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)
         paths = [self.paths[row] for row in rows] if self.paths else []
-        return Features(self.embeddings[rows], self.pids[rows], self.camids[rows], self.views[rows],
-                        self.is_query[rows], paths)
+        return Features(
+            self.embeddings[rows], self.pids[rows], self.camids[rows], self.views[rows], self.is_query[rows], paths
+        )
 
     @property
     def query(self):
@@ -108,8 +112,9 @@ class Features:
         """
         path = os.fspath(path)
         if not os.path.isfile(path):
-            raise FileNotFoundError(f"the features file {path!r} does not exist; extract features first or correct "
-                                    "the path")
+            raise FileNotFoundError(
+                f"the features file {path!r} does not exist; extract features first or correct the path"
+            )
         try:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files if name != "features"}
@@ -118,17 +123,27 @@ class Features:
         except NoRoomError:
             raise
         except Exception as error:  # numpy, zipfile and zlib raise many kinds for a broken file, MemoryError among them
-            raise ValueError(f"{path!r} cannot be read as an .npz file of plain arrays ({error or type(error).__name__}"
-                             "); write it with numpy.savez") from error
+            raise ValueError(
+                f"{path!r} cannot be read as an .npz file of plain arrays ({error or type(error).__name__}"
+                "); write it with numpy.savez"
+            ) from error
         missing = [name for name in ("features", "pids") if name not in arrays]
         if missing:
-            raise ValueError(f"{path!r} has the arrays {sorted(arrays)}, expected also {' and '.join(missing)}; store "
-                             "features, pids, camids, views, is_query")
+            raise ValueError(
+                f"{path!r} has the arrays {sorted(arrays)}, expected also {' and '.join(missing)}; store "
+                "features, pids, camids, views, is_query"
+            )
         images = np.shape(arrays["features"])[:1]
         is_query = arrays.get("is_query", np.zeros(images, dtype=bool))
         try:
-            return cls(arrays["features"], arrays["pids"], arrays.get("camids", np.where(is_query, 0, 1)),
-                       arrays.get("views", np.full(images, int(View.UNKNOWN))), is_query, arrays.get("paths", ()))
+            return cls(
+                arrays["features"],
+                arrays["pids"],
+                arrays.get("camids", np.where(is_query, 0, 1)),
+                arrays.get("views", np.full(images, int(View.UNKNOWN))),
+                is_query,
+                arrays.get("paths", ()),
+            )
         except ValueError as error:
             raise ValueError(f"{path!r}: {error}") from error
 
@@ -145,8 +160,9 @@ def _read_rows(archive, name, folder):
     if size < LARGE:
         return archive[name]
     with archive.zip.open(f"{name}.npy") as member:
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0,
-                       (2, 0): np.lib.format.read_array_header_2_0}.get(np.lib.format.read_magic(member))
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(
+            np.lib.format.read_magic(member)
+        )
         shape, by_columns, dtype = read_header(member) if read_header else (None, None, None)
         if shape is None or len(shape) != 2 or by_columns or dtype.kind not in "fiub" or not shape[1]:
             return archive[name]  # which says what is wrong with it, or turns columns into rows
@@ -163,11 +179,14 @@ def _read_rows(archive, name, folder):
 def _checked_embeddings(values):
     values = np.asarray(values)
     if values.ndim != 2:
-        raise ValueError(f"embeddings (the array 'features') have shape {values.shape}, expected [images, dimensions]; "
-                         "flatten each image's feature to one row")
+        raise ValueError(
+            f"embeddings (the array 'features') have shape {values.shape}, expected [images, dimensions]; "
+            "flatten each image's feature to one row"
+        )
     if values.dtype.kind not in "fiub":
-        raise ValueError(f"embeddings (the array 'features') hold {values.dtype}, expected real numbers; convert them "
-                         "to float32")
+        raise ValueError(
+            f"embeddings (the array 'features') hold {values.dtype}, expected real numbers; convert them to float32"
+        )
     return values.astype(np.float32, copy=False)
 
 
@@ -175,8 +194,10 @@ def _checked_labels(name, values, images, dtype):
     """``values`` as an array [images] of ``dtype`` that equals them; nothing is rounded or guessed."""
     values = np.asarray(values)
     if values.shape != (images,):
-        raise ValueError(f"{name} has shape {values.shape}, expected ({images},) as there are {images} embeddings; "
-                         "give one value per image")
+        raise ValueError(
+            f"{name} has shape {values.shape}, expected ({images},) as there are {images} embeddings; "
+            "give one value per image"
+        )
     wanted, remedy = _WANTED[name]
     if values.dtype.kind not in ("biuf" if dtype is bool else "iuf"):
         raise ValueError(f"{name} holds {values.dtype}, expected {wanted}; {remedy}")

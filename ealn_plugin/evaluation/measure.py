@@ -1,4 +1,5 @@
 """Figures and CMC curves of several protocols, each ranked once."""
+
 from dataclasses import dataclass
 
 from tqdm import tqdm
@@ -39,13 +40,29 @@ def measure(features, names, ranks=(1, 5, 10), progress=True, **options):
     every = sorted({*(int(rank) for rank in ranks), *range(1, CURVE_RANKS + 1)})
     kept = {"mAP", "mINP", *(f"rank{int(rank)}" for rank in ranks)}
     measured = {}
-    for name in tqdm(check_protocols(names), desc="ranking", unit="protocol", disable=not progress, leave=False,
-                     delay=1, dynamic_ncols=True):
+    for name in tqdm(
+        check_protocols(names),
+        desc="ranking",
+        unit="protocol",
+        disable=not progress,
+        leave=False,
+        delay=1,
+        dynamic_ncols=True,
+    ):
         for metrics in evaluate_protocols(features, [name], ranks=every, **options).values():
-            curve, deviation = (tuple(metrics[f"rank{rank}{suffix}"] for rank in range(1, CURVE_RANKS + 1)
-                                      if f"rank{rank}{suffix}" in metrics) for suffix in ("", "_std"))
-            measured[name] = Measurement({key: float(value) for key, value in metrics.items()
-                                          if key.removesuffix("_std") in kept}, curve, deviation)
+            curve, deviation = (
+                tuple(
+                    metrics[f"rank{rank}{suffix}"]
+                    for rank in range(1, CURVE_RANKS + 1)
+                    if f"rank{rank}{suffix}" in metrics
+                )
+                for suffix in ("", "_std")
+            )
+            measured[name] = Measurement(
+                {key: float(value) for key, value in metrics.items() if key.removesuffix("_std") in kept},
+                curve,
+                deviation,
+            )
     return measured
 
 

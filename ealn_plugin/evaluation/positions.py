@@ -5,6 +5,7 @@ gallery image is the number of images at a smaller distance, plus those at the s
 gallery: exactly its place in a stable argsort. It comes from a binary search in the row's sorted VALUES (sorting
 values is several times cheaper than sorting indices) or, where a query has few matches, from counting the row.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +51,8 @@ class QueryRanks:
             raise NoValidQuery(
                 f"none of the {len(self.valid)} queries has a match among {num_gallery} gallery entries once junk is "
                 "removed; check that query and gallery share vehicle numbers and that matches come from other cameras "
-                "(where cameras are unknown give queries camid 0 and the gallery camid 1)")
+                "(where cameras are unknown give queries camid 0 and the gallery camid 1)"
+            )
         return self
 
     def cmc(self, max_rank):

@@ -13,6 +13,7 @@ all_views                 Queries without a view are skipped, the vehicle's gall
                           split and cameras, on that split, and images of the query's camera are junk too
 ========================  ==========================================================================================
 """
+
 import contextlib
 import logging
 from dataclasses import dataclass
@@ -52,8 +53,17 @@ class Protocol:
     name: str
     description: str = ""
 
-    def evaluate(self, features, dist_metric="euclidean", normalize_feature=False, ranks=(1, 5, 10), rerank=False,
-                 average_precision="mean", device=None, use_metric_cuhk03=False):
+    def evaluate(
+        self,
+        features,
+        dist_metric="euclidean",
+        normalize_feature=False,
+        ranks=(1, 5, 10),
+        rerank=False,
+        average_precision="mean",
+        device=None,
+        use_metric_cuhk03=False,
+    ):
         """Rank and summarise.
 
         Args:
@@ -74,16 +84,28 @@ class Protocol:
             ValueError: an option or the features are wrong in themselves.
         """
         ranks = _check_ranks(ranks)
-        options = dict(dist_metric=dist_metric, normalize_feature=normalize_feature, rerank=rerank,
-                       average_precision=average_precision, device=device)
+        options = dict(
+            dist_metric=dist_metric,
+            normalize_feature=normalize_feature,
+            rerank=rerank,
+            average_precision=average_precision,
+            device=device,
+        )
         draws = [_metrics(draw, ranks) for draw in self.rank(features, **options)]
         metrics = _mean_and_deviation(draws) if self._draws(features) else draws[0]
         if use_metric_cuhk03:
             metrics.update(self._cmc_cuhk03(features, Ranker(features, **options), ranks))
         return metrics
 
-    def rank(self, features, dist_metric="euclidean", normalize_feature=False, rerank=False, average_precision="mean",
-             device=None):
+    def rank(
+        self,
+        features,
+        dist_metric="euclidean",
+        normalize_feature=False,
+        rerank=False,
+        average_precision="mean",
+        device=None,
+    ):
         """The outcome per query, for CMC curves and further figures; arguments as ``evaluate``.
 
         Returns:
@@ -121,8 +143,9 @@ class ImageProtocol(Protocol):
         labels = [values[rows] for values in (features.pids, features.camids) for rows in (query, gallery)]
         identities = len(np.unique(features.pids[gallery]))
         with _numpy_seeded(SEED):
-            curve, _ = toolkit.evaluate_rank(ranker.distances(query, gallery), *labels, use_metric_cuhk03=True,
-                                             max_rank=min(max(ranks), identities))
+            curve, _ = toolkit.evaluate_rank(
+                ranker.distances(query, gallery), *labels, use_metric_cuhk03=True, max_rank=min(max(ranks), identities)
+            )
         return {f"rank{rank}": float(curve[min(rank, identities) - 1]) for rank in ranks}
 
 
@@ -153,8 +176,16 @@ class VeriTrackProtocol(Protocol):
         distances = ranker.distances(query, gallery[order])
         distances = np.minimum.reduceat(distances, first, axis=1)
         entries = gallery[order][first]
-        return [rank_distances(distances, features.pids[query], features.pids[entries], features.camids[query],
-                               features.camids[entries], average_precision=ranker.average_precision)]
+        return [
+            rank_distances(
+                distances,
+                features.pids[query],
+                features.pids[entries],
+                features.camids[query],
+                features.camids[entries],
+                average_precision=ranker.average_precision,
+            )
+        ]
 
 
 @dataclass(frozen=True)
@@ -175,8 +206,9 @@ class ViewProtocol(Protocol):
         several = self._draws(features)
         splits = draw_one_per_identity(features) if several else [own_split(features)]
         results, labelled = [], 0
-        for query, gallery in tqdm(splits, self.name, DRAWS if several else 1, leave=False, delay=5, unit="draw",
-                                   dynamic_ncols=True):
+        for query, gallery in tqdm(
+            splits, self.name, DRAWS if several else 1, leave=False, delay=5, unit="draw", dynamic_ncols=True
+        ):
             query = query[features.views[query] != View.UNKNOWN]
             labelled += len(query)
             with contextlib.suppress(NoValidQuery):
@@ -185,11 +217,17 @@ class ViewProtocol(Protocol):
         if not labelled:
             raise ProtocolUnavailable("no query image has a view label; give the dataset a viewpoints.csv")
         if not results:
-            raise ProtocolUnavailable(f"none of the {labelled} queries with a view label has a match of the asked "
-                                      "view; label more gallery images or leave the protocol out")
+            raise ProtocolUnavailable(
+                f"none of the {labelled} queries with a view label has a match of the asked "
+                "view; label more gallery images or leave the protocol out"
+            )
         if several and len(results) < DRAWS:
-            log.warning("%s: %d of %d draws have no match of the asked view and do not count", self.name,
-                        DRAWS - len(results), DRAWS)
+            log.warning(
+                "%s: %d of %d draws have no match of the asked view and do not count",
+                self.name,
+                DRAWS - len(results),
+                DRAWS,
+            )
         return results
 
     def _junk(self, features, query, gallery):
@@ -205,6 +243,7 @@ class ViewProtocol(Protocol):
                 return left_out
             same_view = views[query[queries]] == entry_views
             return left_out | (same_view if self.matches == "cross" else ~same_view)
+
         return junk
 
 
@@ -267,8 +306,11 @@ def _check_ranks(ranks):
 
 def _metrics(result, ranks):
     curve = result.cmc(max(ranks))
-    return {"mAP": result.mean_average_precision, **{f"rank{rank}": float(curve[rank - 1]) for rank in ranks},
-            "mINP": result.mean_inverse_negative_penalty}
+    return {
+        "mAP": result.mean_average_precision,
+        **{f"rank{rank}": float(curve[rank - 1]) for rank in ranks},
+        "mINP": result.mean_inverse_negative_penalty,
+    }
 
 
 def _mean_and_deviation(draws):
@@ -288,13 +330,16 @@ def _numpy_seeded(seed):
         np.random.set_state(before)
 
 
-PROTOCOLS = {protocol.name: protocol for protocol in (
-    ImageProtocol("image", "image to image; same vehicle and camera is junk"),
-    VeriImageProtocol("veri_image", "VeRI-776, image to image"),
-    VeriTrackProtocol("veri_track", "VeRI-776, image to track"),
-    VehicleIdProtocol("vehicleid_cmc", "VehicleID, one gallery image per identity, ten draws", drawn_is="gallery"),
-    VehicleIdProtocol("vehicleid_map", "VehicleID, one probe per identity, ten draws", drawn_is="probe"),
-    ViewProtocol("same_view", "matches with the query's view", matches="same"),
-    ViewProtocol("cross_view", "matches with another view than the query's", matches="cross"),
-    ViewProtocol("all_views", "matches of any known view", matches="all"),
-)}
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        ImageProtocol("image", "image to image; same vehicle and camera is junk"),
+        VeriImageProtocol("veri_image", "VeRI-776, image to image"),
+        VeriTrackProtocol("veri_track", "VeRI-776, image to track"),
+        VehicleIdProtocol("vehicleid_cmc", "VehicleID, one gallery image per identity, ten draws", drawn_is="gallery"),
+        VehicleIdProtocol("vehicleid_map", "VehicleID, one probe per identity, ten draws", drawn_is="probe"),
+        ViewProtocol("same_view", "matches with the query's view", matches="same"),
+        ViewProtocol("cross_view", "matches with another view than the query's", matches="cross"),
+        ViewProtocol("all_views", "matches of any known view", matches="all"),
+    )
+}

@@ -1,4 +1,5 @@
 """The options that all protocols share, applied to any split of one set of features."""
+
 from dataclasses import dataclass
 
 import torch
@@ -34,10 +35,18 @@ class Ranker:
         """QueryRanks of row numbers ``query`` against row numbers ``gallery``; junk: as ``rank_features``."""
         pids = self.features.pids[query], self.features.pids[gallery]
         if self.rerank:
-            return rank_distances(self.distances(query, gallery), *pids, junk=junk,
-                                  average_precision=self.average_precision)
-        return rank_features(self._embeddings(query), self._embeddings(gallery), *pids, metric=self.dist_metric,
-                             junk=junk, average_precision=self.average_precision, device=self.device)
+            return rank_distances(
+                self.distances(query, gallery), *pids, junk=junk, average_precision=self.average_precision
+            )
+        return rank_features(
+            self._embeddings(query),
+            self._embeddings(gallery),
+            *pids,
+            metric=self.dist_metric,
+            junk=junk,
+            average_precision=self.average_precision,
+            device=self.device,
+        )
 
     def distances(self, query, gallery):
         """The whole matrix, numpy [queries, gallery], re-ranked if asked for.
@@ -47,8 +56,10 @@ class Ranker:
         """
         images = len(query) + len(gallery)
         if self.rerank and images > RERANKING_LIMIT:
-            raise ProtocolUnavailable(f"re-ranking {images} images needs about {20 * images ** 2 / 2**30:.0f} GiB, the "
-                                      f"limit is {RERANKING_LIMIT} images; evaluate without re-ranking")
+            raise ProtocolUnavailable(
+                f"re-ranking {images} images needs about {20 * images**2 / 2**30:.0f} GiB, the "
+                f"limit is {RERANKING_LIMIT} images; evaluate without re-ranking"
+            )
         query, gallery = (self._embeddings(rows).to(self.device or "cpu") for rows in (query, gallery))
         matrix = self._matrix(query, gallery)
         if not self.rerank:

@@ -3,6 +3,7 @@
 Both routes rank every query in the order of a STABLE sort: among equal distances the gallery's own order counts.
 torchreid sorts unstably, so wherever distances tie its result is one of several; without ties both agree.
 """
+
 import logging
 import numbers
 from concurrent.futures import ThreadPoolExecutor
@@ -57,8 +58,7 @@ def evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank=50, use_
     return ranks.cmc(max_rank).astype(np.float32), ranks.mean_average_precision
 
 
-def rank_distances(distmat, q_pids, g_pids, q_camids=None, g_camids=None, junk="same_camera",
-                   average_precision="mean"):
+def rank_distances(distmat, q_pids, g_pids, q_camids=None, g_camids=None, junk="same_camera", average_precision="mean"):
     """Rank every query of a distance matrix.
 
     Args:
@@ -78,8 +78,20 @@ def rank_distances(distmat, q_pids, g_pids, q_camids=None, g_camids=None, junk="
     return ranks.require_valid(distmat.shape[1])
 
 
-def rank_features(query_features, gallery_features, q_pids, g_pids, q_camids=None, g_camids=None, *,
-                  metric="euclidean", junk="same_camera", average_precision="mean", block=None, device=None):
+def rank_features(
+    query_features,
+    gallery_features,
+    q_pids,
+    g_pids,
+    q_camids=None,
+    g_camids=None,
+    *,
+    metric="euclidean",
+    junk="same_camera",
+    average_precision="mean",
+    block=None,
+    device=None,
+):
     """Rank every query straight from features, a block of queries at a time; the whole matrix is never held.
 
     Args:
@@ -151,11 +163,15 @@ def _rank_rows(distances, first_query, q_pids, index, junk, average_precision):
 # ---------------------------------------------------------------------------------------------- checking arguments
 def _check_matrix(distmat):
     if not isinstance(distmat, np.ndarray):
-        raise ValueError(f"distmat is a {type(distmat).__module__}.{type(distmat).__name__}, expected a numpy array; "
-                         "pass distmat.cpu().numpy() for a tensor and numpy.asarray(distmat) for a list")
+        raise ValueError(
+            f"distmat is a {type(distmat).__module__}.{type(distmat).__name__}, expected a numpy array; "
+            "pass distmat.cpu().numpy() for a tensor and numpy.asarray(distmat) for a list"
+        )
     if distmat.ndim != 2 or 0 in distmat.shape:
-        raise ValueError(f"distmat has shape {distmat.shape}, expected [queries, gallery] with at least one of each; "
-                         "check that the query and gallery sets are not empty")
+        raise ValueError(
+            f"distmat has shape {distmat.shape}, expected [queries, gallery] with at least one of each; "
+            "check that the query and gallery sets are not empty"
+        )
     if distmat.dtype.kind not in "fiu":
         raise ValueError(f"distmat holds {distmat.dtype}, expected real numbers; convert it to float32")
     return distmat
@@ -170,19 +186,27 @@ def _check_numbers(distances, first_query):
     elif distances.dtype.kind != "f" or not np.isnan(distances.max()):  # the maximum is NaN if any value is
         return
     row, column = np.argwhere(np.isnan(distances))[0]
-    raise ValueError(f"the distance of query {first_query + row} to gallery entry {column} is NaN, expected a number; "
-                     "look for NaN or infinite values in the features of these two")
+    raise ValueError(
+        f"the distance of query {first_query + row} to gallery entry {column} is NaN, expected a number; "
+        "look for NaN or infinite values in the features of these two"
+    )
 
 
 def _check_labels(q_pids, g_pids, q_camids, g_camids, num_query, num_gallery):
     checked = []
-    for name, values, size in (("q_pids", q_pids, num_query), ("g_pids", g_pids, num_gallery),
-                               ("q_camids", q_camids, num_query), ("g_camids", g_camids, num_gallery)):
+    for name, values, size in (
+        ("q_pids", q_pids, num_query),
+        ("g_pids", g_pids, num_gallery),
+        ("q_camids", q_camids, num_query),
+        ("g_camids", g_camids, num_gallery),
+    ):
         values = np.asarray(values)
         if values.shape != (size,):
             side = "queries" if name.startswith("q") else "gallery entries"
-            raise ValueError(f"{name} has shape {values.shape}, expected ({size},) as there are {size} {side}; give "
-                             "one value per image, in the order of the distances")
+            raise ValueError(
+                f"{name} has shape {values.shape}, expected ({size},) as there are {size} {side}; give "
+                "one value per image, in the order of the distances"
+            )
         checked.append(values)
     return checked
 
@@ -190,16 +214,22 @@ def _check_labels(q_pids, g_pids, q_camids, g_camids, num_query, num_gallery):
 def _check_task(q_pids, g_pids, q_camids, g_camids, shape, junk, average_precision):
     """Checked q_pids, g_pids and the junk rule as a function of (query_indices, gallery_indices)."""
     if average_precision not in AVERAGE_PRECISIONS:
-        raise ValueError(f"average_precision is {average_precision!r}, expected one of {AVERAGE_PRECISIONS}; use "
-                         "'mean' unless you compare with VeRI-776's own script")
+        raise ValueError(
+            f"average_precision is {average_precision!r}, expected one of {AVERAGE_PRECISIONS}; use "
+            "'mean' unless you compare with VeRI-776's own script"
+        )
     if isinstance(junk, str) and junk != "same_camera" or not (isinstance(junk, str) or junk is None or callable(junk)):
-        raise ValueError(f"junk is {junk!r}, expected 'same_camera', None or a function of (query_indices, "
-                         "gallery_indices); use 'same_camera' for torchreid's rule")
+        raise ValueError(
+            f"junk is {junk!r}, expected 'same_camera', None or a function of (query_indices, "
+            "gallery_indices); use 'same_camera' for torchreid's rule"
+        )
     if junk != "same_camera":
         q_camids, g_camids = np.zeros(shape[0]), np.zeros(shape[1])
     elif q_camids is None or g_camids is None:
-        raise ValueError(f"junk='same_camera' needs q_camids and g_camids, got {q_camids!r} and {g_camids!r}; give "
-                         "both or pass junk=None")
+        raise ValueError(
+            f"junk='same_camera' needs q_camids and g_camids, got {q_camids!r} and {g_camids!r}; give "
+            "both or pass junk=None"
+        )
     q_pids, g_pids, q_camids, g_camids = _check_labels(q_pids, g_pids, q_camids, g_camids, *shape)
     if junk is None:
         return q_pids, g_pids, lambda queries, entries: np.zeros(len(queries), dtype=bool)

@@ -1,4 +1,5 @@
 """Which images are queries and which are the gallery: the split that a dataset comes with, or seeded draws."""
+
 import numpy as np
 
 DRAWS, SEED = 10, 0
@@ -17,8 +18,10 @@ def own_split(features):
     """
     query, gallery = np.flatnonzero(features.is_query), np.flatnonzero(~features.is_query)
     if not len(query) or not len(gallery):
-        raise ProtocolUnavailable(f"there are {len(query)} query and {len(gallery)} gallery images, expected some of "
-                                  "each; set is_query in the features")
+        raise ProtocolUnavailable(
+            f"there are {len(query)} query and {len(gallery)} gallery images, expected some of "
+            "each; set is_query in the features"
+        )
     return query, gallery
 
 
@@ -49,7 +52,7 @@ def draw_one_per_identity(features, draws=DRAWS, seed=SEED):
     starts, counts = starts[counts > 1], counts[counts > 1]
     if not len(starts):
         raise ProtocolUnavailable(f"none of the {len(features)} images shares its identity with another; check pids")
-    usable = np.concatenate([order[start:start + count] for start, count in zip(starts, counts)])
+    usable = np.concatenate([order[start : start + count] for start, count in zip(starts, counts)])
     starts = np.cumsum(counts) - counts
     for draw in range(draws):
         drawn = starts + np.random.default_rng([seed, draw]).integers(0, counts)

@@ -1,4 +1,5 @@
 """Features kept on disk, so that ranking the same images again costs no forward pass."""
+
 import hashlib
 import json
 import logging

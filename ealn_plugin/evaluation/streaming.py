@@ -1,4 +1,5 @@
 """Rows of numbers that grow on disk and not in memory."""
+
 import errno
 import os
 import tempfile
@@ -37,8 +38,9 @@ class RowFile:
         """
         rows = np.ascontiguousarray(rows, dtype=np.float32)
         if rows.ndim != 2 or self._file is not None and rows.shape[1] != self._dim:
-            raise ValueError(f"rows have the shape {rows.shape}, expected [n, {self._dim or 'dim'}]; give rows of one "
-                             "network")
+            raise ValueError(
+                f"rows have the shape {rows.shape}, expected [n, {self._dim or 'dim'}]; give rows of one network"
+            )
         try:
             if self._file is None:
                 self._open(rows.shape[1])

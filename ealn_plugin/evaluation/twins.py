@@ -4,6 +4,7 @@ A twin shows the same vehicle in the same camera and light, turned to the opposi
 Every score stands beside two others: that of the input itself, handed over unchanged (a generator that does not beat it
 has made nothing), and that of the twin (what a perfect picture scores; in retrieval it is no upper bound).
 """
+
 import csv
 import os
 
@@ -73,14 +74,19 @@ def ssim(a, b):
     """
     _check_pair(a, b)
     if min(a.shape[-2:]) < _WINDOW:
-        raise ValueError(f"images of {a.shape[-2]} x {a.shape[-1]} pixels are smaller than SSIM's window, expected "
-                         f"at least {_WINDOW} x {_WINDOW}; use larger images")
+        raise ValueError(
+            f"images of {a.shape[-2]} x {a.shape[-1]} pixels are smaller than SSIM's window, expected "
+            f"at least {_WINDOW} x {_WINDOW}; use larger images"
+        )
     a, b = a.double(), b.double()
     mean_a, mean_b = _blur(a), _blur(b)
-    var_a, var_b = _blur(a * a) - mean_a ** 2, _blur(b * b) - mean_b ** 2
+    var_a, var_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
     covariance = _blur(a * b) - mean_a * mean_b
-    values = ((2 * mean_a * mean_b + _K1 ** 2) * (2 * covariance + _K2 ** 2)
-              / ((mean_a ** 2 + mean_b ** 2 + _K1 ** 2) * (var_a + var_b + _K2 ** 2)))
+    values = (
+        (2 * mean_a * mean_b + _K1**2)
+        * (2 * covariance + _K2**2)
+        / ((mean_a**2 + mean_b**2 + _K1**2) * (var_a + var_b + _K2**2))
+    )
     return values.mean(dim=(1, 2, 3))
 
 
@@ -99,7 +105,7 @@ def psnr(a, b):
 def _blur(images):
     """The Gaussian window's weighted mean at every place where it fits."""
     offsets = torch.arange(_WINDOW, dtype=images.dtype, device=images.device) - _WINDOW // 2
-    weights = torch.exp(-offsets ** 2 / (2 * _DEVIATION ** 2))
+    weights = torch.exp(-(offsets**2) / (2 * _DEVIATION**2))
     weights = (weights / weights.sum()).expand(images.shape[1], 1, 1, _WINDOW)
     images = F.conv2d(images, weights, groups=images.shape[1])
     return F.conv2d(images, weights.transpose(2, 3), groups=images.shape[1])
@@ -107,8 +113,10 @@ def _blur(images):
 
 def _check_pair(a, b):
     if a.shape != b.shape or a.dim() != 4:
-        raise ValueError(f"images have the shapes {tuple(a.shape)} and {tuple(b.shape)}, expected the same [n, "
-                         "channels, h, w]; pair every image with one of its size")
+        raise ValueError(
+            f"images have the shapes {tuple(a.shape)} and {tuple(b.shape)}, expected the same [n, "
+            "channels, h, w]; pair every image with one of its size"
+        )
 
 
 # ---------------------------------------------------------------------------------------------- scores
@@ -121,8 +129,11 @@ def score_pictures(images, embeddings, twin_images, twin_embeddings, kind="squar
     Returns:
         {"ssim", "psnr", "distance": float64 array [n]}, distance that of the embeddings.
     """
-    return {"ssim": ssim(images, twin_images).cpu().numpy(), "psnr": psnr(images, twin_images).cpu().numpy(),
-            "distance": distance(embeddings.double(), twin_embeddings.double(), kind).cpu().numpy()}
+    return {
+        "ssim": ssim(images, twin_images).cpu().numpy(),
+        "psnr": psnr(images, twin_images).cpu().numpy(),
+        "distance": distance(embeddings.double(), twin_embeddings.double(), kind).cpu().numpy(),
+    }
 
 
 def retrieve_other_views(queries, pids, camids, views, gallery):
@@ -146,20 +157,30 @@ def retrieve_other_views(queries, pids, camids, views, gallery):
         if not len(rows) or not len(entries):
             continue
         try:
-            ranks = rank_features(np.ascontiguousarray(queries[rows]), gallery.embeddings[entries], pids[rows],
-                                  gallery.pids[entries], camids[rows], gallery.camids[entries])
+            ranks = rank_features(
+                np.ascontiguousarray(queries[rows]),
+                gallery.embeddings[entries],
+                pids[rows],
+                gallery.pids[entries],
+                camids[rows],
+                gallery.camids[entries],
+            )
         except NoValidQuery:
             continue
         precision.append(ranks.average_precision[ranks.valid])
         first.append(ranks.first_match[ranks.valid])
     if not precision:
-        raise ValueError("no front or rear query has a gallery image of its vehicle's other view; give a dataset with "
-                         "both views and their labels")
+        raise ValueError(
+            "no front or rear query has a gallery image of its vehicle's other view; give a dataset with "
+            "both views and their labels"
+        )
     precision, first = np.concatenate(precision), np.concatenate(first)
     return {"mAP": float(precision.mean()), "rank1": float((first == 0).mean()), "queries": len(first)}
 
 
 def summarize(scores):
     """Means of ``score_pictures``: {"ssim", "psnr", "distance": float}; equal images count 100 dB."""
-    return {name: float(np.minimum(values, 100.0).mean() if name == "psnr" else values.mean())
-            for name, values in scores.items()}
+    return {
+        name: float(np.minimum(values, 100.0).mean() if name == "psnr" else values.mean())
+        for name, values in scores.items()
+    }

@@ -1,4 +1,5 @@
 """VeRI-776's own lists for testing: tracks (test_track.txt) and the index files gt_index.txt and jk_index.txt."""
+
 import logging
 import os
 import re
@@ -42,11 +43,17 @@ def gallery_tracks(gallery):
     listed = np.array([line_of_name.get(os.path.basename(name), 0) for name in gallery.paths], dtype=np.int64)
     for line in np.unique(listed[listed > 0]):
         if len(np.unique(derived[listed == line])) > 1:
-            raise ValueError(f"{path}, line {line}: the track mixes vehicles or cameras, expected one vehicle in one "
-                             "camera; correct the line or remove the file to derive the tracks from the names")
+            raise ValueError(
+                f"{path}, line {line}: the track mixes vehicles or cameras, expected one vehicle in one "
+                "camera; correct the line or remove the file to derive the tracks from the names"
+            )
     if (listed == 0).any():
-        log.warning("%s does not list %d of %d gallery images: their tracks are derived from vehicle and camera", path,
-                    np.count_nonzero(listed == 0), len(listed))
+        log.warning(
+            "%s does not list %d of %d gallery images: their tracks are derived from vehicle and camera",
+            path,
+            np.count_nonzero(listed == 0),
+            len(listed),
+        )
     log.debug("tracks of %s: %d", path, len(np.unique(listed[listed > 0])))
     return np.unique(np.where(listed > 0, listed, -1 - derived), return_inverse=True)[1].reshape(-1)
 
@@ -75,8 +82,10 @@ class IndexReport:
         return not self.differing
 
     def __str__(self):
-        counts = (f"{self.queries} queries: {self.good_derived} matches and {self.junk_derived} junk images derived "
-                  f"from the names, {self.good_listed} and {self.junk_listed} in {GOOD_FILE} and {JUNK_FILE}")
+        counts = (
+            f"{self.queries} queries: {self.good_derived} matches and {self.junk_derived} junk images derived "
+            f"from the names, {self.good_listed} and {self.junk_listed} in {GOOD_FILE} and {JUNK_FILE}"
+        )
         if self.agrees:
             return f"{counts}; all sets are equal"
         return f"{counts}; {len(self.differing)} queries differ, the first is {self.differing[0]}"
@@ -108,14 +117,17 @@ def verify_veri_index(dataset_dir, query_names=None, gallery_names=None):
     queries = _sorted_names(query_names, dataset_dir, _QUERY_FOLDER)
     gallery = _sorted_names(gallery_names, dataset_dir, _GALLERY_FOLDER)
     entries = np.array([_vehicle_and_camera(name) for name in gallery]).reshape(-1, 2)
-    listed_good, listed_junk = (_read_positions(os.path.join(dataset_dir, name), len(queries), len(gallery))
-                                for name in (GOOD_FILE, JUNK_FILE))
+    listed_good, listed_junk = (
+        _read_positions(os.path.join(dataset_dir, name), len(queries), len(gallery)) for name in (GOOD_FILE, JUNK_FILE)
+    )
     totals, differing = np.zeros(4, dtype=np.int64), []
     for name, good_list, junk_list in zip(queries, listed_good, listed_junk):
         vehicle, camera = _vehicle_and_camera(name)
         same_vehicle, same_camera = entries[:, 0] == vehicle, entries[:, 1] == camera
-        good, junk = (set((np.flatnonzero(mask) + 1).tolist())
-                      for mask in (same_vehicle & ~same_camera, same_vehicle & same_camera))
+        good, junk = (
+            set((np.flatnonzero(mask) + 1).tolist())
+            for mask in (same_vehicle & ~same_camera, same_vehicle & same_camera)
+        )
         totals += [len(good), len(good_list), len(junk), len(junk_list)]
         if good != good_list or junk != junk_list:
             differing.append(name)
@@ -137,8 +149,9 @@ def _vehicle_and_camera(name):
     """(2, 5) of 0002_c005_00030600_0.jpg."""
     parts = _NAME.match(name)
     if parts is None:
-        raise ValueError(f"the image name {name!r} is not of the form 0002_c005_00030600_0.jpg; give names as in "
-                         "VeRI-776")
+        raise ValueError(
+            f"the image name {name!r} is not of the form 0002_c005_00030600_0.jpg; give names as in VeRI-776"
+        )
     return int(parts[1]), int(parts[2])
 
 
@@ -154,13 +167,17 @@ def _read_positions(path, num_queries, num_gallery):
     while len(lines) > num_queries and not lines[-1]:
         lines.pop()
     if len(lines) != num_queries:
-        raise ValueError(f"{path} has {len(lines)} lines, expected {num_queries}, one per query image; compare with "
-                         "the release's file or the whole query set")
+        raise ValueError(
+            f"{path} has {len(lines)} lines, expected {num_queries}, one per query image; compare with "
+            "the release's file or the whole query set"
+        )
     positions = []
     for number, words in enumerate(lines, 1):
         bad = [word for word in words if not _POSITION.fullmatch(word) or not 1 <= int(word) <= num_gallery]
         if bad:
-            raise ValueError(f"{path}, line {number}: {bad[0][:80]!r} is not a position from 1 to {num_gallery}; "
-                             "compare with the release's file")
+            raise ValueError(
+                f"{path}, line {number}: {bad[0][:80]!r} is not a position from 1 to {num_gallery}; "
+                "compare with the release's file"
+            )
         positions.append({int(word) for word in words})
     return positions

@@ -1,4 +1,5 @@
 """How good predicted views are: accuracy, coverage, calibration and a confusion table."""
+
 import numpy as np
 
 from ealn_plugin.data.viewpoints import View
@@ -43,19 +44,25 @@ def view_report(probabilities, truth, min_confidence):
     """
     truth = np.asarray(truth, dtype=np.int64)
     if not len(truth) or not np.isin(truth, CLASSES).all():
-        raise ValueError(f"{len(truth)} true views with the values {sorted(set(truth.tolist()))} were given, expected "
-                         f"at least one and only 0 (front), 1 (rear) and 2 (side); leave unknown ones out")
+        raise ValueError(
+            f"{len(truth)} true views with the values {sorted(set(truth.tolist()))} were given, expected "
+            f"at least one and only 0 (front), 1 (rear) and 2 (side); leave unknown ones out"
+        )
     likeliest, confidences = decide(probabilities, 0.0)
     labels, _ = decide(probabilities, min_confidence)
     right, ends, labelled = likeliest == truth, truth != View.SIDE, labels != View.UNKNOWN
     columns = [*CLASSES, View.UNKNOWN]
     return {
-        "images": len(truth), "min_confidence": float(min_confidence),
-        "accuracy": _share(right), "front_rear_accuracy": _share(right[ends]), "coverage": _share(labelled),
+        "images": len(truth),
+        "min_confidence": float(min_confidence),
+        "accuracy": _share(right),
+        "front_rear_accuracy": _share(right[ends]),
+        "coverage": _share(labelled),
         "labelled_accuracy": _share(right[labelled]),
         "labelled_front_rear_accuracy": _share(right[labelled & ends]),
         "calibration_error": _calibration_error(confidences, right),
-        "confusion": [[int(((truth == row) & (labels == column)).sum()) for column in columns] for row in CLASSES]}
+        "confusion": [[int(((truth == row) & (labels == column)).sum()) for column in columns] for row in CLASSES],
+    }
 
 
 def format_view_report(report):
@@ -67,22 +74,28 @@ def format_view_report(report):
     try:
         return _formatted(report)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"the report of the classifier's accuracy is damaged ({type(error).__name__}: {error}); train "
-                         "the classifier again") from error
+        raise ValueError(
+            f"the report of the classifier's accuracy is damaged ({type(error).__name__}: {error}); train "
+            "the classifier again"
+        ) from error
 
 
 def _formatted(report):
     rows = [("", *(view.name.lower() for view in CLASSES), "unknown")]
     rows += [(view.name.lower(), *map(str, counts)) for view, counts in zip(CLASSES, report["confusion"], strict=True)]
     table = [f"  {row[0]:>6}" + "".join(f"{cell:>9}" for cell in row[1:]) for row in rows]
-    return "\n".join([
-        f"{report['images']} images: accuracy {_percent(report['accuracy'])}, "
-        f"front/rear accuracy {_percent(report['front_rear_accuracy'])}, "
-        f"calibration error {_percent(report['calibration_error'])}",
-        f"labelled at a confidence of {report['min_confidence']:g} or more: {_percent(report['coverage'])}, "
-        f"accuracy {_percent(report['labelled_accuracy'])}, "
-        f"front/rear accuracy {_percent(report['labelled_front_rear_accuracy'])}",
-        "true view (rows) and label (columns):", *table])
+    return "\n".join(
+        [
+            f"{report['images']} images: accuracy {_percent(report['accuracy'])}, "
+            f"front/rear accuracy {_percent(report['front_rear_accuracy'])}, "
+            f"calibration error {_percent(report['calibration_error'])}",
+            f"labelled at a confidence of {report['min_confidence']:g} or more: {_percent(report['coverage'])}, "
+            f"accuracy {_percent(report['labelled_accuracy'])}, "
+            f"front/rear accuracy {_percent(report['labelled_front_rear_accuracy'])}",
+            "true view (rows) and label (columns):",
+            *table,
+        ]
+    )
 
 
 def _share(flags):

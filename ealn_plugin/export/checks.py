@@ -1,4 +1,5 @@
 """Images to compare an exported file with PyTorch on, and the comparison."""
+
 import json
 
 import torch

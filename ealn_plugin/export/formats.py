@@ -1,5 +1,6 @@
 """Writing one graph as ONNX or as a torch.export program, and checking the file against PyTorch before it gets its
 name."""
+
 import contextlib
 import io
 import json
@@ -22,7 +23,7 @@ TOLERANCE = 1e-4
 BATCHES = (1, 2, 5)
 OPSETS = (18, 23)
 """The opsets that the exporter of torch 2.13 can write. The default is its own, 20."""
-_LARGEST = 2 ** 31 - 1  # bytes of one protobuf message
+_LARGEST = 2**31 - 1  # bytes of one protobuf message
 
 
 class ExportMismatchError(RuntimeError):
@@ -60,11 +61,15 @@ def export_graph(graph, folder, kinds=tuple(FORMATS), opset=None, threads=None):
     """
     program = _trace(graph)
     threads = threads or torch.get_num_threads()
-    writers = {"onnx": lambda path: _write_onnx(program, graph, path, opset),
-               "program": lambda path: _write_program(program, graph, path)}
+    writers = {
+        "onnx": lambda path: _write_onnx(program, graph, path, opset),
+        "program": lambda path: _write_program(program, graph, path),
+    }
     readers = {"onnx": lambda path: open_onnx(path, graph.inputs, threads), "program": open_program}
-    return [_write_checked(graph, kind, os.path.join(folder, graph.name + FORMATS[kind]), writers[kind], readers[kind])
-            for kind in kinds]
+    return [
+        _write_checked(graph, kind, os.path.join(folder, graph.name + FORMATS[kind]), writers[kind], readers[kind])
+        for kind in kinds
+    ]
 
 
 def _write_checked(graph, kind, path, write, read):
@@ -73,13 +78,17 @@ def _write_checked(graph, kind, path, write, read):
     with _nothing_left_after_a_mismatch(path), replacing(path) as temporary:
         write(temporary)
         run = read(temporary)
-        difference = max(largest_difference(graph.reference, run, inputs)
-                         for batch in BATCHES for inputs in sample_inputs(graph, batch))
+        difference = max(
+            largest_difference(graph.reference, run, inputs)
+            for batch in BATCHES
+            for inputs in sample_inputs(graph, batch)
+        )
         if not difference <= TOLERANCE:
             raise ExportMismatchError(
                 f"{name} differs from PyTorch by {difference:.2g}, expected at most {TOLERANCE:g}: nothing was left "
-                "under that name; " + ("try another --opset, or the other format" if kind == "onnx" else
-                                       "try the other format"))
+                "under that name; "
+                + ("try another --opset, or the other format" if kind == "onnx" else "try the other format")
+            )
         size = os.path.getsize(temporary)
     return Exported(graph.name, kind, path, size, difference, run)
 
@@ -118,8 +127,10 @@ def _forget_paths(program):
 
 def _cannot(graph, tool, error):
     reason = str(error).strip().partition("\n")[0] or "no message"
-    return ValueError(f"the graph {graph.name!r} cannot be exported by {tool} ({type(error).__name__}: {reason}); "
-                      "choose a model without branches that depend on the images")
+    return ValueError(
+        f"the graph {graph.name!r} cannot be exported by {tool} ({type(error).__name__}: {reason}); "
+        "choose a model without branches that depend on the images"
+    )
 
 
 def _write_program(program, graph, path):
@@ -135,13 +146,21 @@ def _write_onnx(program, graph, path, opset):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter's own making, about its own future
-            model = torch.onnx.export(program, dynamo=True, input_names=list(graph.inputs), verbose=False,
-                                      output_names=[graph.output], opset_version=opset).model_proto
+            model = torch.onnx.export(
+                program,
+                dynamo=True,
+                input_names=list(graph.inputs),
+                verbose=False,
+                output_names=[graph.output],
+                opset_version=opset,
+            ).model_proto
     except Exception as error:  # as in _trace
         raise _cannot(graph, "torch.onnx", error) from error
     if model.ByteSize() > _LARGEST:
-        raise ValueError(f"the graph {graph.name!r} has {model.ByteSize() / 2**30:.1f} GiB, but an ONNX file holds at "
-                         "most 2; export it as a torch.export program with --formats program")
+        raise ValueError(
+            f"the graph {graph.name!r} has {model.ByteSize() / 2**30:.1f} GiB, but an ONNX file holds at "
+            "most 2; export it as a torch.export program with --formats program"
+        )
     _name_batch(model)
     for node in model.graph.node:
         del node.metadata_props[:]  # how the exporter came to it, half of the file of a small network
@@ -176,6 +195,7 @@ def open_onnx(path, inputs, threads):
     def run(*tensors):
         feed = {name: tensor.numpy() for name, tensor in zip(inputs, tensors)}
         return torch.from_numpy(session.run(None, feed)[0])
+
     return run
 
 
@@ -186,4 +206,5 @@ def open_program(path):
     def run(*tensors):
         with torch.no_grad():
             return module(*tensors)
+
     return run

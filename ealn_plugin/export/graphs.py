@@ -1,4 +1,5 @@
 """What is exported: the embedding network, and the extractor of the fused feature as one graph."""
+
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,8 +33,11 @@ class FusedExtractor(nn.Module):
     def forward(self, images, views):
         pictures = self.pixels.to_generator(images)
         view = views[:, None, None, None]
-        made = torch.where(view == View.FRONT, self.turn(pictures, "rear"),
-                           torch.where(view == View.REAR, self.turn(pictures, "front"), pictures))
+        made = torch.where(
+            view == View.FRONT,
+            self.turn(pictures, "rear"),
+            torch.where(view == View.REAR, self.turn(pictures, "front"), pictures),
+        )
         return fuse(self.embedding(images), self.embedding(self.pixels.to_embedding(made)), views, self.fusion)
 
 
@@ -71,14 +75,26 @@ def graphs_of(run, metadata):
         ValueError: the model gives no single feature for images of the run's size.
     """
     dim, embedding = run.dim, without_classifier(run.embedding)
-    found = [Graph("embedding", embedding, ("images",), "embedding", run.embedding, run.size, dim,
-                   metadata("embedding", dim))]
+    found = [
+        Graph(
+            "embedding", embedding, ("images",), "embedding", run.embedding, run.size, dim, metadata("embedding", dim)
+        )
+    ]
     if run.fusing is not None:
         extraction = run.extraction()
         module = FusedExtractor(embedding, run.pixels, run.fusing, run.config.ealn.fusion).eval()
-        found.append(Graph("fused", module, ("images", "views"), "feature",
-                           lambda images, views: extraction.batch(images, views)[1], run.size, 2 * dim,
-                           metadata("fused", 2 * dim)))
+        found.append(
+            Graph(
+                "fused",
+                module,
+                ("images", "views"),
+                "feature",
+                lambda images, views: extraction.batch(images, views)[1],
+                run.size,
+                2 * dim,
+                metadata("fused", 2 * dim),
+            )
+        )
     return found
 
 

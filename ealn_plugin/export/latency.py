@@ -1,4 +1,5 @@
 """How long PyTorch and the files take per call, as medians over repeated calls."""
+
 import statistics
 import time
 from dataclasses import dataclass
@@ -47,8 +48,10 @@ def measure_latencies(runs, inputs, calls=20, seconds=20.0):
                 run(*inputs)
                 taken.append(time.perf_counter() - begin)
                 work.append(time.process_time() - begun)
-    return [Latency(len(inputs[0]), 1000 * statistics.median(taken), 1000 * statistics.median(work), len(taken))
-            for taken, work in zip(times, worked)]
+    return [
+        Latency(len(inputs[0]), 1000 * statistics.median(taken), 1000 * statistics.median(work), len(taken))
+        for taken, work in zip(times, worked)
+    ]
 
 
 def measure_files(graphs, written, calls=20, progress=True):
@@ -60,23 +63,41 @@ def measure_files(graphs, written, calls=20, progress=True):
         list of {"graph", "runtime", "batch", "median_ms", "processor_ms", "calls"}
     """
     found = []
-    for graph, batch in tqdm([(graph, batch) for graph in graphs for batch in BATCHES], desc="latency",
-                             unit="measurement", leave=False, disable=not progress, dynamic_ncols=True):
+    for graph, batch in tqdm(
+        [(graph, batch) for graph in graphs for batch in BATCHES],
+        desc="latency",
+        unit="measurement",
+        leave=False,
+        disable=not progress,
+        dynamic_ncols=True,
+    ):
         runs = {"PyTorch": graph.reference, **{file.kind: file.run for file in written if file.graph == graph.name}}
         measured = measure_latencies(list(runs.values()), sample_inputs(graph, batch)[0], calls)
-        found += [{"graph": graph.name, "runtime": runtime, "batch": batch, "median_ms": latency.median_ms,
-                   "processor_ms": latency.processor_ms, "calls": latency.calls}
-                  for runtime, latency in zip(runs, measured)]
+        found += [
+            {
+                "graph": graph.name,
+                "runtime": runtime,
+                "batch": batch,
+                "median_ms": latency.median_ms,
+                "processor_ms": latency.processor_ms,
+                "calls": latency.calls,
+            }
+            for runtime, latency in zip(runs, measured)
+        ]
     return found
 
 
 def latency_table(latencies):
     """What ``measure_files`` returned as text: a line per graph and batch, a column per runtime."""
     runtimes = list(dict.fromkeys(line["runtime"] for line in latencies))
-    cells = {(line["graph"], line["batch"], line["runtime"]): f"{line['median_ms']:.1f} ({line['processor_ms']:.1f})"
-             for line in latencies}
-    lines = [f"median latency on the CPU, {torch.get_num_threads()} thread(s) [ms], in brackets the processor time",
-             f"{'graph':10} {'batch':>5}" + "".join(f"{_TITLES[runtime]:>17}" for runtime in runtimes)]
+    cells = {
+        (line["graph"], line["batch"], line["runtime"]): f"{line['median_ms']:.1f} ({line['processor_ms']:.1f})"
+        for line in latencies
+    }
+    lines = [
+        f"median latency on the CPU, {torch.get_num_threads()} thread(s) [ms], in brackets the processor time",
+        f"{'graph':10} {'batch':>5}" + "".join(f"{_TITLES[runtime]:>17}" for runtime in runtimes),
+    ]
     for graph, batch in dict.fromkeys((line["graph"], line["batch"]) for line in latencies):
         lines.append(f"{graph:10} {batch:5}" + "".join(f"{cells[graph, batch, runtime]:>17}" for runtime in runtimes))
     return "\n".join(lines)

@@ -1,11 +1,14 @@
 """What a file of a network says of itself: what it takes, how to prepare an image, what comes out."""
+
 import json
 
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.store import fingerprint_of_networks
 
-PREPROCESSING = ("decode to RGB; resize the whole image to image_height x image_width (the aspect is not kept); divide "
-                 "by 255; subtract mean and divide by std, channel by channel; axes: batch, channel, row, column")
+PREPROCESSING = (
+    "decode to RGB; resize the whole image to image_height x image_width (the aspect is not kept); divide "
+    "by 255; subtract mean and divide by std, channel by channel; axes: batch, channel, row, column"
+)
 _VIEWS = ", ".join(f"{int(view)} {view.name.lower()}" for view in View)
 
 
@@ -17,21 +20,33 @@ def metadata_of(run):
     """
     (height, width), (mean, std) = run.size, run.normalization
     common = {
-        "network": run.config.model.name, "scheme": run.config.ealn.scheme, "preprocessing": PREPROCESSING,
-        "image_height": str(height), "image_width": str(width), "colour_order": "RGB", "layout": "NCHW",
-        "range": "[0, 1] before mean and std", "mean": json.dumps(mean), "std": json.dumps(std),
+        "network": run.config.model.name,
+        "scheme": run.config.ealn.scheme,
+        "preprocessing": PREPROCESSING,
+        "image_height": str(height),
+        "image_width": str(width),
+        "colour_order": "RGB",
+        "layout": "NCHW",
+        "range": "[0, 1] before mean and std",
+        "mean": json.dumps(mean),
+        "std": json.dumps(std),
         "interpolation": "bilinear, antialiased (Pillow's Image.resize with BILINEAR)",
         "input_images": f"float32 [batch, 3, {height}, {width}], normalized pixels",
     }
 
     def describe(name, dim):
         networks = [run.embedding.backbone]
-        found = {**common, "feature_dim": str(dim), "feature_norm": "1 (L2-normalised)",
-                 "comparison": "squared Euclidean distance or cosine; both rank alike"}
+        found = {
+            **common,
+            "feature_dim": str(dim),
+            "feature_norm": "1 (L2-normalised)",
+            "comparison": "squared Euclidean distance or cosine; both rank alike",
+        }
         if name == "fused":
             networks.append(run.fusing.generators)
-            found.update(input_views=f"int64 [batch], the side that each image shows: {_VIEWS}",
-                         fusion=run.config.ealn.fusion)
+            found.update(
+                input_views=f"int64 [batch], the side that each image shows: {_VIEWS}", fusion=run.config.ealn.fusion
+            )
         return {**found, "weights_sha256": fingerprint_of_networks(*networks)}
 
     return describe

@@ -6,6 +6,7 @@ images; wasserstein.py: the losses of StarGAN; adaptive.py: the weight of synthe
 waits for the device: nothing is read back.
 The function `distance` is not lifted to this level, where the module of that name stands.
 """
+
 from .adaptive import synthetic_weight
 from .adversarial import cycle_loss, discriminator_adversarial_loss, generator_adversarial_loss
 from .distance import (
@@ -23,8 +24,24 @@ from .metric import embedding_network_loss, identity_loss, triplet_loss
 from .wasserstein import critic_loss, domain_loss, gradient_penalty, score_loss
 
 __all__ = [
-    'check_choice', 'check_margins', 'critic_loss', 'cycle_loss', 'discriminator_adversarial_loss', 'domain_loss',
-    'embedding_network_loss', 'generator_adversarial_loss', 'gradient_penalty', 'hard_embedding_loss',
-    'hard_generator_loss', 'identity_loss', 'pairwise_distance', 'score_loss', 'select_negatives',
-    'select_positives', 'synthetic_weight', 'triplet_loss', 'view_embedding_loss', 'view_generator_loss',
+    "check_choice",
+    "check_margins",
+    "critic_loss",
+    "cycle_loss",
+    "discriminator_adversarial_loss",
+    "domain_loss",
+    "embedding_network_loss",
+    "generator_adversarial_loss",
+    "gradient_penalty",
+    "hard_embedding_loss",
+    "hard_generator_loss",
+    "identity_loss",
+    "pairwise_distance",
+    "score_loss",
+    "select_negatives",
+    "select_positives",
+    "synthetic_weight",
+    "triplet_loss",
+    "view_embedding_loss",
+    "view_generator_loss",
 ]

@@ -1,4 +1,5 @@
 """How much synthetic samples should count while their generator is still learning."""
+
 import torch
 
 

@@ -2,27 +2,28 @@
 
 `kind` is 'vanilla', the log loss of the paper, or 'lsgan' (Mao et al., ICCV 2017), CycleGAN's choice.
 """
+
 import torch.nn.functional as F
 
 from .distance import check_choice, masked_mean
 
-KINDS = ('vanilla', 'lsgan')
+KINDS = ("vanilla", "lsgan")
 
 
-def generator_adversarial_loss(fake_logits, kind='vanilla'):
+def generator_adversarial_loss(fake_logits, kind="vanilla"):
     """What a generator minimises, averaged over all logits of D(G(x)), any shape -> scalar.
 
     'vanilla': -log D(G(x)), the non-saturating form of Goodfellow et al. (2014): the same fixed point as
     Eq. 6, with a gradient while D still wins. 'lsgan': (D(G(x)) - 1)^2. Without any logits a zero with a
     gradient.
     """
-    check_choice('gan_loss', kind, KINDS)
-    if kind == 'vanilla':
+    check_choice("gan_loss", kind, KINDS)
+    if kind == "vanilla":
         return masked_mean(F.softplus(-fake_logits))
     return masked_mean((fake_logits - 1.0).pow(2))
 
 
-def discriminator_adversarial_loss(real_logits, fake_logits, kind='vanilla'):
+def discriminator_adversarial_loss(real_logits, fake_logits, kind="vanilla"):
     """What a discriminator minimises: -L_rf of Eq. 6, or one direction of Eq. 11 negated -> scalar.
 
     'vanilla': mean of -log D(x) plus mean of -log(1 - D(G(x))). 'lsgan': mean of (D(x) - 1)^2 plus mean of
@@ -30,10 +31,10 @@ def discriminator_adversarial_loss(real_logits, fake_logits, kind='vanilla'):
     logits may differ in number. Without real or without fake logits the whole is a zero with a gradient: a
     discriminator that sees one side alone would only learn to answer always the same.
     """
-    check_choice('gan_loss', kind, KINDS)
+    check_choice("gan_loss", kind, KINDS)
     if real_logits.numel() == 0 or fake_logits.numel() == 0:
         return (real_logits * 0.0).sum() + (fake_logits * 0.0).sum()
-    if kind == 'vanilla':
+    if kind == "vanilla":
         return masked_mean(F.softplus(-real_logits)) + masked_mean(F.softplus(fake_logits))
     return masked_mean((real_logits - 1.0).pow(2)) + masked_mean(fake_logits.pow(2))
 
@@ -45,6 +46,7 @@ def cycle_loss(image, reconstruction):
     """
     if image.shape != reconstruction.shape:
         raise ValueError(
-            f'cycle_loss got images {tuple(image.shape)} and reconstructions {tuple(reconstruction.shape)}; '
-            f'both must have the same shape')
+            f"cycle_loss got images {tuple(image.shape)} and reconstructions {tuple(reconstruction.shape)}; "
+            f"both must have the same shape"
+        )
     return masked_mean((image - reconstruction).abs())

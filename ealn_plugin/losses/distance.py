@@ -3,6 +3,7 @@
 Embeddings are L2-normalized, so the squared distance of Eq. 2 lies in [0, 4] and its root in [0, 2].
 A hinge is averaged over its valid entries; with none it is a zero that can still be differentiated.
 """
+
 import contextlib
 import math
 
@@ -11,59 +12,61 @@ import torch.nn.functional as F
 
 from .transfer import to_device
 
-DISTANCES = {'squared': 4.0, 'euclidean': 2.0}    # name -> largest value between unit vectors
-NEGATIVES = ('random', 'semi_hard', 'hardest', 'attribute')
+DISTANCES = {"squared": 4.0, "euclidean": 2.0}  # name -> largest value between unit vectors
+NEGATIVES = ("random", "semi_hard", "hardest", "attribute")
 
 
 def check_choice(name, value, choices):
     """Raise ValueError unless value is one of the choices; `name` is what the user calls the option."""
     if value not in choices:
-        allowed = ', '.join(f"'{choice}'" for choice in choices)
+        allowed = ", ".join(f"'{choice}'" for choice in choices)
         raise ValueError(f"{name} is '{value}', expected one of {allowed}; correct the option")
 
 
-def check_margins(kind='squared', **margins):
+def check_margins(kind="squared", **margins):
     """Raise ValueError for margins (alpha, beta1, beta2) that distances of this kind cannot keep.
 
     Each must lie in [0, 4] for 'squared' and in [0, 2] for 'euclidean' distances. The belt of Eq. 3,
     beta1 <= d(x, G(x)) <= d(x, x_n) - beta2, is empty unless beta1 + beta2 is within the same bound.
     """
-    check_choice('distance', kind, DISTANCES)
+    check_choice("distance", kind, DISTANCES)
     largest = DISTANCES[kind]
     for name, value in margins.items():
         if not (math.isfinite(value) and 0.0 <= value <= largest):
             raise ValueError(
-                f'{name} is {value}, expected a value in [0, {largest:g}], the range of {kind} '
-                f'distances between unit vectors; correct it or the distance option')
-    belt = margins.get('beta1', 0.0) + margins.get('beta2', 0.0)
+                f"{name} is {value}, expected a value in [0, {largest:g}], the range of {kind} "
+                f"distances between unit vectors; correct it or the distance option"
+            )
+    belt = margins.get("beta1", 0.0) + margins.get("beta2", 0.0)
     if belt > largest:
         raise ValueError(
-            f'beta1 + beta2 is {belt:g}, more than {largest:g}, the largest {kind} distance between unit '
-            f'vectors, so no image can satisfy Eq. 3; lower one of them')
+            f"beta1 + beta2 is {belt:g}, more than {largest:g}, the largest {kind} distance between unit "
+            f"vectors, so no image can satisfy Eq. 3; lower one of them"
+        )
 
 
-def distance(a, b, kind='squared'):
+def distance(a, b, kind="squared"):
     """Row-wise d(a, b) of Eq. 2: embeddings [n, dim] and [n, dim] -> [n].
 
     kind: 'squared' (the paper's ||f(a) - f(b)||^2) or 'euclidean' (its root; slope 0 where a equals b).
     """
-    check_choice('distance', kind, DISTANCES)
+    check_choice("distance", kind, DISTANCES)
     squared = (a - b).pow(2).sum(dim=1)
-    return squared if kind == 'squared' else _safe_sqrt(squared)
+    return squared if kind == "squared" else _safe_sqrt(squared)
 
 
-def pairwise_distance(a, b, kind='squared'):
+def pairwise_distance(a, b, kind="squared"):
     """All distances between embeddings [n, dim] and [m, dim] -> [n, m], never negative.
 
     Computed from the products of the rows, outside of mixed precision: about 1e-7 of rounding in the squared
     distance, which matters only for embeddings that nearly coincide. `distance` is exact there.
     """
-    check_choice('distance', kind, DISTANCES)
+    check_choice("distance", kind, DISTANCES)
     with _full_precision_products(a.device.type):
         a, b = _full_precision(a), _full_precision(b)
         squared = a.pow(2).sum(1, keepdim=True) + b.pow(2).sum(1).unsqueeze(0) - 2.0 * a @ b.t()
         squared = F.relu(squared)
-    return squared if kind == 'squared' else _safe_sqrt(squared)
+    return squared if kind == "squared" else _safe_sqrt(squared)
 
 
 def _full_precision_products(device_type):
@@ -165,7 +168,7 @@ def select_positives(pids, generator=None):
 
 
 @torch.no_grad()
-def select_negatives(distances, pids, strategy='random', groups=None, generator=None, d_positive=None):
+def select_negatives(distances, pids, strategy="random", groups=None, generator=None, d_positive=None):
     """x_n: for each image an image of another identity in the batch.
 
     Args:
@@ -182,18 +185,18 @@ def select_negatives(distances, pids, strategy='random', groups=None, generator=
     Returns (index [n], valid [n] bool); images without a negative are not valid and index themselves.
     Raises ValueError for an unknown strategy or one without its tensors.
     """
-    check_choice('negatives', strategy, NEGATIVES)
+    check_choice("negatives", strategy, NEGATIVES)
     candidates = negative_mask(pids)
-    if strategy == 'random':
+    if strategy == "random":
         return _draw(candidates, generator)
-    if strategy == 'attribute':
-        _require(groups, strategy, 'groups')
+    if strategy == "attribute":
+        _require(groups, strategy, "groups")
         alike = candidates & (groups.unsqueeze(0) == groups.unsqueeze(1)) & (groups >= 0).unsqueeze(1)
         return _draw(torch.where(alike.any(dim=1, keepdim=True), alike, candidates), generator)
-    _require(distances, strategy, 'distances')
-    if strategy == 'hardest':
+    _require(distances, strategy, "distances")
+    if strategy == "hardest":
         return _nearest(distances, candidates)
-    _require(d_positive, strategy, 'd_positive')
+    _require(d_positive, strategy, "d_positive")
     beyond = candidates & (distances > d_positive.unsqueeze(1))
     nearest, found = _nearest(distances, beyond)
     farthest, valid = _nearest(-distances, candidates)
@@ -211,5 +214,4 @@ def _nearest(distances, candidates):
 
 def _require(tensor, strategy, name):
     if tensor is None:
-        raise ValueError(
-            f"negatives '{strategy}' need `{name}`, but None was given; pass it or choose 'random'")
+        raise ValueError(f"negatives '{strategy}' need `{name}`, but None was given; pass it or choose 'random'")

@@ -1,4 +1,5 @@
 """The loss of EN, the paper's baseline: triplets of real images and cross-entropy over the identities."""
+
 import torch
 import torch.nn.functional as F
 
@@ -14,10 +15,10 @@ from .distance import (
 )
 from .distance import distance as row_distance
 
-TRIPLETS = ('random', 'batch_hard', 'all_active')
+TRIPLETS = ("random", "batch_hard", "all_active")
 
 
-def triplet_loss(embeddings, pids, margin=0.6, distance='squared', triplets='random', generator=None):
+def triplet_loss(embeddings, pids, margin=0.6, distance="squared", triplets="random", generator=None):
     """Mean of [d(x, x_p) + margin - d(x, x_n)]+ over triplets of the batch -> scalar.
 
     Args:
@@ -33,13 +34,13 @@ def triplet_loss(embeddings, pids, margin=0.6, distance='squared', triplets='ran
     Images without a positive or without a negative do not count; with none left, or for 'all_active' no hinge
     above zero, the loss is a zero with a gradient. Raises ValueError for unknown options.
     """
-    check_choice('triplets', triplets, TRIPLETS)
-    check_choice('distance', distance, DISTANCES)
-    if triplets == 'all_active':
+    check_choice("triplets", triplets, TRIPLETS)
+    check_choice("distance", distance, DISTANCES)
+    if triplets == "all_active":
         return _all_active(embeddings, pids, margin, distance)
-    if triplets == 'random':
+    if triplets == "random":
         positive, has_positive = select_positives(pids, generator)
-        negative, has_negative = select_negatives(None, pids, 'random', generator=generator)
+        negative, has_negative = select_negatives(None, pids, "random", generator=generator)
     else:
         positive, negative, has_positive, has_negative = _hardest(embeddings, pids)
     d_positive = row_distance(embeddings, embeddings[positive], distance)
@@ -51,7 +52,7 @@ def triplet_loss(embeddings, pids, margin=0.6, distance='squared', triplets='ran
 def _hardest(embeddings, pids):
     """Indices of the farthest positive and the nearest negative of each image, and whether they exist."""
     distances = pairwise_distance(embeddings, embeddings)
-    negative, has_negative = select_negatives(distances, pids, 'hardest')
+    negative, has_negative = select_negatives(distances, pids, "hardest")
     positives = positive_mask(pids)
     if len(pids) == 0:
         return negative, negative, has_negative, has_negative
@@ -72,13 +73,22 @@ def identity_loss(logits, pids, label_smoothing=0.0):
     label_smoothing in [0, 1): the paper uses none. An empty batch gives a zero with a gradient.
     """
     if not 0.0 <= label_smoothing < 1.0:
-        raise ValueError(
-            f'label_smoothing is {label_smoothing}, expected a value in [0, 1); the paper uses 0')
-    return masked_mean(F.cross_entropy(logits, pids, label_smoothing=label_smoothing, reduction='none'))
+        raise ValueError(f"label_smoothing is {label_smoothing}, expected a value in [0, 1); the paper uses 0")
+    return masked_mean(F.cross_entropy(logits, pids, label_smoothing=label_smoothing, reduction="none"))
 
 
-def embedding_network_loss(logits, embeddings, pids, weight_t=1.0, weight_x=1.0, margin=0.6,
-                           distance='squared', triplets='random', label_smoothing=0.0, generator=None):
+def embedding_network_loss(
+    logits,
+    embeddings,
+    pids,
+    weight_t=1.0,
+    weight_x=1.0,
+    margin=0.6,
+    distance="squared",
+    triplets="random",
+    label_smoothing=0.0,
+    generator=None,
+):
     """EN: weight_t * triplet loss + weight_x * cross-entropy on real images.
 
     logits [n, classes], embeddings [n, dim], pids [n]; the options are those of `triplet_loss` and
@@ -87,5 +97,5 @@ def embedding_network_loss(logits, embeddings, pids, weight_t=1.0, weight_x=1.0,
     """
     triplet = triplet_loss(embeddings, pids, margin, distance, triplets, generator)
     identity = identity_loss(logits, pids, label_smoothing)
-    parts = {'triplet': triplet.detach(), 'identity': identity.detach()}
+    parts = {"triplet": triplet.detach(), "identity": identity.detach()}
     return weight_t * triplet + weight_x * identity, parts

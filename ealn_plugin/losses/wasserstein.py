@@ -3,6 +3,7 @@
 Sources: Choi et al., StarGAN, CVPR 2018 (Eq. 2, 3 and 8); Gulrajani et al., Improved Training of Wasserstein
 GANs, NeurIPS 2017 (the penalty). Its reconstruction loss is `cycle_loss`.
 """
+
 import torch
 import torch.nn.functional as F
 
@@ -39,14 +40,16 @@ def gradient_penalty(critic, real, fake, generator=None):
     An empty batch gives zero. Raises ValueError if the shapes differ.
     """
     if real.shape != fake.shape:
-        raise ValueError(f'gradient_penalty got real images {tuple(real.shape)} and generated ones '
-                         f'{tuple(fake.shape)}; both must have the same shape, a pair per row')
+        raise ValueError(
+            f"gradient_penalty got real images {tuple(real.shape)} and generated ones "
+            f"{tuple(fake.shape)}; both must have the same shape, a pair per row"
+        )
     if len(real) == 0:
         return real.new_zeros(())
     share = torch.rand(len(real), 1, 1, 1, generator=generator, dtype=torch.float64).to(real)
     points = (share * real.detach() + (1.0 - share) * fake.detach()).requires_grad_()
     with torch.enable_grad():
-        slope, = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+        (slope,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
     return (torch.linalg.vector_norm(slope.flatten(1), dim=1) - 1.0).pow(2).mean()
 
 
@@ -56,4 +59,4 @@ def domain_loss(logits, labels):
     StarGAN's L_cls: of real images for the critic, of generated ones and their wanted domain for the generator.
     Without images a zero with a gradient.
     """
-    return masked_mean(F.cross_entropy(logits, labels, reduction='none'))
+    return masked_mean(F.cross_entropy(logits, labels, reduction="none"))

@@ -3,22 +3,29 @@
 Nothing here knows torchreid, configs or files. The three factories take torchreid's four arguments, so that
 torchreid.models.build_model can call them.
 """
+
 from .discriminators import PatchGAN, patchgan_70
-from .embedding import (
-    EmbeddingNetwork,
-    check_backbone,
-    frozen,
-    l2_normalize,
-    running_statistics,
-    untouched_statistics,
-)
+from .embedding import EmbeddingNetwork, check_backbone, frozen, l2_normalize, running_statistics, untouched_statistics
 from .generators import ResnetGenerator, resnet_generator_9blocks
 from .reconstructing import ReconstructingGenerator
 from .stargan import StarGANDiscriminator, StarGANGenerator
 from .vggm import VGGM, load_vggm_weights, vgg_cnn_m_1024
 
 __all__ = [
-    'EmbeddingNetwork', 'PatchGAN', 'ReconstructingGenerator', 'ResnetGenerator', 'StarGANDiscriminator',
-    'StarGANGenerator', 'VGGM', 'check_backbone', 'frozen', 'l2_normalize', 'load_vggm_weights', 'patchgan_70',
-    'resnet_generator_9blocks', 'running_statistics', 'untouched_statistics', 'vgg_cnn_m_1024',
+    "EmbeddingNetwork",
+    "PatchGAN",
+    "ReconstructingGenerator",
+    "ResnetGenerator",
+    "StarGANDiscriminator",
+    "StarGANGenerator",
+    "VGGM",
+    "check_backbone",
+    "frozen",
+    "l2_normalize",
+    "load_vggm_weights",
+    "patchgan_70",
+    "resnet_generator_9blocks",
+    "running_statistics",
+    "untouched_statistics",
+    "vgg_cnn_m_1024",
 ]

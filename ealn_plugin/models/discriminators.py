@@ -3,6 +3,7 @@
 Sources: Isola et al., pix2pix, CVPR 2017 (architecture); Zhu et al., CycleGAN, ICCV 2017 (instance
 normalization, initialization).
 """
+
 import logging
 
 from torch import nn
@@ -11,7 +12,7 @@ from .normalization import InstanceNorm
 
 logger = logging.getLogger(__name__)
 
-_NORMS = {'instance': InstanceNorm, 'none': nn.Identity}
+_NORMS = {"instance": InstanceNorm, "none": nn.Identity}
 
 
 class PatchGAN(nn.Module):
@@ -30,21 +31,25 @@ class PatchGAN(nn.Module):
     0.2. Raises ValueError for options out of range and for images too small to leave one logit.
     """
 
-    def __init__(self, in_channels=3, filters=64, layers=3, norm='instance'):
+    def __init__(self, in_channels=3, filters=64, layers=3, norm="instance"):
         super().__init__()
         if norm not in _NORMS:
             raise ValueError(f"discriminator norm '{norm}' is unknown; choose 'instance' or 'none'")
         if min(in_channels, filters, layers) < 1:
             raise ValueError(
-                f'a discriminator with {in_channels} input channels, {filters} filters and {layers} '
-                f'layers cannot be built; give positive numbers')
+                f"a discriminator with {in_channels} input channels, {filters} filters and {layers} "
+                f"layers cannot be built; give positive numbers"
+            )
         self.layers = layers
-        widths = [filters * min(2 ** depth, 8) for depth in range(layers + 1)]
+        widths = [filters * min(2**depth, 8) for depth in range(layers + 1)]
         modules = [nn.Conv2d(in_channels, filters, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
         for depth in range(1, layers + 1):
             stride = 2 if depth < layers else 1
-            modules += [nn.Conv2d(widths[depth - 1], widths[depth], 4, stride=stride, padding=1),
-                        _NORMS[norm](widths[depth]), nn.LeakyReLU(0.2, inplace=True)]
+            modules += [
+                nn.Conv2d(widths[depth - 1], widths[depth], 4, stride=stride, padding=1),
+                _NORMS[norm](widths[depth]),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
         modules.append(nn.Conv2d(widths[-1], 1, 4, padding=1))
         self.body = nn.Sequential(*modules)
         for module in self.modules():
@@ -54,12 +59,13 @@ class PatchGAN(nn.Module):
 
     def logits_size(self, height, width):
         """(rows, columns) of the logits for images of height x width pixels; ValueError if there are none."""
-        rows, columns = (size // 2 ** self.layers - 2 for size in (height, width))
+        rows, columns = (size // 2**self.layers - 2 for size in (height, width))
         if min(rows, columns) < 1:
-            least = 3 * 2 ** self.layers
+            least = 3 * 2**self.layers
             raise ValueError(
-                f'images of {height}x{width} pixels leave no logits of a discriminator with {self.layers} '
-                f'layers of stride 2; give it fewer layers or images of at least {least}x{least} pixels')
+                f"images of {height}x{width} pixels leave no logits of a discriminator with {self.layers} "
+                f"layers of stride 2; give it fewer layers or images of at least {least}x{least} pixels"
+            )
         return rows, columns
 
     def forward(self, images):
@@ -76,6 +82,8 @@ def patchgan_70(num_classes=None, loss=None, pretrained=False, use_gpu=True, **k
     pretrained=True only logs a warning.
     """
     if pretrained:
-        logger.warning('no weights can be downloaded for patchgan_70, it starts from random ones; '
-                       'training gives it its weights, pass pretrained=False to say so')
+        logger.warning(
+            "no weights can be downloaded for patchgan_70, it starts from random ones; "
+            "training gives it its weights, pass pretrained=False to say so"
+        )
     return PatchGAN(**kwargs)

@@ -2,6 +2,7 @@
 
 Also the two context managers with which an engine runs D_emb without changing it.
 """
+
 from contextlib import contextmanager
 
 import torch
@@ -60,8 +61,7 @@ def untouched_statistics(module):
     num_batches_tracked alone; layers in eval mode behave as always. What was set before comes back on
     leaving, after an exception too.
     """
-    layers = [layer for layer in module.modules()
-              if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
     for layer in layers:
         layer.track_running_stats = False
     try:
@@ -94,8 +94,7 @@ def frozen(*modules, evaluate=False):
     evaluate=True also puts every submodule into eval mode. On leaving, each parameter and each submodule gets
     its own previous flag back, after an exception too. Modules may overlap.
     """
-    parameters = [(parameter, parameter.requires_grad)
-                  for module in modules for parameter in module.parameters()]
+    parameters = [(parameter, parameter.requires_grad) for module in modules for parameter in module.parameters()]
     training = [(layer, layer.training) for module in modules if evaluate for layer in module.modules()]
     for parameter, _ in parameters:
         parameter.requires_grad_(False)
@@ -125,8 +124,8 @@ def check_backbone(backbone, height, width):
     training = [(layer, layer.training) for layer in backbone.modules()]
     try:
         with torch.no_grad(), _kept_random_state(backbone), untouched_statistics(backbone):
-            outputs = _probe(backbone.train(), images, f'{name} in train mode')
-            features = _probe(backbone.eval(), images, f'{name} in eval mode')
+            outputs = _probe(backbone.train(), images, f"{name} in train mode")
+            features = _probe(backbone.eval(), images, f"{name} in eval mode")
     finally:
         for layer, flag in training:
             layer.training = flag
@@ -135,7 +134,7 @@ def check_backbone(backbone, height, width):
 
 def _kept_random_state(backbone):
     devices = {parameter.device.index for parameter in backbone.parameters() if parameter.is_cuda}
-    devices.update(getattr(backbone, 'device_ids', None) or ())
+    devices.update(getattr(backbone, "device_ids", None) or ())
     return torch.random.fork_rng(devices=sorted(devices))
 
 
@@ -143,11 +142,12 @@ def _probe(backbone, images, what):
     try:
         return backbone(images)
     except Exception as error:  # whatever a user's model raises
-        reason = str(error).strip().partition('\n')[0] or 'no message'
+        reason = str(error).strip().partition("\n")[0] or "no message"
         raise ValueError(
-            f'{what} cannot process two images of {images.shape[2]}x{images.shape[3]} pixels '
-            f'({type(error).__name__}: {reason}); set an image size that this model takes or another '
-            f'model.name') from error
+            f"{what} cannot process two images of {images.shape[2]}x{images.shape[3]} pixels "
+            f"({type(error).__name__}: {reason}); set an image size that this model takes or another "
+            f"model.name"
+        ) from error
 
 
 def _check_outputs(name, outputs, features):
@@ -155,16 +155,19 @@ def _check_outputs(name, outputs, features):
     if torch.is_tensor(outputs):
         raise ValueError(
             f"{name} returns only logits in train mode; build it with loss='triplet', so that it returns "
-            f'logits and features')
+            f"logits and features"
+        )
     pair = isinstance(outputs, (tuple, list)) and len(outputs) == 2
     if not pair or not all(torch.is_tensor(output) for output in (*outputs, features)):
         raise ValueError(
-            f'{name} has several branches: it returns nested outputs where one tensor of logits and one of '
-            f'features are expected; {single}')
+            f"{name} has several branches: it returns nested outputs where one tensor of logits and one of "
+            f"features are expected; {single}"
+        )
     shapes = [tuple(output.shape) for output in (*outputs, features)]
     if any(len(shape) != 2 or shape[0] != 2 for shape in shapes) or shapes[1] != shapes[2]:
         raise ValueError(
-            f'{name} returns logits {shapes[0]} and features {shapes[1]} in train mode and features '
-            f'{shapes[2]} in eval mode for two images; expected [2, classes], [2, dim] and '
-            f'[2, dim]; {single}')
+            f"{name} returns logits {shapes[0]} and features {shapes[1]} in train mode and features "
+            f"{shapes[2]} in eval mode for two images; expected [2, classes], [2, dim] and "
+            f"[2, dim]; {single}"
+        )
     return shapes[2][1]

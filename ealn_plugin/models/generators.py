@@ -3,6 +3,7 @@
 Sources: Johnson, Alahi and Fei-Fei, "Perceptual Losses for Real-Time Style Transfer", ECCV 2016
 (architecture); Zhu et al., CycleGAN, ICCV 2017 (reflection padding, instance normalization, initialization).
 """
+
 import logging
 
 import torch
@@ -12,7 +13,7 @@ from .normalization import InstanceNorm
 
 logger = logging.getLogger(__name__)
 
-_PADDING_MODES = {'reflect': 'reflect', 'zero': 'zeros'}
+_PADDING_MODES = {"reflect": "reflect", "zero": "zeros"}
 
 
 def _norm_relu(channels):
@@ -28,7 +29,8 @@ class ResidualBlock(nn.Module):
             nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode),
             *_norm_relu(channels),
             nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode),
-            InstanceNorm(channels))
+            InstanceNorm(channels),
+        )
 
     def forward(self, x):
         return x + self.body(x)
@@ -55,8 +57,9 @@ class ResnetGenerator(nn.Module):
     twice.
     """
 
-    def __init__(self, in_channels=3, out_channels=3, filters=64, blocks=9, padding='reflect',
-                 residual=False, max_change=1.0):
+    def __init__(
+        self, in_channels=3, out_channels=3, filters=64, blocks=9, padding="reflect", residual=False, max_change=1.0
+    ):
         super().__init__()
         _check_options(in_channels, out_channels, filters, blocks, padding, residual, max_change)
         self.residual, self.max_change = residual, float(max_change)
@@ -66,8 +69,10 @@ class ResnetGenerator(nn.Module):
             layers += [nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1), *_norm_relu(2 * channels)]
         layers += [ResidualBlock(4 * filters, mode) for _ in range(blocks)]
         for channels in (4 * filters, 2 * filters):
-            layers += [nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1),
-                       *_norm_relu(channels // 2)]
+            layers += [
+                nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1),
+                *_norm_relu(channels // 2),
+            ]
         self.body = nn.Sequential(*layers)
         self.last = nn.Conv2d(filters, out_channels, 7, padding=3, padding_mode=mode)
         self._initialize()
@@ -115,8 +120,10 @@ def bounded_change(images, step, max_change):
 def check_image_size(height, width):
     """Raise ValueError unless both sides are divisible by 4 and at least 8 pixels."""
     if height % 4 or width % 4 or min(height, width) < 8:
-        raise ValueError(f'image size the generator cannot halve twice: {height}x{width}; '
-                         f'set data.height and data.width to multiples of 4, at least 8')
+        raise ValueError(
+            f"image size the generator cannot halve twice: {height}x{width}; "
+            f"set data.height and data.width to multiples of 4, at least 8"
+        )
 
 
 def _check_options(in_channels, out_channels, filters, blocks, padding, residual, max_change):
@@ -124,14 +131,16 @@ def _check_options(in_channels, out_channels, filters, blocks, padding, residual
         raise ValueError(f"generator padding '{padding}' is unknown; choose 'reflect' or 'zero'")
     if min(in_channels, out_channels, filters) < 1 or blocks < 0:
         raise ValueError(
-            f'a generator with {in_channels} input channels, {out_channels} output channels, {filters} '
-            f'filters and {blocks} blocks cannot be built; give positive numbers')
+            f"a generator with {in_channels} input channels, {out_channels} output channels, {filters} "
+            f"filters and {blocks} blocks cannot be built; give positive numbers"
+        )
     if residual and in_channels != out_channels:
         raise ValueError(
-            f'a residual generator adds to its input, so {in_channels} input channels cannot become '
-            f'{out_channels}; make them equal or set residual=False')
+            f"a residual generator adds to its input, so {in_channels} input channels cannot become "
+            f"{out_channels}; make them equal or set residual=False"
+        )
     if not 0.0 < max_change <= 2.0:
-        raise ValueError(f'max_change {max_change} is outside (0, 2]; images span 2, from -1 to 1')
+        raise ValueError(f"max_change {max_change} is outside (0, 2]; images span 2, from -1 to 1")
 
 
 def resnet_generator_9blocks(num_classes=None, loss=None, pretrained=False, use_gpu=True, **kwargs):
@@ -141,6 +150,8 @@ def resnet_generator_9blocks(num_classes=None, loss=None, pretrained=False, use_
     pretrained=True only logs a warning.
     """
     if pretrained:
-        logger.warning('no weights can be downloaded for resnet_generator_9blocks, it starts from random '
-                       'ones; training gives it its weights, pass pretrained=False to say so')
+        logger.warning(
+            "no weights can be downloaded for resnet_generator_9blocks, it starts from random "
+            "ones; training gives it its weights, pass pretrained=False to say so"
+        )
     return ResnetGenerator(**kwargs)

@@ -1,4 +1,5 @@
 """Instance normalization, computed the fastest way known for each device."""
+
 import torch
 import torch.nn.functional as F
 from torch import nn

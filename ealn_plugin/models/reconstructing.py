@@ -1,4 +1,5 @@
 """A generator that also reconstructs its input, so that D_emb sees generated images that are no negatives."""
+
 from torch import nn
 
 from .generators import ResnetGenerator, check_image_size

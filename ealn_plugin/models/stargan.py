@@ -2,6 +2,7 @@
 
 Source: Choi et al., StarGAN, CVPR 2018, and the network tables of its appendix.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -11,7 +12,7 @@ from .generators import ResnetGenerator, bounded_change, check_image_size
 
 def _check_domains(domains):
     if domains < 2:
-        raise ValueError(f'{domains} domains are nothing to translate between; give at least 2')
+        raise ValueError(f"{domains} domains are nothing to translate between; give at least 2")
 
 
 class StarGANGenerator(ResnetGenerator):
@@ -33,7 +34,7 @@ class StarGANGenerator(ResnetGenerator):
 
     def __init__(self, domains=2, filters=64, blocks=6, residual=False, max_change=1.0):
         _check_domains(domains)
-        super().__init__(3 + domains, 3, filters, blocks, padding='zero', max_change=max_change)
+        super().__init__(3 + domains, 3, filters, blocks, padding="zero", max_change=max_change)
         self.domains, self.residual = domains, residual
         if residual:
             nn.init.zeros_(self.last.weight)
@@ -70,13 +71,14 @@ class StarGANDiscriminator(nn.Module):
         self.image_size = tuple(int(side) for side in image_size)
         if layers is None:
             layers = max(1, min(6, min(self.image_size).bit_length() - 2))
-        last = [side // 2 ** layers for side in self.image_size]
+        last = [side // 2**layers for side in self.image_size]
         if min(filters, layers, *last) < 1:
             raise ValueError(
-                f'a StarGAN discriminator with {filters} filters and {layers} halvings of images of '
-                f'{self.image_size[0]}x{self.image_size[1]} pixels cannot be built; give positive numbers, fewer '
-                f'layers or larger images')
-        widths = [3] + [filters * 2 ** depth for depth in range(layers)]
+                f"a StarGAN discriminator with {filters} filters and {layers} halvings of images of "
+                f"{self.image_size[0]}x{self.image_size[1]} pixels cannot be built; give positive numbers, fewer "
+                f"layers or larger images"
+            )
+        widths = [3] + [filters * 2**depth for depth in range(layers)]
         modules = []
         for below, above in zip(widths, widths[1:]):
             modules += [nn.Conv2d(below, above, 4, stride=2, padding=1), nn.LeakyReLU(0.01)]
@@ -87,7 +89,8 @@ class StarGANDiscriminator(nn.Module):
     def forward(self, images):
         if tuple(images.shape[-2:]) != self.image_size:
             raise ValueError(
-                f'images of {images.shape[-2]}x{images.shape[-1]} pixels reached a StarGAN discriminator built for '
-                f'{self.image_size[0]}x{self.image_size[1]}; build it with image_size set to the image size')
+                f"images of {images.shape[-2]}x{images.shape[-1]} pixels reached a StarGAN discriminator built for "
+                f"{self.image_size[0]}x{self.image_size[1]}; build it with image_size set to the image size"
+            )
         features = self.body(images)
         return self.score(features).to(images.dtype), self.domain(features).flatten(1).to(images.dtype)

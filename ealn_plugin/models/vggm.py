@@ -3,6 +3,7 @@
 Source of the layer list: Chatfield et al., "Return of the Devil in the Details", BMVC 2014 (CNN-M with a
 1024-wide fc7, its Caffe release VGG_CNN_M_1024).
 """
+
 import logging
 from collections import OrderedDict
 
@@ -22,12 +23,26 @@ _VGGM_MEAN_255 = (123.68, 116.779, 103.939)
 # Layers of the `vggm` file -> layers here. Older copies of the file say `classifier` where newer ones say
 # `classif`. Its last layer is fed by 4096 channels and can never fit.
 _VGGM_LAYERS = {
-    'features.0': 'features.conv1', 'features.4': 'features.conv2', 'features.8': 'features.conv3',
-    'features.10': 'features.conv4', 'features.12': 'features.conv5',
-    'classif.0': 'fc6', 'classifier.0': 'fc6', 'classif.3': 'fc7', 'classifier.3': 'fc7',
+    "features.0": "features.conv1",
+    "features.4": "features.conv2",
+    "features.8": "features.conv3",
+    "features.10": "features.conv4",
+    "features.12": "features.conv5",
+    "classif.0": "fc6",
+    "classifier.0": "fc6",
+    "classif.3": "fc7",
+    "classifier.3": "fc7",
 }
-_LAYERS = ('features.conv1', 'features.conv2', 'features.conv3', 'features.conv4', 'features.conv5',
-           'fc6', 'fc7', 'classifier')
+_LAYERS = (
+    "features.conv1",
+    "features.conv2",
+    "features.conv3",
+    "features.conv4",
+    "features.conv5",
+    "fc6",
+    "fc7",
+    "classifier",
+)
 
 
 class CrossChannelNorm(nn.Module):
@@ -48,7 +63,7 @@ class CrossChannelNorm(nn.Module):
         return x / mean.squeeze(1).view_as(x).mul(self.alpha).add(self.k).pow(self.beta)
 
     def extra_repr(self):
-        return f'size={self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}'
+        return f"size={self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
 def _pair(size):
@@ -58,10 +73,10 @@ def _pair(size):
 
 def _last_pool_size(size):
     """Side of the map that fc6 sees for an image side, 6 for 224; 0 or less if the image is too small."""
-    side = (size - 7) // 2 + 1               # conv1
-    side = (side - 2) // 2 + 1               # pool1: kernel 3, stride 2, rounded up
-    side = (side - 3) // 2 + 1               # conv2: kernel 5, stride 2, padding 1
-    side = (side - 2) // 2 + 1               # pool2
+    side = (size - 7) // 2 + 1  # conv1
+    side = (side - 2) // 2 + 1  # pool1: kernel 3, stride 2, rounded up
+    side = (side - 3) // 2 + 1  # conv2: kernel 5, stride 2, padding 1
+    side = (side - 2) // 2 + 1  # pool2
     return (side - 2) // 2 + 1 if side > 0 else 0
 
 
@@ -86,8 +101,16 @@ class VGGM(nn.Module):
     Raises ValueError for an unknown option or an input size too small for the three poolings.
     """
 
-    def __init__(self, num_classes, loss='softmax', feature_activation='after_relu', input_size=(224, 224),
-                 width=1.0, dropout=0.5, **kwargs):
+    def __init__(
+        self,
+        num_classes,
+        loss="softmax",
+        feature_activation="after_relu",
+        input_size=(224, 224),
+        width=1.0,
+        dropout=0.5,
+        **kwargs,
+    ):
         super().__init__()
         _check_options(num_classes, loss, feature_activation, width)
         self.loss, self.feature_activation = loss, feature_activation
@@ -95,8 +118,9 @@ class VGGM(nn.Module):
         pooled = [_last_pool_size(side) for side in self.input_size]
         if min(pooled) < 1:
             raise ValueError(
-                f'input size {self.input_size[0]}x{self.input_size[1]} is too small for the poolings of '
-                f'VGGM, which needs at least 41x41 pixels; set a larger data.height and data.width')
+                f"input size {self.input_size[0]}x{self.input_size[1]} is too small for the poolings of "
+                f"VGGM, which needs at least 41x41 pixels; set a larger data.height and data.width"
+            )
         channels = [max(1, round(count * width)) for count in (96, 256, 512, 4096, 1024)]
         self.features = _features(*channels[:3])
         self.fc6 = nn.Linear(channels[2] * pooled[0] * pooled[1], channels[3])
@@ -109,7 +133,7 @@ class VGGM(nn.Module):
     def _initialize(self):
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
-                nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)
         nn.init.normal_(self.classifier.weight, 0.0, 0.01)
 
@@ -117,55 +141,67 @@ class VGGM(nn.Module):
         """Images [batch, 3, height, width] to features [batch, 1024]; while training logits, or (logits, features)."""
         if tuple(images.shape[-2:]) != self.input_size:
             raise ValueError(
-                f'images of {images.shape[-2]}x{images.shape[-1]} pixels reached a VGGM built for '
-                f'{self.input_size[0]}x{self.input_size[1]}; build it with input_size set to the image size')
+                f"images of {images.shape[-2]}x{images.shape[-1]} pixels reached a VGGM built for "
+                f"{self.input_size[0]}x{self.input_size[1]}; build it with input_size set to the image size"
+            )
         hidden = F.relu(self.fc6(self.features(images).flatten(1)))
         raw = self.fc7(self.dropout(hidden))
         activated = F.relu(raw)
-        features = activated if self.feature_activation == 'after_relu' else raw
+        features = activated if self.feature_activation == "after_relu" else raw
         if not self.training:
             return features
         logits = self.classifier(self.dropout(activated))
-        return logits if self.loss == 'softmax' else (logits, features)
+        return logits if self.loss == "softmax" else (logits, features)
 
 
 def _check_options(num_classes, loss, feature_activation, width):
     if num_classes < 1:
-        raise ValueError(f'num_classes is {num_classes}; VGGM needs at least one training identity')
-    if loss not in ('softmax', 'triplet'):
+        raise ValueError(f"num_classes is {num_classes}; VGGM needs at least one training identity")
+    if loss not in ("softmax", "triplet"):
         raise ValueError(f"loss '{loss}' is unknown to VGGM; choose 'softmax' or 'triplet'")
-    if feature_activation not in ('after_relu', 'before_relu'):
-        raise ValueError(f"feature_activation '{feature_activation}' is unknown; "
-                         f"choose 'after_relu' or 'before_relu'")
+    if feature_activation not in ("after_relu", "before_relu"):
+        raise ValueError(f"feature_activation '{feature_activation}' is unknown; choose 'after_relu' or 'before_relu'")
     if width <= 0:
-        raise ValueError(
-            f'width {width} must be a positive multiplier of the channels; 1 is the published network')
+        raise ValueError(f"width {width} must be a positive multiplier of the channels; 1 is the published network")
 
 
 def _features(first, second, third):
     def pool():
         return nn.MaxPool2d(3, stride=2, ceil_mode=True)
 
-    return nn.Sequential(OrderedDict([
-        ('conv1', nn.Conv2d(3, first, 7, stride=2)), ('relu1', nn.ReLU(inplace=True)),
-        ('norm1', CrossChannelNorm()), ('pool1', pool()),
-        ('conv2', nn.Conv2d(first, second, 5, stride=2, padding=1)), ('relu2', nn.ReLU(inplace=True)),
-        ('norm2', CrossChannelNorm()), ('pool2', pool()),
-        ('conv3', nn.Conv2d(second, third, 3, padding=1)), ('relu3', nn.ReLU(inplace=True)),
-        ('conv4', nn.Conv2d(third, third, 3, padding=1)), ('relu4', nn.ReLU(inplace=True)),
-        ('conv5', nn.Conv2d(third, third, 3, padding=1)), ('relu5', nn.ReLU(inplace=True)),
-        ('pool5', pool()),
-    ]))
+    return nn.Sequential(
+        OrderedDict(
+            [
+                ("conv1", nn.Conv2d(3, first, 7, stride=2)),
+                ("relu1", nn.ReLU(inplace=True)),
+                ("norm1", CrossChannelNorm()),
+                ("pool1", pool()),
+                ("conv2", nn.Conv2d(first, second, 5, stride=2, padding=1)),
+                ("relu2", nn.ReLU(inplace=True)),
+                ("norm2", CrossChannelNorm()),
+                ("pool2", pool()),
+                ("conv3", nn.Conv2d(second, third, 3, padding=1)),
+                ("relu3", nn.ReLU(inplace=True)),
+                ("conv4", nn.Conv2d(third, third, 3, padding=1)),
+                ("relu4", nn.ReLU(inplace=True)),
+                ("conv5", nn.Conv2d(third, third, 3, padding=1)),
+                ("relu5", nn.ReLU(inplace=True)),
+                ("pool5", pool()),
+            ]
+        )
+    )
 
 
-def vgg_cnn_m_1024(num_classes=1000, loss='softmax', pretrained=False, use_gpu=True, **kwargs):
+def vgg_cnn_m_1024(num_classes=1000, loss="softmax", pretrained=False, use_gpu=True, **kwargs):
     """Build VGGM the way torchreid's factory calls its models.
 
     pretrained=True only logs a warning: there is nothing to download. Other keyword arguments go to VGGM.
     """
     if pretrained:
-        logger.warning("no weights can be downloaded for vgg_cnn_m_1024, it starts from random ones; "
-                       "`model.load_weights FILE` takes the `vggm` file of the pretrained-models collection")
+        logger.warning(
+            "no weights can be downloaded for vgg_cnn_m_1024, it starts from random ones; "
+            "`model.load_weights FILE` takes the `vggm` file of the pretrained-models collection"
+        )
     return VGGM(num_classes, loss=loss, **kwargs)
 
 
@@ -185,37 +221,41 @@ def load_vggm_weights(model, state_dict, norm_mean=IMAGENET_MEAN, norm_std=IMAGE
     `vggm` file conv1 to fc6 are filled; its fc7 is 4096 wide, so fc7 and the classifier are left.
     Raises ValueError if not one layer fits; the model is then unchanged.
     """
-    tensors = _strip_prefixes(state_dict.get('state_dict', state_dict))
-    foreign = 'features.0.weight' in tensors
+    tensors = _strip_prefixes(state_dict.get("state_dict", state_dict))
+    foreign = "features.0.weight" in tensors
     if foreign:
         tensors = _rename_layers(tensors)
     own = model.state_dict()
     filled, left = [], []
     for layer in _LAYERS:
-        names = [f'{layer}.weight', f'{layer}.bias']
+        names = [f"{layer}.weight", f"{layer}.bias"]
         fits = all(name in tensors and tensors[name].shape == own[name].shape for name in names)
         (filled if fits else left).append(layer)
     if not filled:
-        first = next(iter(tensors), 'missing')
+        first = next(iter(tensors), "missing")
         raise ValueError(
             f"none of the {len(tensors)} tensors fits a layer of VGGM (the first is '{first}'); give the "
-            f'`vggm` file of the pretrained-models collection or a checkpoint of vgg_cnn_m_1024')
-    names = [f'{layer}.{kind}' for layer in filled for kind in ('weight', 'bias')]
+            f"`vggm` file of the pretrained-models collection or a checkpoint of vgg_cnn_m_1024"
+        )
+    names = [f"{layer}.{kind}" for layer in filled for kind in ("weight", "bias")]
     chosen = {name: tensors[name] for name in names}
-    if foreign and 'features.conv1' in filled:
+    if foreign and "features.conv1" in filled:
         chosen.update(_convert_first_layer(chosen, norm_mean, norm_std))
     model.load_state_dict({**own, **chosen})
-    filled, left = ([name.rpartition('.')[2] for name in names] for names in (filled, left))
-    logger.info('weights loaded into %s; %s', ', '.join(filled),
-                f"{', '.join(left)} left as initialized" if left else 'no layer is left')
+    filled, left = ([name.rpartition(".")[2] for name in names] for names in (filled, left))
+    logger.info(
+        "weights loaded into %s; %s",
+        ", ".join(filled),
+        f"{', '.join(left)} left as initialized" if left else "no layer is left",
+    )
     return filled, left
 
 
 def _strip_prefixes(state_dict):
     stripped = {}
     for name, tensor in state_dict.items():
-        while name.startswith(('module.', 'backbone.')):
-            name = name.partition('.')[2]
+        while name.startswith(("module.", "backbone.")):
+            name = name.partition(".")[2]
         if torch.is_tensor(tensor):
             stripped[name] = tensor
     return stripped
@@ -224,17 +264,17 @@ def _strip_prefixes(state_dict):
 def _rename_layers(tensors):
     renamed = {}
     for name, tensor in tensors.items():
-        layer, _, kind = name.rpartition('.')
+        layer, _, kind = name.rpartition(".")
         if layer in _VGGM_LAYERS:
-            renamed[f'{_VGGM_LAYERS[layer]}.{kind}'] = tensor
+            renamed[f"{_VGGM_LAYERS[layer]}.{kind}"] = tensor
     return renamed
 
 
 def _convert_first_layer(tensors, norm_mean, norm_std):
     """conv1 for normalized red-green-blue images z: 255 * (std * z + mean) - mean_255 becomes part of it."""
-    weight = tensors['features.conv1.weight'].double().flip(1)
+    weight = tensors["features.conv1.weight"].double().flip(1)
     scale = 255.0 * torch.tensor(norm_std, dtype=torch.float64, device=weight.device)
     shift = 255.0 * torch.tensor(norm_mean, dtype=torch.float64, device=weight.device)
     shift = shift - torch.tensor(_VGGM_MEAN_255, dtype=torch.float64, device=weight.device)
-    bias = tensors['features.conv1.bias'].double() + torch.einsum('ochw,c->o', weight, shift)
-    return {'features.conv1.weight': weight * scale.view(1, 3, 1, 1), 'features.conv1.bias': bias}
+    bias = tensors["features.conv1.bias"].double() + torch.einsum("ochw,c->o", weight, shift)
+    return {"features.conv1.weight": weight * scale.view(1, 3, 1, 1), "features.conv1.bias": bias}

@@ -1,4 +1,5 @@
 """One self-contained HTML page that shows how runs went."""
+
 from ealn_plugin.report.page import EXTRA, PACKAGES, write_page
 from ealn_plugin.report.runs import open_runs
 

@@ -1,4 +1,5 @@
 """What a page is made of: sections of notes, tables and pictures, the pictures inside the page itself."""
+
 import base64
 import io
 from dataclasses import dataclass, field
@@ -97,5 +98,4 @@ def embed_picture(path, alt, photographs, least=0.6):
     data = io.BytesIO()
     image.save(data, "WEBP", lossless=not photographs, quality=_QUALITY, method=4)
     encoded = base64.b64encode(data.getvalue()).decode("ascii")
-    return Picture(f"data:image/webp;base64,{encoded}", image.width, image.height, alt,
-                   round(least * image.width))
+    return Picture(f"data:image/webp;base64,{encoded}", image.width, image.height, alt, round(least * image.width))

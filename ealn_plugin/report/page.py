@@ -1,4 +1,5 @@
 """From run folders to one HTML file that needs nothing else: no network, no scripts, no other file."""
+
 import logging
 import tempfile
 
@@ -39,9 +40,15 @@ def make_sections(runs, folder, store_folder, num_queries):
     log.info("ranking the test images")
     report, failure = pictures.evaluated(runs, store_folder, num_queries)
     log.info("drawing")
-    return [first, records.results(runs, report.results if report else {}),
-            *pictures.retrieval(runs, report, failure, folder), records.curves(runs, folder),
-            records.diagnostics(runs, folder), *pictures.generated(runs, folder), settings.settings(runs)]
+    return [
+        first,
+        records.results(runs, report.results if report else {}),
+        *pictures.retrieval(runs, report, failure, folder),
+        records.curves(runs, folder),
+        records.diagnostics(runs, folder),
+        *pictures.generated(runs, folder),
+        settings.settings(runs),
+    ]
 
 
 def render(labels, sections):
@@ -52,9 +59,15 @@ def render(labels, sections):
     """
     import jinja2
 
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("ealn_plugin", "report"), autoescape=True,
-                                     undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ealn_plugin", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     text = environment.get_template("page.html.jinja").render(
-        labels=labels, sections=[section for section in sections if section.blocks])
+        labels=labels, sections=[section for section in sections if section.blocks]
+    )
     # The names of folders may hold bytes that are no UTF-8.
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,5 +1,6 @@
 """Sections of pictures: retrieval and generated images, for which networks and test images are needed, and what was
 saved while training."""
+
 import csv
 import logging
 import os
@@ -32,8 +33,9 @@ def evaluated(runs, store_folder, num_queries):
     if not opened:
         return None, ""
     try:
-        return reporting.evaluate_subjects([run.subject for run in opened], FeatureStore(store_folder),
-                                           num_queries=num_queries), ""
+        return reporting.evaluate_subjects(
+            [run.subject for run in opened], FeatureStore(store_folder), num_queries=num_queries
+        ), ""
     except _FAILURES as error:
         log.warning("the test images could not be ranked: %s", error)
         return None, f"The test images could not be ranked: {sentence(error)}"
@@ -50,27 +52,44 @@ def retrieval(runs, report, failure, folder):
         for section in (cmc, lists) if failure else ():
             section.blocks.append(Note(failure, missing=True))
         return [cmc, lists]
-    cmc.blocks.append(Charts(tuple(
-        embed_picture(f"{path}.png", f"CMC curves of {', '.join(curves)} on {dataset}, protocol {protocol}: the share "
-                      "of queries with a match among their first k", photographs=False, least=0.55)
-        for ((dataset, protocol), curves), path in zip(report.curves.items(),
-                                                       reporting.write_curves(report, folder))), width=32))
+    cmc.blocks.append(
+        Charts(
+            tuple(
+                embed_picture(
+                    f"{path}.png",
+                    f"CMC curves of {', '.join(curves)} on {dataset}, protocol {protocol}: the share "
+                    "of queries with a match among their first k",
+                    photographs=False,
+                    least=0.55,
+                )
+                for ((dataset, protocol), curves), path in zip(
+                    report.curves.items(), reporting.write_curves(report, folder)
+                )
+            ),
+            width=32,
+        )
+    )
     cut = any(len(subjects) > DETAILED for subjects in report.lists.values())
     for dataset, subjects in report.lists.items():
         report.lists[dataset] = dict(list(subjects.items())[:DETAILED])
     try:
         for dataset, path in reporting.write_lists(report, folder).items():
-            lists.blocks.append(embed_picture(
-                path, f"Queries of {dataset} beside their nearest gallery images under "
-                f"{', '.join(report.lists[dataset])}: correct ones framed green, wrong ones red, junk grey",
-                photographs=True))
+            lists.blocks.append(
+                embed_picture(
+                    path,
+                    f"Queries of {dataset} beside their nearest gallery images under "
+                    f"{', '.join(report.lists[dataset])}: correct ones framed green, wrong ones red, junk grey",
+                    photographs=True,
+                )
+            )
         if cut:
             lists.blocks.append(_first_alone())
     except _FAILURES as error:
         lists.blocks.append(Note(f"The ranked lists could not be drawn: {sentence(error)}", missing=True))
     if not report.lists:
-        lists.blocks.append(Note("There are no ranked lists: none were asked for, or no query has a match.",
-                                 missing=True))
+        lists.blocks.append(
+            Note("There are no ranked lists: none were asked for, or no query has a match.", missing=True)
+        )
     return [cmc, lists]
 
 
@@ -102,25 +121,73 @@ def _draw_views_over_time(runs, folder):
 
 
 _SECTIONS = (
-    ("time", "Generated images, epoch by epoch", (
-        _Exhibit(picture_figures.draw_training, "Hard negatives of the same inputs after some epochs of training",
-                 networks=False, single=True),
-        _Exhibit(_draw_views_over_time, "Other views of the same inputs after some epochs of training",
-                 networks=False, single=True))),
-    ("hard", "Hard negatives", (
-        _Exhibit(picture_figures.draw_hard_negatives, "Test images beside their hard negatives, the most changed part "
-                 "enlarged, with the distances in the embedding", single=True),)),
-    ("views", "Cross views", (
-        _Exhibit(picture_figures.draw_cross_views, "Test images beside their generated other views and, where it is "
-                 "known, the true one"),)),
-    ("responses", "Response maps", (
-        _Exhibit(picture_figures.draw_responses, "Where the last convolution responds to inputs and to their hard "
-                 "negatives"),)),
-    ("distances", "Distances in the embedding", (
-        _Exhibit(figures.draw_distances, "Histograms of the distances of positives, negatives and generated images",
-                 photographs=False, single=True),)),
-    ("sweep", "Sensitivity to beta1 and beta2", (
-        _Exhibit(figures.draw_sweep, "mAP against beta1 and beta2", photographs=False, networks=False),)),
+    (
+        "time",
+        "Generated images, epoch by epoch",
+        (
+            _Exhibit(
+                picture_figures.draw_training,
+                "Hard negatives of the same inputs after some epochs of training",
+                networks=False,
+                single=True,
+            ),
+            _Exhibit(
+                _draw_views_over_time,
+                "Other views of the same inputs after some epochs of training",
+                networks=False,
+                single=True,
+            ),
+        ),
+    ),
+    (
+        "hard",
+        "Hard negatives",
+        (
+            _Exhibit(
+                picture_figures.draw_hard_negatives,
+                "Test images beside their hard negatives, the most changed part "
+                "enlarged, with the distances in the embedding",
+                single=True,
+            ),
+        ),
+    ),
+    (
+        "views",
+        "Cross views",
+        (
+            _Exhibit(
+                picture_figures.draw_cross_views,
+                "Test images beside their generated other views and, where it is known, the true one",
+            ),
+        ),
+    ),
+    (
+        "responses",
+        "Response maps",
+        (
+            _Exhibit(
+                picture_figures.draw_responses,
+                "Where the last convolution responds to inputs and to their hard negatives",
+            ),
+        ),
+    ),
+    (
+        "distances",
+        "Distances in the embedding",
+        (
+            _Exhibit(
+                figures.draw_distances,
+                "Histograms of the distances of positives, negatives and generated images",
+                photographs=False,
+                single=True,
+            ),
+        ),
+    ),
+    (
+        "sweep",
+        "Sensitivity to beta1 and beta2",
+        (_Exhibit(figures.draw_sweep, "mAP against beta1 and beta2", photographs=False, networks=False),),
+    ),
 )
 
 
@@ -154,8 +221,10 @@ def _show(exhibit, runs, folder, pictures, reasons):
     for chosen in [[run] for run in runs] if exhibit.single else [runs] if runs else []:
         names = ", ".join(run.label for run in chosen)
         try:
-            pictures += [embed_picture(path, f"{exhibit.alt}: {names}", exhibit.photographs)
-                         for path in exhibit.draw(chosen, folder)]
+            pictures += [
+                embed_picture(path, f"{exhibit.alt}: {names}", exhibit.photographs)
+                for path in exhibit.draw(chosen, folder)
+            ]
         except FigureUnavailable as error:
             unavailable = Note(f"Not shown: {error}.", missing=True)
         except _FAILURES as error:
@@ -174,8 +243,13 @@ def _left_out(runs):
     without = [run.label for run in runs if run.unavailable]
     if not without:
         return []
-    return [Note(f"Not shown for {', '.join(without)}: this needs the networks and the test images; the section Runs "
-                 "says what is missing.", missing=True)]
+    return [
+        Note(
+            f"Not shown for {', '.join(without)}: this needs the networks and the test images; the section Runs "
+            "says what is missing.",
+            missing=True,
+        )
+    ]
 
 
 def _scores(folder):
@@ -186,7 +260,13 @@ def _scores(folder):
     with open(path, encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     lines = tuple(Line((*row[:2], *(f"{float(cell):.3f}".removesuffix(".000") for cell in row[2:]))) for row in rows)
-    return [Table("figure_06_scores.csv: generated views against the true ones over all fixed images, beside the "
-                  "unchanged input, which a generator has to beat, and the true view itself. SSIM and PSNR: to the "
-                  "true view; mAP and rank 1: of the gallery's images of the other view, in [0, 1].", tuple(header),
-                  lines, names=2)]
+    return [
+        Table(
+            "figure_06_scores.csv: generated views against the true ones over all fixed images, beside the "
+            "unchanged input, which a generator has to beat, and the true view itself. SSIM and PSNR: to the "
+            "true view; mAP and rank 1: of the gallery's images of the other view, in [0, 1].",
+            tuple(header),
+            lines,
+            names=2,
+        )
+    ]

@@ -1,4 +1,5 @@
 """Sections from what the runs wrote while they trained: tables of results, curves, diagnostics; without a dataset."""
+
 import logging
 import math
 import os
@@ -12,9 +13,13 @@ from ealn_plugin.visualization import PUBLISHED_ROW
 
 log = logging.getLogger(__name__)
 
-_GROUPS = (("loss/E", "Losses of the embedding network"), ("loss/G", "Losses of the generators"),
-           ("loss/D", "Losses of the discriminators"), ("distance/", "Mean distances in a batch"),
-           ("", "Other values"))
+_GROUPS = (
+    ("loss/E", "Losses of the embedding network"),
+    ("loss/G", "Losses of the generators"),
+    ("loss/D", "Losses of the discriminators"),
+    ("distance/", "Mean distances in a batch"),
+    ("", "Other values"),
+)
 
 DIAGNOSTICS = {
     "probe_auc": "how well a line tells generated from real embeddings: 1 is the shortcut, 0.5 cannot tell",
@@ -49,20 +54,34 @@ def results(runs, measured):
         found[f"{run.label}, without fusion"] = {"datasets": run.own_results} if run.own_results else None
     rows = visualization.rows_of({label: content for label, content in found.items() if content})
     if not rows:
-        return Section("results", "Results", [Note("None of the runs has results yet: results.json is written when a "
-                                                   "run ends.", missing=True)])
+        return Section(
+            "results",
+            "Results",
+            [Note("None of the runs has results yet: results.json is written when a run ends.", missing=True)],
+        )
     blocks = []
     order = list(PROTOCOLS)
     tasks = dict.fromkeys((row.dataset, row.protocol) for row in rows)
     for task in sorted(tasks, key=lambda task: order.index(task[1]) if task[1] in order else len(order)):
         header, lines = visualization.cells_of([row for row in rows if (row.dataset, row.protocol) == task])
         name = PROTOCOLS[task[1]].description if task[1] in PROTOCOLS else "a protocol of another version"
-        blocks.append(Table(f"{task[0]}, {task[1]}: {name}.", tuple(header[2:]),
-                            tuple(Line(tuple(cells[2:]), row.kind) for row, cells in lines), names=2))
+        blocks.append(
+            Table(
+                f"{task[0]}, {task[1]}: {name}.",
+                tuple(header[2:]),
+                tuple(Line(tuple(cells[2:]), row.kind) for row, cells in lines),
+                names=2,
+            )
+        )
     if any(line.kind == PUBLISHED_ROW for table in blocks for line in table.lines):
-        blocks.insert(0, Note("Rows marked published are the figures of the methods' authors on the original release, "
-                              "under the protocol that comes nearest to theirs; blank cells were not published or not "
-                              f"checked.{_rendered(runs)}"))
+        blocks.insert(
+            0,
+            Note(
+                "Rows marked published are the figures of the methods' authors on the original release, "
+                "under the protocol that comes nearest to theirs; blank cells were not published or not "
+                f"checked.{_rendered(runs)}"
+            ),
+        )
     blocks.insert(0, Note("Values are percentages; ± is the standard deviation over draws, where a protocol draws."))
     return Section("results", "Results", blocks)
 
@@ -85,18 +104,40 @@ def curves(runs, folder):
         for name, curve in run.scalars(run.scalar_names()).items():
             found.setdefault(name, {})[run.label] = curve
     without = [run.label for run in runs if not run.scalar_names()]
-    blocks = [Note("Each point is the mean over the steps since the one before. The sum of all terms is not comparable "
-                   "between schemes: adversarial schemes add terms of their own.")] if found else []
+    blocks = (
+        [
+            Note(
+                "Each point is the mean over the steps since the one before. The sum of all terms is not comparable "
+                "between schemes: adversarial schemes add terms of their own."
+            )
+        ]
+        if found
+        else []
+    )
     if without:
-        blocks.append(Note(f"No training curves of {', '.join(without)}: there is no TensorBoard events file beside "
-                           "config.yaml; copy it into the run folder.", missing=True))
+        blocks.append(
+            Note(
+                f"No training curves of {', '.join(without)}: there is no TensorBoard events file beside "
+                "config.yaml; copy it into the run folder.",
+                missing=True,
+            )
+        )
     names = sorted(found)
     for start, title in _GROUPS:
         chosen = [name for name in names if name.startswith(start)]
         names = [name for name in names if name not in chosen]
-        charts = tuple(_chart(folder, f"curve_{name}", name, found[name], _unit(name),
-                              f"Curve over the training steps: {name} of {', '.join(found[name])}",
-                              names=[run.label for run in runs]) for name in chosen)
+        charts = tuple(
+            _chart(
+                folder,
+                f"curve_{name}",
+                name,
+                found[name],
+                _unit(name),
+                f"Curve over the training steps: {name} of {', '.join(found[name])}",
+                names=[run.label for run in runs],
+            )
+            for name in chosen
+        )
         blocks += [Note(f"{title}."), Charts(charts)] if charts else []
     return Section("curves", "Training curves", blocks)
 
@@ -131,21 +172,42 @@ def diagnostics(runs, folder):
     blocks = []
     if found:
         names = list(dict.fromkeys(name for by_run in found.values() for name in by_run))
-        blocks = [Note("Measured on a fixed set of test images after each epoch in which generators learn."),
-                  Charts(tuple(_diagnostic_chart(folder, name, by_run, names) for name, by_run in found.items())),
-                  Table("The last line of each run", ("run", "generated", "name", "value", "meaning"), tuple(last),
-                        names=3, folded=True)]
+        blocks = [
+            Note("Measured on a fixed set of test images after each epoch in which generators learn."),
+            Charts(tuple(_diagnostic_chart(folder, name, by_run, names) for name, by_run in found.items())),
+            Table(
+                "The last line of each run",
+                ("run", "generated", "name", "value", "meaning"),
+                tuple(last),
+                names=3,
+                folded=True,
+            ),
+        ]
     if without:
-        blocks.append(Note(f"No diagnostics of {', '.join(without)}: there is no diagnostics.csv, which runs with "
-                           "generators write when ealn.diagnose_every is not 0.", missing=True))
+        blocks.append(
+            Note(
+                f"No diagnostics of {', '.join(without)}: there is no diagnostics.csv, which runs with "
+                "generators write when ealn.diagnose_every is not 0.",
+                missing=True,
+            )
+        )
     return Section("diagnostics", "Do the generated images teach anything?", blocks)
 
 
 def _diagnostic_chart(folder, name, by_run, names):
     meaning, is_share = DIAGNOSTICS.get(name, ""), name in _SHARES
-    return _chart(folder, f"diagnostics_{name}", name, by_run, "share" if is_share else "value",
-                  f"Diagnostics over the epochs: {name}, {meaning}, of {', '.join(by_run)}", along="epoch",
-                  largest=1.0 if is_share else None, subtitle=meaning, names=names)
+    return _chart(
+        folder,
+        f"diagnostics_{name}",
+        name,
+        by_run,
+        "share" if is_share else "value",
+        f"Diagnostics over the epochs: {name}, {meaning}, of {', '.join(by_run)}",
+        along="epoch",
+        largest=1.0 if is_share else None,
+        subtitle=meaning,
+        names=names,
+    )
 
 
 def _numbers(run):

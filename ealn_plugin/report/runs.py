@@ -1,4 +1,5 @@
 """The run folders of a page: what each holds, and a sentence for everything that it does not."""
+
 import functools
 import json
 import logging
@@ -41,8 +42,9 @@ class ReportedRun(TrainedRun):
     def __init__(self, folder, label, options=(), num_images=256, recorded=False):
         file = os.path.join(folder, CONFIG)
         if not os.path.isfile(file):
-            raise FileNotFoundError(f"--run {folder!r} has no {CONFIG}; give the data.save_dir of a run of "
-                                    "tools/train_ealn.py")
+            raise FileNotFoundError(
+                f"--run {folder!r} has no {CONFIG}; give the data.save_dir of a run of tools/train_ealn.py"
+            )
         options = [*options, "ealn.render.preset", ""]  # a report renders nothing
         self._checkpoint = os.path.join(folder, checkpoint.LAST)
         if os.path.isfile(self._checkpoint):
@@ -95,8 +97,10 @@ class ReportedRun(TrainedRun):
         if not render.preset:
             return " Name the folder that holds the dataset with --root DIR."
         size = f" --image-size {render.image_size}" if render.image_size else ""
-        return (f" The benchmark of this run comes from: python tools/make_synthetic.py --root DIR --layout "
-                f"{render.layout} --preset {render.preset} --seed {render.seed}{size}; then name it with --root DIR.")
+        return (
+            f" The benchmark of this run comes from: python tools/make_synthetic.py --root DIR --layout "
+            f"{render.layout} --preset {render.preset} --seed {render.seed}{size}; then name it with --root DIR."
+        )
 
 
 def open_runs(folders, options=(), num_images=256, recorded=False):
@@ -109,5 +113,7 @@ def open_runs(folders, options=(), num_images=256, recorded=False):
     Raises:
         FileNotFoundError, ValueError: one is no run folder, or is given twice; with one sentence.
     """
-    return [ReportedRun(folder, label, options, num_images, recorded)
-            for folder, label in zip(folders, short_labels(folders))]
+    return [
+        ReportedRun(folder, label, options, num_images, recorded)
+        for folder, label in zip(folders, short_labels(folders))
+    ]

@@ -1,4 +1,5 @@
 """Sections that the configurations fill: what the runs are, and in which settings they differ."""
+
 from ealn_plugin import config as configuration
 from ealn_plugin.config_merge import flat
 from ealn_plugin.report.blocks import Line, Note, Section, Table
@@ -11,8 +12,13 @@ def overview(runs):
     lines, missing = [], []
     for run in runs:
         config = run.own_config
-        cells = [run.label, NAMES.get(config.ealn.scheme, config.ealn.scheme), config.model.name, config.train.seed,
-                 config.train.max_epoch]
+        cells = [
+            run.label,
+            NAMES.get(config.ealn.scheme, config.ealn.scheme),
+            config.model.name,
+            config.train.seed,
+            config.train.max_epoch,
+        ]
         if run.results is None:
             missing.append(run.label)
             lines.append(Line((*map(str, cells), *[""] * 4)))
@@ -20,12 +26,24 @@ def overview(runs):
         dataset, _, protocol = run.results["primary"].partition("/")
         metrics = run.results["datasets"][dataset][protocol]
         before = run.results.get("untrained", {}).get(dataset, {}).get(protocol, {})
-        lines.append(Line((*map(str, cells), run.results["primary"],
-                           *map(_percent, (metrics["mAP"], metrics.get("rank1"), before.get("mAP"))))))
+        lines.append(
+            Line(
+                (
+                    *map(str, cells),
+                    run.results["primary"],
+                    *map(_percent, (metrics["mAP"], metrics.get("rank1"), before.get("mAP"))),
+                )
+            )
+        )
     blocks = [Table("Figures are percentages.", header, tuple(lines), names=6)]
     if missing:
-        blocks.append(Note(f"No results.json of {', '.join(missing)}: the run is not finished, or its file cannot be "
-                           "read. Go on with model.resume; a page made after that has its figures.", missing=True))
+        blocks.append(
+            Note(
+                f"No results.json of {', '.join(missing)}: the run is not finished, or its file cannot be "
+                "read. Go on with model.resume; a page made after that has its figures.",
+                missing=True,
+            )
+        )
     return Section("runs", "Runs", blocks)
 
 
@@ -46,8 +64,10 @@ def settings(runs):
         caption = f"The {len(keys)} settings that are not the plugin's defaults."
         differing, columns = [*trees, defaults], [runs[0].label, "default"]
     blocks = [Table(caption, ("setting", *columns), _lines(keys, differing), names=len(columns) + 1)]
-    blocks += [Table(f"All settings of {run.label}", ("setting", "value"), _lines(tree, [tree]), names=2, folded=True)
-               for run, tree in zip(runs, trees)]
+    blocks += [
+        Table(f"All settings of {run.label}", ("setting", "value"), _lines(tree, [tree]), names=2, folded=True)
+        for run, tree in zip(runs, trees)
+    ]
     return Section("settings", "Settings", blocks)
 
 

@@ -1,4 +1,5 @@
 """Which images go into an index, what is known of them, and the extractor that makes their features."""
+
 import logging
 import os
 from dataclasses import replace
@@ -44,8 +45,12 @@ def _images_of(source, root, splits):
         dataset = toolkit.build_dataset(source, root)
         items = [item for split in splits for item in getattr(dataset, split)]
         paths = [os.path.abspath(item[0]) for item in items]
-        return Records(paths, np.array([item[1] for item in items]), np.array([item[2] for item in items]),
-                       VIEWPOINTS.lookup(paths).numpy())
+        return Records(
+            paths,
+            np.array([item[1] for item in items]),
+            np.array([item[2] for item in items]),
+            VIEWPOINTS.lookup(paths).numpy(),
+        )
     return Records(paths, views=VIEWPOINTS.lookup(paths).numpy())
 
 

@@ -1,4 +1,5 @@
 """Open an index and find the nearest images in it."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -6,7 +7,7 @@ import numpy as np
 from ealn_plugin.search import neighbours
 from ealn_plugin.search.store import SearchIndexError, Store, read_manifest
 
-_ATTEMPTS = 5   # to open an index that others change meanwhile
+_ATTEMPTS = 5  # to open an index that others change meanwhile
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,18 @@ class SearchIndex:
                 return cls.of(store, kind, nprobe)
             except FileNotFoundError as error:
                 if read_manifest(store.folder).generation == store.manifest.generation or attempt == _ATTEMPTS - 1:
-                    raise SearchIndexError(f"{error.filename!r} is missing from the index; take the index from a "
-                                           "backup or make it anew") from error
+                    raise SearchIndexError(
+                        f"{error.filename!r} is missing from the index; take the index from a backup or make it anew"
+                    ) from error
 
     @classmethod
     def of(cls, store, kind="", nprobe=0):
         """The index that a Store holds; see ``open``."""
         ivf, manifest = store.manifest.ivf, store.manifest
         if kind == "ivf" and not ivf:
-            raise ValueError(f"kind is 'ivf', but the index {store.folder!r} has no inverted lists; build it with "
-                             "--kind ivf")
+            raise ValueError(
+                f"kind is 'ivf', but the index {store.folder!r} has no inverted lists; build it with --kind ivf"
+            )
         if kind == "flat" or not ivf:
             found = neighbours.Neighbours(manifest.dim, manifest.images)
             for segment in manifest.segments:
@@ -81,8 +84,10 @@ class SearchIndex:
             return cls(manifest, store.all_records(), found, 0)
         centroids = np.array(store.centroids())
         lists = [store.lists(segment) for segment in manifest.segments]
-        lists = [neighbours.assign(centroids, store.vectors(segment)) if known is None else known  # added since
-                 for segment, known in zip(manifest.segments, lists)]
+        lists = [
+            neighbours.assign(centroids, store.vectors(segment)) if known is None else known  # added since
+            for segment, known in zip(manifest.segments, lists)
+        ]
         counts = np.bincount(np.concatenate([np.zeros(0, np.int32), *lists]), minlength=len(centroids))
         found = neighbours.Neighbours(manifest.dim, manifest.images, centroids, counts)
         for segment, known in zip(manifest.segments, lists):
@@ -111,18 +116,29 @@ class SearchIndex:
     def _search(self, features, k, nprobe):
         features = np.asarray(features, dtype=np.float32)
         if features.ndim != 2 or features.shape[1] != self.manifest.dim:
-            raise ValueError(f"features have shape {features.shape}, expected [queries, {self.manifest.dim}]; use the "
-                             "extractor that the index was built with")
+            raise ValueError(
+                f"features have shape {features.shape}, expected [queries, {self.manifest.dim}]; use the "
+                "extractor that the index was built with"
+            )
         if k < 1:
             raise ValueError(f"k is {k}, expected at least 1")
         scores, rows = self._neighbours.search(features, k, nprobe)
-        return [[self._hit(rank, float(score), int(row)) for rank, (score, row) in enumerate(zip(*both), 1) if row >= 0]
-                for both in zip(scores, rows)]
+        return [
+            [self._hit(rank, float(score), int(row)) for rank, (score, row) in enumerate(zip(*both), 1) if row >= 0]
+            for both in zip(scores, rows)
+        ]
 
     def _hit(self, rank, similarity, row):
         records = self.records
-        return Hit(rank, similarity, records.paths[row], int(records.pids[row]), int(records.camids[row]),
-                   int(records.views[row]), int(records.ids[row]))
+        return Hit(
+            rank,
+            similarity,
+            records.paths[row],
+            int(records.pids[row]),
+            int(records.camids[row]),
+            int(records.views[row]),
+            int(records.ids[row]),
+        )
 
     def view_of(self, path):
         """The view that the index knows of one of its images, -1 where it is unknown or not in the index."""
@@ -154,4 +170,5 @@ def check_identity(store, identity):
         raise SearchIndexError(
             f"the index {store.folder!r} holds features of another model ({', '.join(differing)} differ"
             f"{'s' if len(differing) == 1 else ''}); use the model that it was built with"
-            f"{f' ({made_with})' if made_with else ''}, or build another index with this one")
+            f"{f' ({made_with})' if made_with else ''}, or build another index with this one"
+        )

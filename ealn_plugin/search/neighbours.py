@@ -5,6 +5,7 @@ of Euclidean distances. IVF (Sivic and Zisserman, ICCV 2003; Johnson et al., Bil
 GPUs, IEEE Big Data 2021) sorts the vectors into ``nlist`` lists by their nearest centre and looks through the
 ``nprobe`` lists whose centres are nearest to the query.
 """
+
 import math
 
 import numpy as np
@@ -28,8 +29,10 @@ def import_faiss():
     try:
         import faiss
     except ImportError as error:
-        raise RuntimeError(f"searching needs faiss, which is not installed ({error}); install it with pip install -c "
-                           "constraints.txt -e \".[search]\"") from error
+        raise RuntimeError(
+            f"searching needs faiss, which is not installed ({error}); install it with pip install -c "
+            'constraints.txt -e ".[search]"'
+        ) from error
     return faiss
 
 
@@ -56,8 +59,15 @@ def train_centroids(sample, nlist):
     if len(sample) < nlist:
         raise ValueError(f"nlist is {nlist}, but there are only {len(sample)} images; lower --nlist or use --kind flat")
     faiss = import_faiss()
-    kmeans = faiss.Kmeans(sample.shape[1], nlist, niter=10, spherical=True, seed=_SEED, min_points_per_centroid=1,
-                          max_points_per_centroid=POINTS_PER_LIST)
+    kmeans = faiss.Kmeans(
+        sample.shape[1],
+        nlist,
+        niter=10,
+        spherical=True,
+        seed=_SEED,
+        min_points_per_centroid=1,
+        max_points_per_centroid=POINTS_PER_LIST,
+    )
     kmeans.train(np.ascontiguousarray(sample))
     return kmeans.centroids
 
@@ -111,9 +121,10 @@ class Neighbours:
         count = len(vectors)
         if not self.nlist:
             if self._filled + count > len(self._memory):
-                raise ValueError(f"{self._filled + count} vectors for a capacity of {len(self._memory)}; give the "
-                                 "right capacity")
-            self._memory[self._filled:self._filled + count] = vectors
+                raise ValueError(
+                    f"{self._filled + count} vectors for a capacity of {len(self._memory)}; give the right capacity"
+                )
+            self._memory[self._filled : self._filled + count] = vectors
             self._flat.ntotal = self._filled + count
         else:
             vectors = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -172,4 +183,5 @@ def recall_by_nprobe(neighbours, queries, own, k):
         found = [scores[query][rows[query] != position][:k] for query, position in enumerate(own)]
         shares = [float((near >= far[-1] - _ROUNDING).sum()) / len(far) for near, far in zip(found, true) if len(far)]
         return float(np.mean(shares)) if shares else 1.0
+
     return recall

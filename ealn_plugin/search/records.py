@@ -1,4 +1,5 @@
 """What an index knows of its images beside their features."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +37,10 @@ class Records:
             given = getattr(self, name)
             values = np.full(len(self.paths), UNKNOWN) if given is None else np.asarray(given)
             if values.shape != (len(self.paths),) or (values.size and values.dtype.kind not in "iu"):
-                raise ValueError(f"{name} is {values.dtype} of shape {values.shape}, expected whole numbers, one for "
-                                 f"each of {len(self.paths)} paths")
+                raise ValueError(
+                    f"{name} is {values.dtype} of shape {values.shape}, expected whole numbers, one for "
+                    f"each of {len(self.paths)} paths"
+                )
             object.__setattr__(self, name, values.astype(np.int64))
         if not np.isin(self.views, [int(view) for view in View]).all():
             raise ValueError(f"views holds {sorted(set(self.views.tolist()))}, expected values of View")
@@ -49,15 +52,18 @@ class Records:
         """The Records of an int array of row numbers or a mask [n]."""
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
-        return Records([self.paths[row] for row in rows], *(getattr(self, name)[rows] for name in (
-            "pids", "camids", "views", "ids")))
+        return Records(
+            [self.paths[row] for row in rows],
+            *(getattr(self, name)[rows] for name in ("pids", "camids", "views", "ids")),
+        )
 
     @classmethod
     def joined(cls, parts):
         """Several Records, one after the other."""
         parts = list(parts)
-        columns = {name: np.concatenate([getattr(part, name) for part in parts]) if parts else None
-                   for name in _NUMBERS}
+        columns = {
+            name: np.concatenate([getattr(part, name) for part in parts]) if parts else None for name in _NUMBERS
+        }
         return cls([path for part in parts for path in part.paths], **columns)
 
     def to_json(self):

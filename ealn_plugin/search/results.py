@@ -1,4 +1,5 @@
 """Answers of an index: asked for, as a table, as JSON; and what an index says of itself."""
+
 import os
 
 from ealn_plugin.data.annotations import VIEWPOINTS
@@ -32,26 +33,52 @@ def table(answers):
     lines = []
     for path, view, hits in answers:
         seen = "" if view == View.UNKNOWN else f" ({view.name.lower()})"
-        lines += [*([""] if lines else []), f"{printable(path)}{seen}",
-                  f"{'rank':>4}  {'similarity':>10}  {'vehicle':>7}  {'camera':>6}  {'view':7}  image"]
-        lines += [f"{hit.rank:>4}  {hit.similarity:>10.4f}  {_known(hit.pid):>7}  {_known(hit.camid):>6}  "
-                  f"{View(hit.view).name.lower():7}  {printable(hit.path)}" for hit in hits]
+        lines += [
+            *([""] if lines else []),
+            f"{printable(path)}{seen}",
+            f"{'rank':>4}  {'similarity':>10}  {'vehicle':>7}  {'camera':>6}  {'view':7}  image",
+        ]
+        lines += [
+            f"{hit.rank:>4}  {hit.similarity:>10.4f}  {_known(hit.pid):>7}  {_known(hit.camid):>6}  "
+            f"{View(hit.view).name.lower():7}  {printable(hit.path)}"
+            for hit in hits
+        ]
     return lines
 
 
 def as_json(index, answers):
     """JSON values; what is unknown is null."""
+
     def view_name(view):
         return None if view == View.UNKNOWN else View(view).name.lower()
 
     def number(value):
         return None if value < 0 else value
-    return {"images": len(index), "kind": "ivf" if index.nlist else "flat", "nlist": index.nlist,
-            "nprobe": index.nprobe,
-            "queries": [{"image": path, "view": view_name(view), "nearest": [
-                {"rank": hit.rank, "similarity": hit.similarity, "image": hit.path, "vehicle": number(hit.pid),
-                 "camera": number(hit.camid), "view": view_name(hit.view)} for hit in hits]}
-                for path, view, hits in answers]}
+
+    return {
+        "images": len(index),
+        "kind": "ivf" if index.nlist else "flat",
+        "nlist": index.nlist,
+        "nprobe": index.nprobe,
+        "queries": [
+            {
+                "image": path,
+                "view": view_name(view),
+                "nearest": [
+                    {
+                        "rank": hit.rank,
+                        "similarity": hit.similarity,
+                        "image": hit.path,
+                        "vehicle": number(hit.pid),
+                        "camera": number(hit.camid),
+                        "view": view_name(hit.view),
+                    }
+                    for hit in hits
+                ],
+            }
+            for path, view, hits in answers
+        ],
+    }
 
 
 def summary(folder, manifest):
@@ -63,8 +90,10 @@ def summary(folder, manifest):
     if manifest.ivf:
         ivf = manifest.ivf
         recall = "not measured yet" if ivf["recall"] is None else f"{ivf['recall']:.3f}"
-        lines.append(f"search: IVF, {ivf['nprobe'] or ivf['nlist']} of {ivf['nlist']} lists; recall@{RECALL_AT} "
-                     f"against exact search {recall} when the lists were learned, from {ivf['images']} images")
+        lines.append(
+            f"search: IVF, {ivf['nprobe'] or ivf['nlist']} of {ivf['nlist']} lists; recall@{RECALL_AT} "
+            f"against exact search {recall} when the lists were learned, from {ivf['images']} images"
+        )
     else:
         lines.append(f"search: exact (recall@{RECALL_AT} 1.000)")
     return lines

@@ -11,6 +11,7 @@ A change writes new files first, then replaces the manifest in one go, then remo
 is killed, or runs out of disk, at any moment leaves the index as it was or as it was to be, and files that nobody reads
 are removed by the next change. All files are plain arrays and JSON: opening an index runs no code of who made it.
 """
+
 import contextlib
 import fcntl
 import hashlib
@@ -93,8 +94,10 @@ def read_manifest(folder):
         with open(path, encoding="utf-8") as file:
             values = json.load(file)
         if values["format"] != FORMAT:
-            raise SearchIndexError(f"the index {folder!r} has format {values['format']!r}, expected {FORMAT}; open it "
-                                   "with the version of the plugin that made it, or make it anew")
+            raise SearchIndexError(
+                f"the index {folder!r} has format {values['format']!r}, expected {FORMAT}; open it "
+                "with the version of the plugin that made it, or make it anew"
+            )
         if values["sha256"] != _digest_of_manifest(values["index"]):
             raise ValueError("its checksum is wrong")
         values = values["index"]
@@ -107,8 +110,9 @@ def read_manifest(folder):
     except FileNotFoundError:
         raise SearchIndexError(f"--index {folder!r} holds no index; make one with tools/search.py index") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise SearchIndexError(f"{path!r} is not the manifest of an index, or damaged ({error}); make the index "
-                               "anew") from error
+        raise SearchIndexError(
+            f"{path!r} is not the manifest of an index, or damaged ({error}); make the index anew"
+        ) from error
 
 
 def _digest_of_manifest(values):
@@ -191,8 +195,7 @@ class Store:
             raise self._damaged(name, "its checksum is wrong")
 
     def _damaged(self, name, why):
-        return SearchIndexError(f"{self.path(name)!r} is damaged ({why}); take the index from a backup or make it "
-                                "anew")
+        return SearchIndexError(f"{self.path(name)!r} is damaged ({why}); take the index from a backup or make it anew")
 
     # ------------------------------------------------------------------------------------------ writing
     def write(self, kind, values):
@@ -219,8 +222,10 @@ class Store:
                         np.save(file, np.ascontiguousarray(values), allow_pickle=False)
                 state = _state(temporary)
         except OSError as error:
-            raise OSError(f"the index {self.folder!r} could not be written ({error}); it is as it was before: free "
-                          "some space and run the same command again") from error
+            raise OSError(
+                f"the index {self.folder!r} could not be written ({error}); it is as it was before: free "
+                "some space and run the same command again"
+            ) from error
         return name, {name: state}
 
     def commit(self, files, **changes):
@@ -237,8 +242,10 @@ class Store:
         try:
             write_atomically(self.path(MANIFEST), text + "\n")
         except OSError as error:
-            raise OSError(f"the index {self.folder!r} could not be written ({error}); it is as it was before: free "
-                          "some space and run the same command again") from error
+            raise OSError(
+                f"the index {self.folder!r} could not be written ({error}); it is as it was before: free "
+                "some space and run the same command again"
+            ) from error
         self.manifest = manifest
         self.remove_leftovers()
 
@@ -262,8 +269,9 @@ def locked(folder):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SearchIndexError(f"the index {os.fspath(folder)!r} is being changed by another process; wait for it "
-                                   "to end") from None
+            raise SearchIndexError(
+                f"the index {os.fspath(folder)!r} is being changed by another process; wait for it to end"
+            ) from None
         yield
 
 

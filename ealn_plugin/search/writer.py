@@ -1,4 +1,5 @@
 """Build an index, add images to it and remove some, a segment at a time."""
+
 import logging
 import os
 from dataclasses import replace
@@ -19,8 +20,8 @@ KINDS = ("auto", "flat", "ivf")
 TARGET_RECALL, RECALL_AT, RECALL_QUERIES = 0.99, 10, 200
 """An automatic nprobe is the smallest power of two with this recall at 10, on 200 images of the index itself."""
 
-_RETRAIN = 4        # times as many images as the lists were learned from: learn them again
-_LENGTH = 1e-3      # how far a feature may be longer than 1: half-precision features are
+_RETRAIN = 4  # times as many images as the lists were learned from: learn them again
+_LENGTH = 1e-3  # how far a feature may be longer than 1: half-precision features are
 
 
 class IndexWriter:
@@ -60,8 +61,14 @@ class IndexWriter:
             SearchIndexError: there is none.
         """
         manifest = Store(folder).manifest
-        return cls(folder, manifest.dim, manifest.identity if identity is None else identity, manifest.extractor,
-                   **manifest.wanted, segment=segment)
+        return cls(
+            folder,
+            manifest.dim,
+            manifest.identity if identity is None else identity,
+            manifest.extractor,
+            **manifest.wanted,
+            segment=segment,
+        )
 
     def __enter__(self):
         try:
@@ -152,14 +159,18 @@ class IndexWriter:
     def _checked(self, records, features):
         features = np.asarray(features, dtype=np.float32)
         if features.shape != (len(records), self.manifest.dim):
-            raise ValueError(f"features have shape {features.shape}, expected ({len(records)}, {self.manifest.dim}) in "
-                             f"the index {self.folder!r}")
+            raise ValueError(
+                f"features have shape {features.shape}, expected ({len(records)}, {self.manifest.dim}) in "
+                f"the index {self.folder!r}"
+            )
         lengths = np.linalg.norm(features, axis=1)
         wrong = ~(lengths <= 1 + _LENGTH)  # also true for NaN
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise ValueError(f"the feature of {records.paths[row]!r} has length {lengths[row]:g}, expected 1; give "
-                             "L2-normalised features")
+            raise ValueError(
+                f"the feature of {records.paths[row]!r} has length {lengths[row]:g}, expected 1; give "
+                "L2-normalised features"
+            )
         return features
 
     def remove(self, chosen):
@@ -178,8 +189,9 @@ class IndexWriter:
                 segments.append(segment)
             elif len(keep):
                 lists = self.store.lists(segment)
-                segment, state = self._write(records.take(keep), self.store.vectors(segment)[keep],
-                                             None if lists is None else lists[keep])
+                segment, state = self._write(
+                    records.take(keep), self.store.vectors(segment)[keep], None if lists is None else lists[keep]
+                )
                 segments.append(segment)
                 files.update(state)
         if tuple(segments) != self.manifest.segments:
@@ -196,8 +208,11 @@ class IndexWriter:
             return
         ivf, files = self.manifest.ivf, {}
         nlist = wanted["nlist"] or neighbours.default_nlist(images)
-        fits = ivf and (ivf["nlist"] == wanted["nlist"] or not wanted["nlist"]
-                        and ivf["images"] / _RETRAIN < images < ivf["images"] * _RETRAIN)
+        fits = ivf and (
+            ivf["nlist"] == wanted["nlist"]
+            or not wanted["nlist"]
+            and ivf["images"] / _RETRAIN < images < ivf["images"] * _RETRAIN
+        )
         if fits:
             centroids = self.store.centroids()
         else:

@@ -1,4 +1,5 @@
 """Tables, curves and pictures of results. Nothing else in the package imports matplotlib."""
+
 from ealn_plugin.visualization.curves import draw_cmc, write_cmc_csv
 from ealn_plugin.visualization.plots import (
     draw_histograms,
@@ -25,7 +26,29 @@ from ealn_plugin.visualization.tables import (
     text_table,
 )
 
-__all__ = ["MEASURED", "PUBLISHED", "PUBLISHED_ROW", "Row", "Tile", "UNTRAINED", "cells_of", "check_matplotlib",
-           "csv_table", "draw_cmc", "draw_histograms", "draw_losses", "draw_ranked_lists", "draw_sensitivity",
-           "draw_series", "draw_sheet", "markdown_table", "published_rows", "rank_queries", "right_end", "rows_of",
-           "sensitivity_table", "text_table", "write_cmc_csv"]
+__all__ = [
+    "MEASURED",
+    "PUBLISHED",
+    "PUBLISHED_ROW",
+    "Row",
+    "Tile",
+    "UNTRAINED",
+    "cells_of",
+    "check_matplotlib",
+    "csv_table",
+    "draw_cmc",
+    "draw_histograms",
+    "draw_losses",
+    "draw_ranked_lists",
+    "draw_sensitivity",
+    "draw_series",
+    "draw_sheet",
+    "markdown_table",
+    "published_rows",
+    "rank_queries",
+    "right_end",
+    "rows_of",
+    "sensitivity_table",
+    "text_table",
+    "write_cmc_csv",
+]

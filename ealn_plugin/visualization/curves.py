@@ -1,4 +1,5 @@
 """CMC curves of several networks in one figure, and the numbers they are drawn from."""
+
 import textwrap
 
 from ealn_plugin.visualization.style import COLOURS, DASHES, MARKERS, check_matplotlib, legend_label, save, tidy
@@ -53,9 +54,14 @@ def write_cmc_csv(path, curves):
         if measured.deviation:
             columns[f"{network} (standard deviation)"] = measured.deviation
     length = max(len(values) for values in columns.values())
-    write_csv(path, ["rank", *columns],
-              ([rank + 1, *(values[rank] if rank < len(values) else "" for values in columns.values())]
-               for rank in range(length)))
+    write_csv(
+        path,
+        ["rank", *columns],
+        (
+            [rank + 1, *(values[rank] if rank < len(values) else "" for values in columns.values())]
+            for rank in range(length)
+        ),
+    )
 
 
 def _draw_curve(axes, number, network, measured):
@@ -66,11 +72,24 @@ def _draw_curve(axes, number, network, measured):
     figures = f"rank 1 {100 * measured.metrics.get('rank1', measured.curve[0]):.1f}%"
     if "mAP" in measured.metrics:
         figures = f"mAP {100 * measured.metrics['mAP']:.1f}%, {figures}"
-    axes.plot(ranks, values, color=colour, linestyle=dash, linewidth=1.8, marker=MARKERS[number % len(MARKERS)],
-              markersize=4, markevery=[0, *range(4, len(values), 5)], label=legend_label(f"{network}  ({figures})"))
+    axes.plot(
+        ranks,
+        values,
+        color=colour,
+        linestyle=dash,
+        linewidth=1.8,
+        marker=MARKERS[number % len(MARKERS)],
+        markersize=4,
+        markevery=[0, *range(4, len(values), 5)],
+        label=legend_label(f"{network}  ({figures})"),
+    )
     if measured.deviation:
-        low, high = zip(*((value - 100 * spread, min(100, value + 100 * spread))
-                          for value, spread in zip(values, measured.deviation)))
+        low, high = zip(
+            *(
+                (value - 100 * spread, min(100, value + 100 * spread))
+                for value, spread in zip(values, measured.deviation)
+            )
+        )
         axes.fill_between(ranks, low, high, color=colour, alpha=0.18, linewidth=0)
 
 

@@ -1,4 +1,5 @@
 """What a grid of runs says: means over seeds, paired differences to EN with their intervals, Tables I, II and III."""
+
 import math
 from dataclasses import dataclass
 
@@ -7,9 +8,16 @@ from scipy import stats
 
 from ealn_plugin.visualization.published import PUBLISHED
 
-NAMES = {"en": "EN", "hard": "Hard-EALN", "view": "View-EALN", "hard_view": "Hard-View-EALN",
-         "cyclegan": "EN + CycleGAN", "stargan": "EN + StarGAN", "hard_cyclegan": "Hard-EALN + CycleGAN",
-         "hard_stargan": "Hard-EALN + StarGAN"}
+NAMES = {
+    "en": "EN",
+    "hard": "Hard-EALN",
+    "view": "View-EALN",
+    "hard_view": "Hard-View-EALN",
+    "cyclegan": "EN + CycleGAN",
+    "stargan": "EN + StarGAN",
+    "hard_cyclegan": "Hard-EALN + CycleGAN",
+    "hard_stargan": "Hard-EALN + StarGAN",
+}
 """Schemes and what the paper calls them."""
 
 ABLATION = ("en", "hard", "view", "hard_view")
@@ -85,10 +93,9 @@ def tables(grid):
     return {
         f"Table I: {name}": _measured(grid, (*ABLATION, *others), primary, ("mAP",)) + _published(grid, primary),
         f"Table II: {grid.dataset}, mAP by view": (
-            _measured(grid, (*ABLATION, *others), by_view, [title for title, *_ in by_view])
-            + _published(grid, by_view)),
-        f"Table III: {name}, ways to make the other view": _measured(grid, OTHER_VIEWS, making,
-                                                                     ("mAP", "cross view")),
+            _measured(grid, (*ABLATION, *others), by_view, [title for title, *_ in by_view]) + _published(grid, by_view)
+        ),
+        f"Table III: {name}, ways to make the other view": _measured(grid, OTHER_VIEWS, making, ("mAP", "cross view")),
     }
 
 
@@ -97,11 +104,18 @@ def _measured(grid, schemes, columns, compared):
     for scheme in schemes:
         if scheme not in grid.schemes:
             continue
-        row = {"network": NAMES.get(scheme, scheme), "source": f"measured, {len(grid.values(scheme, *columns[0][1:]))} "
-               "seed(s)"}
+        row = {
+            "network": NAMES.get(scheme, scheme),
+            "source": f"measured, {len(grid.values(scheme, *columns[0][1:]))} seed(s)",
+        }
         row.update({title: _text(grid.mean(scheme, protocol, metric)) for title, protocol, metric in columns})
-        row.update({f"{title} - EN": "" if scheme == "en" else _text(grid.difference(scheme, protocol, metric), "+")
-                    for title, protocol, metric in columns if title in compared})
+        row.update(
+            {
+                f"{title} - EN": "" if scheme == "en" else _text(grid.difference(scheme, protocol, metric), "+")
+                for title, protocol, metric in columns
+                if title in compared
+            }
+        )
         rows.append(row)
     return rows
 
@@ -128,8 +142,12 @@ def as_text(title, rows):
     columns = list(dict.fromkeys(column for row in rows for column in row))
     lines = [columns] + [[row.get(column, "") for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    body = ["  ".join(cell.ljust(width) if i < 2 else cell.rjust(width)
-                      for i, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines]
+    body = [
+        "  ".join(
+            cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))
+        ).rstrip()
+        for line in lines
+    ]
     return "\n".join([title, body[0], "-" * len(body[0]), *body[1:]])
 
 

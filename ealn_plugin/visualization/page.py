@@ -1,4 +1,5 @@
 """A page of images in frames with captions, for ranked lists and search results."""
+
 from PIL import Image, ImageDraw, ImageFont
 
 from ealn_plugin import toolkit
@@ -40,8 +41,9 @@ class Page:
 
     def frame(self, left, top, colour, size=TILE, frame=FRAME):
         """An empty tile."""
-        self.draw.rectangle((left, top, left + size - 1, top + size - 1), fill=(235, 235, 235), outline=colour,
-                            width=frame)
+        self.draw.rectangle(
+            (left, top, left + size - 1, top + size - 1), fill=(235, 235, 235), outline=colour, width=frame
+        )
 
     def save(self, path):
         """Write the page as a PNG file, in one go."""

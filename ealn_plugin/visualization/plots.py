@@ -1,4 +1,5 @@
 """Plots of numbers: distance histograms, sensitivity to beta1 and beta2, curves over a training."""
+
 import numpy as np
 
 from ealn_plugin.visualization.style import (
@@ -19,8 +20,13 @@ def _panels(title, subtitle, count, width=5.0, height=3.6, share_y=False):
     above = header_height(full, subtitle) + 0.2
     figure = new_figure(full, height + above, title, subtitle)
     axes = figure.subplots(1, count, squeeze=False, sharey=share_y)[0]
-    figure.subplots_adjust(left=0.72 / full, right=1 - 0.15 / full, bottom=0.5 / (height + above),
-                           top=1 - above / (height + above), wspace=0.22)
+    figure.subplots_adjust(
+        left=0.72 / full,
+        right=1 - 0.15 / full,
+        bottom=0.5 / (height + above),
+        top=1 - above / (height + above),
+        wspace=0.22,
+    )
     for panel in axes:
         tidy(panel)
     return figure, axes
@@ -56,8 +62,14 @@ def draw_histograms(path, title, subtitle, panels, unit):
             edges, shares = histogram(values, largest)
             colour = COLOURS[number % len(COLOURS)]
             panel.stairs(100 * shares, edges, color=colour, fill=True, alpha=0.18)
-            panel.stairs(100 * shares, edges, color=colour, linewidth=1.4, linestyle=DASHES[number % len(DASHES)],
-                         label=f"{label}: mean {np.mean(values):.2f}, n = {len(values)}")
+            panel.stairs(
+                100 * shares,
+                edges,
+                color=colour,
+                linewidth=1.4,
+                linestyle=DASHES[number % len(DASHES)],
+                label=f"{label}: mean {np.mean(values):.2f}, n = {len(values)}",
+            )
             towering = np.flatnonzero(100 * shares > top)
             if len(towering):  # one label for all of them: bars beside each other leave no room for two
                 heights = ", ".join(f"{100 * shares[place]:.0f}%" for place in towering)
@@ -89,8 +101,10 @@ def sensitivity_table(results):
     runs = {}
     for beta1, beta2, value in results:
         runs.setdefault((float(beta1), float(beta2)), []).append(float(value))
-    return [(*key, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"),
-             len(values)) for key, values in sorted(runs.items())]
+    return [
+        (*key, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"), len(values))
+        for key, values in sorted(runs.items())
+    ]
 
 
 def draw_sensitivity(path, results, title="Sensitivity to beta1 and beta2", reference=None):
@@ -117,22 +131,36 @@ def draw_sensitivity(path, results, title="Sensitivity to beta1 and beta2", refe
     swept = [(along, 1 - along) for along in (0, 1) if len({row[along] for row in table}) > 1] or [(0, 1)]
     figure, axes = _panels(title, subtitle, len(swept), width=5.0 if len(swept) > 1 else 6.5, share_y=True)
     for panel, (along, across) in zip(axes, swept):
-        lines = {fixed: [row for row in table if row[across] == fixed]
-                 for fixed in sorted({row[across] for row in table})}
+        lines = {
+            fixed: [row for row in table if row[across] == fixed] for fixed in sorted({row[across] for row in table})
+        }
         longest = max(map(len, lines.values()))
         for number, (fixed, rows) in enumerate(lines.items()):
             if len(rows) == 1 < longest:
                 continue
             colour = COLOURS[number % len(COLOURS)]
-            panel.plot([row[along] for row in rows], [100 * row[2] for row in rows], color=colour, markersize=5,
-                       marker=MARKERS[number % len(MARKERS)], linestyle=DASHES[number % len(DASHES)],
-                       label=f"beta{across + 1} = {fixed:g}")
+            panel.plot(
+                [row[along] for row in rows],
+                [100 * row[2] for row in rows],
+                color=colour,
+                markersize=5,
+                marker=MARKERS[number % len(MARKERS)],
+                linestyle=DASHES[number % len(DASHES)],
+                label=f"beta{across + 1} = {fixed:g}",
+            )
             several = [row for row in rows if row[4] > 1]
-            panel.errorbar([row[along] for row in several], [100 * row[2] for row in several],
-                           yerr=[100 * row[3] for row in several], capsize=3, color=colour, fmt="none")
+            panel.errorbar(
+                [row[along] for row in several],
+                [100 * row[2] for row in several],
+                yerr=[100 * row[3] for row in several],
+                capsize=3,
+                color=colour,
+                fmt="none",
+            )
         if reference is not None:
-            panel.axhline(100 * reference, color="#777777", linewidth=1, linestyle="dotted",
-                          label="without hard negatives")
+            panel.axhline(
+                100 * reference, color="#777777", linewidth=1, linestyle="dotted", label="without hard negatives"
+            )
         panel.set_xticks(sorted({row[along] for row in table}))
         panel.set_xlabel(f"beta{along + 1}")
         panel.set_ylabel("mAP [%]")
@@ -189,9 +217,15 @@ def _draw_series(axes, by_run, names, along, largest=None):
     smallest, highest = 0.0, 0.0
     for run, (steps, values) in by_run.items():
         number = names.index(run)
-        axes.plot(*_with_gaps(steps, values), color=COLOURS[number % len(COLOURS)], linewidth=1.3,
-                  label=legend_label(run), linestyle=DASHES[number % len(DASHES)], markersize=3.5,
-                  marker=MARKERS[number % len(MARKERS)] if len(steps) <= _FEW else "")
+        axes.plot(
+            *_with_gaps(steps, values),
+            color=COLOURS[number % len(COLOURS)],
+            linewidth=1.3,
+            label=legend_label(run),
+            linestyle=DASHES[number % len(DASHES)],
+            markersize=3.5,
+            marker=MARKERS[number % len(MARKERS)] if len(steps) <= _FEW else "",
+        )
         finite = [value for value in values if np.isfinite(value)]
         smallest, highest = min([smallest, *finite]), max([highest, *finite])
     crowded = len(by_run) > _CROWD

@@ -1,4 +1,5 @@
 """Figures that others published, to stand beside measured ones. What is not listed was not published or not checked."""
+
 from dataclasses import dataclass
 
 EALN_PAPER = "Lou et al., Embedding Adversarial Learning for Vehicle Re-Identification, IEEE TIP 2019, Tables I and II"

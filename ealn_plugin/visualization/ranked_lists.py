@@ -1,4 +1,5 @@
 """Sheets of queries beside their nearest gallery images: green for correct, red for wrong, grey for junk."""
+
 import os
 from dataclasses import dataclass, replace
 
@@ -67,8 +68,11 @@ def choose_queries(features, count):
     for pid, camid in zip(features.pids[gallery].tolist(), features.camids[gallery].tolist()):
         cameras.setdefault(pid, set()).add(camid)
     drawn = not features.is_query.any()
-    usable = [row for row in queries.tolist()
-              if cameras.get(int(features.pids[row]), set()) - (set() if drawn else {int(features.camids[row])})]
+    usable = [
+        row
+        for row in queries.tolist()
+        if cameras.get(int(features.pids[row]), set()) - (set() if drawn else {int(features.camids[row])})
+    ]
     if features.paths:
         usable.sort(key=lambda row: features.paths[row])
     count = min(count, len(usable))
@@ -165,8 +169,13 @@ class _Sheet(Page):
         left = MARGIN
         legend = [(QUERY, "query"), (CORRECT, "correct: the query's vehicle"), (WRONG, "wrong: another vehicle")]
         if with_junk:
-            legend.append((JUNK, f"junk: the query's vehicle in the query's camera, not counted (at most {_MOST_JUNK} "
-                                 "are shown, # is the place in the whole list)"))
+            legend.append(
+                (
+                    JUNK,
+                    f"junk: the query's vehicle in the query's camera, not counted (at most {_MOST_JUNK} "
+                    "are shown, # is the place in the whole list)",
+                )
+            )
         for kind, meaning in legend:
             self.draw.rectangle((left, self.top + 1, left + 13, self.top + 14), outline=COLOURS[kind], width=FRAME)
             left = self.text(left + 20, self.top, meaning) + 24
@@ -205,8 +214,12 @@ class _Sheet(Page):
             above = top + number // 2 * (_SMALL + 6)
             self.tile(left, above, features.paths[entry.row], COLOURS[JUNK], _SMALL, 3)
             label = f"#{entry.place}"
-            box = (left + 3, above + _SMALL - 18, left + 9 + self.draw.textlength(label, font=self.font),
-                   above + _SMALL - 3)
+            box = (
+                left + 3,
+                above + _SMALL - 18,
+                left + 9 + self.draw.textlength(label, font=self.font),
+                above + _SMALL - 3,
+            )
             self.draw.rectangle(box, fill=PAPER)
             self.text(left + 6, above + _SMALL - 18, label)
         self.text(self.junk_left, top + TILE + 2, f"{len(entries)} of {total} junk", PALE)

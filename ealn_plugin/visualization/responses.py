@@ -1,4 +1,5 @@
 """Response maps: where in an image the last convolution of a backbone answers."""
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ def last_response(backbone, images):
     def keep(module, inputs, output):
         if torch.is_tensor(output) and output.dim() == 4 and output.shape[-2] * output.shape[-1] > 1:
             kept[:] = [output]
+
     hooks = [module.register_forward_hook(keep) for module in backbone.modules()]
     try:
         with torch.no_grad():
@@ -31,8 +33,10 @@ def last_response(backbone, images):
         for hook in hooks:
             hook.remove()
     if not kept:
-        raise ValueError(f"{type(backbone).__name__} has no layer that makes feature maps, expected a convolutional "
-                         "backbone; response maps cannot be drawn for it")
+        raise ValueError(
+            f"{type(backbone).__name__} has no layer that makes feature maps, expected a convolutional "
+            "backbone; response maps cannot be drawn for it"
+        )
     return kept[0].float().pow(2).sum(dim=1).sqrt()
 
 

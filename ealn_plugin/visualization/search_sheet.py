@@ -1,4 +1,5 @@
 """A contact sheet of search results: each query beside the images that were found."""
+
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.toolkit import UnreadableImageError
 from ealn_plugin.visualization.page import GAP, INK, LINE, MARGIN, PALE, TILE, Page

@@ -1,4 +1,5 @@
 """Sheets of images with a line or two of text below each: what the generators make."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,14 +56,28 @@ def draw_sheet(path, title, subtitle, header, rows, names=(), size=1.25):
         for place, tile in enumerate(row):
             start = left + place * column
             if number == 0:
-                figure.text((start + size / 2) / width, 1 - (top - 0.05) / height, header[place], fontsize=8.5,
-                            ha="center", va="bottom")
+                figure.text(
+                    (start + size / 2) / width,
+                    1 - (top - 0.05) / height,
+                    header[place],
+                    fontsize=8.5,
+                    ha="center",
+                    va="bottom",
+                )
             if tile.image is None:
                 continue
             axes = figure.add_axes((start / width, 1 - (top + size) / height, size / width, size / height))
             _draw_tile(axes, tile)
-            figure.text((start + size / 2) / width, 1 - (top + size + 0.03) / height, tile.caption, fontsize=7,
-                        ha="center", va="top", color="#333333", linespacing=1.15)
+            figure.text(
+                (start + size / 2) / width,
+                1 - (top + size + 0.03) / height,
+                tile.caption,
+                fontsize=7,
+                ha="center",
+                va="top",
+                color="#333333",
+                linespacing=1.15,
+            )
     save(figure, path)
 
 
@@ -77,8 +92,9 @@ def _draw_tile(axes, tile):
         spine.set_linewidth(1.3 if tile.enlarged else 0.5)
     if tile.box:
         top, left, height, width = tile.box
-        axes.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor="#D55E00",
-                                 linewidth=1.3))
+        axes.add_patch(
+            Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor="#D55E00", linewidth=1.3)
+        )
 
 
 def to_picture(image):
@@ -104,7 +120,7 @@ def most_changed(before, after, part=ENLARGED):
 def crop(image, box):
     """The part of a tensor [3, h, w] in a box (top, left, height, width)."""
     top, left, height, width = box
-    return image[:, top:top + height, left:left + width]
+    return image[:, top : top + height, left : left + width]
 
 
 def split_grid(picture, height, width, padding=2):
@@ -119,8 +135,10 @@ def split_grid(picture, height, width, padding=2):
     """
     rows, columns = ((side - padding) // (size + padding) for side, size in zip(picture.shape, (height, width)))
     if (rows * (height + padding) + padding, columns * (width + padding) + padding) != picture.shape[:2] or not rows:
-        raise ValueError(f"a picture of {picture.shape[0]} x {picture.shape[1]} pixels is no grid of images of "
-                         f"{height} x {width}; give the pictures that the run itself saved")
+        raise ValueError(
+            f"a picture of {picture.shape[0]} x {picture.shape[1]} pixels is no grid of images of "
+            f"{height} x {width}; give the pictures that the run itself saved"
+        )
     values = torch.from_numpy(np.array(picture[padding:, padding:], dtype=np.float32)) / 127.5 - 1
     values = values.reshape(rows, height + padding, columns, width + padding, 3)[:, :height, :, :width]
     return values.permute(0, 2, 4, 1, 3)

@@ -1,4 +1,5 @@
 """What all figures have in common: colours, quiet axes, PNG files written in one go."""
+
 import textwrap
 
 from ealn_plugin.extras import check_extra

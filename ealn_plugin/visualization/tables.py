@@ -1,4 +1,5 @@
 """Results as rows, and the rows as text for a terminal, as Markdown and as CSV."""
+
 import csv
 import io
 import re
@@ -52,8 +53,11 @@ def rows_of(results):
 
 def published_rows(dataset, protocol):
     """The published Rows for a dataset and a protocol; few have any."""
-    return [Row(dataset, protocol, entry.network, PUBLISHED_ROW, entry.metrics) for entry in PUBLISHED
-            if dataset in entry.datasets and protocol == entry.protocol]
+    return [
+        Row(dataset, protocol, entry.network, PUBLISHED_ROW, entry.metrics)
+        for entry in PUBLISHED
+        if dataset in entry.datasets and protocol == entry.protocol
+    ]
 
 
 def cells_of(rows):
@@ -96,8 +100,12 @@ def markdown_table(rows):
 
 def csv_table(rows):
     """The rows as CSV, values in [0, 1] with all their digits; without published rows."""
-    keys = [f"{key}{suffix}" for key in _metrics(rows) for suffix in ("", "_std")
-            if any(f"{key}{suffix}" in row.metrics for row in rows)]
+    keys = [
+        f"{key}{suffix}"
+        for key in _metrics(rows)
+        for suffix in ("", "_std")
+        if any(f"{key}{suffix}" in row.metrics for row in rows)
+    ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["dataset", "protocol", "network", "kind", *keys])
@@ -108,8 +116,10 @@ def csv_table(rows):
 
 def _line(cells, widths):
     """Names to the left, numbers to the right of their columns."""
-    return "  ".join(cell.ljust(width) if column < 4 else cell.rjust(width)
-                     for column, (cell, width) in enumerate(zip(cells, widths))).rstrip()
+    return "  ".join(
+        cell.ljust(width) if column < 4 else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths))
+    ).rstrip()
 
 
 def _with_published(rows):
@@ -135,8 +145,13 @@ def _cells(row, keys):
     """The text cells of a row, or of the header where row is None."""
     if row is None:
         return ["dataset", "protocol", "network", "source", *(re.sub(r"^rank(\d+)$", r"rank \1", key) for key in keys)]
-    return [row.dataset, row.protocol, row.network, row.kind,
-            *(_percent(row.metrics.get(key), row.metrics.get(f"{key}_std")) for key in keys)]
+    return [
+        row.dataset,
+        row.protocol,
+        row.network,
+        row.kind,
+        *(_percent(row.metrics.get(key), row.metrics.get(f"{key}_std")) for key in keys),
+    ]
 
 
 def _percent(value, deviation):

@@ -1,4 +1,5 @@
 """ealn_plugin/benchmark/measuring.py"""
+
 import mmap
 import platform
 

@@ -1,4 +1,5 @@
 """ealn_plugin/benchmark/rank.py: what is timed, and that the figures are those of the methods."""
+
 import sys
 import types
 
@@ -15,6 +16,7 @@ def test_the_compiled_ranking_is_measured_where_present(monkeypatch):
     def evaluate_cy(distmat, q_pids, g_pids, q_camids, g_camids, max_rank, use_metric_cuhk03):
         calls.append((max_rank, use_metric_cuhk03))
         return np.full(max_rank, 0.5), 0.25
+
     compiled = types.ModuleType(name)
     compiled.evaluate_cy = evaluate_cy
     monkeypatch.setitem(sys.modules, name, compiled)

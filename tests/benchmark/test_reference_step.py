@@ -1,4 +1,5 @@
 """ealn_plugin/benchmark/reference_step.py: it computes what the engine computes."""
+
 import pytest
 import torch
 
@@ -73,16 +74,21 @@ def test_it_is_plain(datamanager):
         assert not any(group["foreach"] or group["fused"] for group in optimizer.param_groups)
     copies = [stock(network) for scheme in engine.schemes for network in scheme.generators.values()]
     assert {type(m) for copy in copies for m in copy.modules() if "Norm" in type(m).__name__} == {
-        torch.nn.InstanceNorm2d}
+        torch.nn.InstanceNorm2d
+    }
     reference(batches(datamanager, 1)[0])
     for name, value in engine.schemes[0].state_dict().items():
         assert torch.equal(value, before[name])
 
 
-@pytest.mark.parametrize("names, options, scheme_options, sentence", [
-    (("stargan",), {}, {}, "ealn.scheme differ"), (("hard",), {"degrade": 0.5}, {}, "ealn.degrade"),
-    (("hard",), {"discriminator_steps": 2}, {"gan_loss": "lsgan"}, "ealn.discriminator_steps, ealn.gan_loss"),
-])
+@pytest.mark.parametrize(
+    "names, options, scheme_options, sentence",
+    [
+        (("stargan",), {}, {}, "ealn.scheme differ"),
+        (("hard",), {"degrade": 0.5}, {}, "ealn.degrade"),
+        (("hard",), {"discriminator_steps": 2}, {"gan_loss": "lsgan"}, "ealn.discriminator_steps, ealn.gan_loss"),
+    ],
+)
 def test_what_the_paper_does_not_do_is_refused(veri_root, names, options, scheme_options, sentence):
     engine = build_engine(build_datamanager(veri_root), names, scheme_options=scheme_options, **options)
     with pytest.raises(ValueError, match=sentence):

@@ -1,4 +1,5 @@
 """ealn_plugin/benchmark/search.py: small galleries, whose figures are known."""
+
 import json
 import os
 

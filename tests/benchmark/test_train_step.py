@@ -1,4 +1,5 @@
 """ealn_plugin/benchmark/train_step.py: what is counted and timed, on the smallest networks."""
+
 import mmap
 
 import torch
@@ -7,9 +8,30 @@ from ealn_plugin.benchmark import train_step
 from ealn_plugin.benchmark.workload import RandomImages
 from ealn_plugin.config import load_config
 
-SMALL = ["use_gpu", "False", "model.name", "osnet_x0_25", "model.pretrained", "False", "data.height", "32",
-         "data.width", "32", "train.batch_size", "4", "sampler.num_instances", "2", "ealn.generator.filters", "2",
-         "ealn.generator.blocks", "0", "ealn.discriminator.filters", "2", "ealn.discriminator.layers", "1"]
+SMALL = [
+    "use_gpu",
+    "False",
+    "model.name",
+    "osnet_x0_25",
+    "model.pretrained",
+    "False",
+    "data.height",
+    "32",
+    "data.width",
+    "32",
+    "train.batch_size",
+    "4",
+    "sampler.num_instances",
+    "2",
+    "ealn.generator.filters",
+    "2",
+    "ealn.generator.blocks",
+    "0",
+    "ealn.discriminator.filters",
+    "2",
+    "ealn.discriminator.layers",
+    "1",
+]
 
 
 class Bar:
@@ -37,6 +59,7 @@ def test_operations_are_counted_forward_and_backward():
 
         def forward_backward(self, data):
             self.linear(data).sum().backward()
+
     # [3, 5] x [5, 7] forward and [7, 3] x [3, 5] for the weights; the input wants no gradient
     assert train_step.flops_of(Engine(), torch.ones(3, 5)) == 2 * 2 * 3 * 5 * 7
 

@@ -1,4 +1,5 @@
 """ealn_plugin/benchmark/workload.py"""
+
 import pytest
 import torch
 

@@ -20,11 +20,7 @@ def build(folder, splits=SPLITS, **options):
 def test_identities_are_relabelled_and_annotations_filled(tmp_path):
     dataset = build(tmp_path)
     folder = f"{tmp_path}/i"
-    assert dataset.train == [
-        (f"{folder}/a.jpg", 1, 0, 0),
-        (f"{folder}/b.jpg", 0, 1, 0),
-        (f"{folder}/c.jpg", 1, 2, 0),
-    ]
+    assert dataset.train == [(f"{folder}/a.jpg", 1, 0, 0), (f"{folder}/b.jpg", 0, 1, 0), (f"{folder}/c.jpg", 1, 2, 0)]
     assert [item[1] for item in dataset.query + dataset.gallery] == [5, 6, 5, 5]
     assert VIEWPOINTS.lookup([f"{folder}/a.jpg", f"{folder}/b.jpg"]).tolist() == [View.SIDE, View.UNKNOWN]
     assert APPEARANCE.lookup([f"{folder}/a.jpg", f"{folder}/b.jpg"]).tolist() == [12, -1]

@@ -1,4 +1,5 @@
 """ealn_plugin/data/cache.py: what it holds is what decoding gives, whatever happened to images, file, disk, process."""
+
 import logging
 import multiprocessing
 import os
@@ -41,8 +42,14 @@ def decoded(path):
 
 
 def opened(tmp_path, paths, **options):
-    return open_cache(str(tmp_path / "cache"), options.pop("name", "veri776_train"), paths,
-                      options.pop("resize", RESIZE), progress=False, **options)
+    return open_cache(
+        str(tmp_path / "cache"),
+        options.pop("name", "veri776_train"),
+        paths,
+        options.pop("resize", RESIZE),
+        progress=False,
+        **options,
+    )
 
 
 def assert_right(cache, paths):
@@ -90,7 +97,7 @@ def test_only_changed_images_are_decoded_again(tmp_path, paths, count_decoded):
 @pytest.mark.parametrize("position", [0, 12 * 20 * 3 * 2 + 5])
 def test_damaged_pixels_are_decoded_again(tmp_path, paths, position, count_decoded, caplog):
     opened(tmp_path, paths)
-    path, = (tmp_path / "cache").glob("*/pixels")
+    (path,) = (tmp_path / "cache").glob("*/pixels")
     with open(path, "rb+") as file:
         file.seek(position)
         value = file.read(1)[0]
@@ -105,7 +112,7 @@ def test_damaged_pixels_are_decoded_again(tmp_path, paths, position, count_decod
 @pytest.mark.parametrize("content", [b"", b"nonsense" * 100, None])
 def test_a_file_that_is_none_is_made_again(tmp_path, paths, content, caplog):
     opened(tmp_path, paths)
-    path, = (tmp_path / "cache").glob("*/pixels")
+    (path,) = (tmp_path / "cache").glob("*/pixels")
     path.write_bytes(path.read_bytes()[:-5] if content is None else content)
     assert_right(opened(tmp_path, paths), paths)
     assert "making it again, as" in caplog.text
@@ -191,6 +198,7 @@ def test_a_disk_that_is_full_in_the_middle(tmp_path, paths):
         logging.getLogger().addHandler(handler)
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
         return opened(tmp_path, paths) is None, messages
+
     (without, messages), code = in_child(work)
     assert code == 0 and without
     assert len(messages) == 1 and "going on without an image cache" in messages[0] and "File too large" in messages[0]
@@ -213,6 +221,7 @@ def test_killed_at_any_image_leaves_nothing_that_is_read(tmp_path, paths, monkey
         if path == paths[image]:
             os.kill(os.getpid(), signal.SIGKILL)
         return read_image(path)
+
     monkeypatch.setattr(toolkit, "read_image", deadly)
     assert in_child(lambda: opened(tmp_path, paths)) == (None, -signal.SIGKILL)
     monkeypatch.undo()
@@ -229,6 +238,7 @@ def test_two_processes_at_once_decode_once(tmp_path, paths, monkeypatch):
         with decodings.get_lock():
             decodings.value += 1
         return read_image(path)
+
     monkeypatch.setattr(toolkit, "read_image", counting)
     receive, send = FORK.Pipe(duplex=False)
 
@@ -236,6 +246,7 @@ def test_two_processes_at_once_decode_once(tmp_path, paths, monkeypatch):
         start.wait(60)
         cache = opened(tmp_path, paths)
         send.send([cache.get(path).tobytes() for path in paths])
+
     children = [FORK.Process(target=work) for _ in range(2)]
     for child in children:
         child.start()
@@ -252,6 +263,7 @@ def test_a_file_system_without_locks(tmp_path, paths, monkeypatch):
 
     def flock(file, operation):
         raise OSError(37, "No locks available")
+
     monkeypatch.setattr(cache.fcntl, "flock", flock)
     assert_right(opened(tmp_path, paths), paths)
     monkeypatch.setattr(cache, "fcntl", None)

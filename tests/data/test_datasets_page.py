@@ -13,10 +13,7 @@ PAGE = (Path(__file__).parents[2] / "datasets.md").read_text(encoding="utf-8")
 
 def test_every_name_and_folder_is_on_the_page():
     names = [*DATASETS, *VeRi776.folder_names, *VehicleID.folder_names, *VeRi776.protocols[:4]]
-    names += [
-        *VehicleID.protocols[:2],
-        *(dataset.test_list for dataset in DATASETS.values() if dataset is not VeRi776),
-    ]
+    names += [*VehicleID.protocols[:2], *(dataset.test_list for dataset in DATASETS.values() if dataset is not VeRi776)]
     names += [*KEYPOINT_FILES, *LABEL_FILES, *(name for pair in SPLITS.values() for name in pair)]
     assert [name for name in names if name not in PAGE] == []
 

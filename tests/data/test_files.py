@@ -6,9 +6,7 @@ from ealn_plugin.data.files import find_dataset_folder, image_names, malformed, 
 def test_the_first_folder_name_that_is_there_wins(tmp_path):
     for name in ("second", "third"):
         (tmp_path / name / "images").mkdir(parents=True)
-    assert find_dataset_folder(tmp_path, ("first", "second", "third"), ("images",), "Cars") == str(
-        tmp_path / "second"
-    )
+    assert find_dataset_folder(tmp_path, ("first", "second", "third"), ("images",), "Cars") == str(tmp_path / "second")
 
 
 def test_root_may_be_the_dataset_folder_or_the_working_directory(tmp_path, monkeypatch):

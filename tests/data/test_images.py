@@ -1,4 +1,5 @@
 """ealn_plugin/data/images.py: torchreid's pixels, bit for bit, whatever the transforms, with and without a cache."""
+
 import itertools
 import logging
 
@@ -13,8 +14,15 @@ from ealn_plugin.data.images import FastTransform, ImageReader, speed_up
 from ealn_plugin.engine.sampling import seed_everything
 from standins import build_datamanager
 
-CHAINS = [[], ["random_flip"], ["random_crop"], ["random_patch"], ["color_jitter"], ["random_erase"],
-          ["random_flip", "random_crop", "random_patch", "color_jitter", "random_erase"]]
+CHAINS = [
+    [],
+    ["random_flip"],
+    ["random_crop"],
+    ["random_patch"],
+    ["color_jitter"],
+    ["random_erase"],
+    ["random_flip", "random_crop", "random_patch", "color_jitter", "random_erase"],
+]
 
 
 def items(dataset):
@@ -30,7 +38,8 @@ def assert_same_items(a, b):
     assert len(a) == len(b) > 0
     for x, y in zip(a, b):
         assert {name: value for name, value in x.items() if name != "img"} == {
-            name: value for name, value in y.items() if name != "img"}
+            name: value for name, value in y.items() if name != "img"
+        }
         assert torch.equal(x["img"], y["img"])
         assert x["img"].dtype == y["img"].dtype and x["img"].stride() == y["img"].stride()
 
@@ -47,6 +56,7 @@ def test_pixels_are_torchreids(veri_root, tmp_path, chain):
             if hasattr(step, "patchpool"):
                 step.min_sample_size = 5  # or it would paste nothing in so small a dataset
         return made
+
     plain, uncached, cached = manager(), manager(), manager()
     speed_up(uncached)
     speed_up(cached, str(tmp_path), progress=False)
@@ -78,20 +88,36 @@ def test_batches_of_data_workers(veri_root, tmp_path):
 def test_large_images(size, flip):
     """On both sides of the size from which OpenCV is not asked."""
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
-    chain = transforms.Compose([transforms.Resize(size), transforms.RandomHorizontalFlip(flip), transforms.ToTensor(),
-                                transforms.Normalize([0.1, 0.5, 0.9], [0.2, 1.7, 0.003])])
+    chain = transforms.Compose(
+        [
+            transforms.Resize(size),
+            transforms.RandomHorizontalFlip(flip),
+            transforms.ToTensor(),
+            transforms.Normalize([0.1, 0.5, 0.9], [0.2, 1.7, 0.003]),
+        ]
+    )
     assert torch.equal(FastTransform(chain)(np.asarray(image)), chain(image))
 
 
-@pytest.mark.parametrize("steps, sentence", [
-    ([], "does not begin with a Resize"),
-    ([transforms.ToTensor(), transforms.Resize((4, 4))], "does not begin with a Resize"),
-    ([transforms.Resize(8), transforms.ToTensor()], "does not begin with a Resize to height and width"),
-    ([transforms.Resize((8, 8))], "no ToTensor with a Normalize right behind it"),
-    ([transforms.Resize((8, 8)), transforms.ToTensor()], "no ToTensor with a Normalize right behind it"),
-    ([transforms.Resize((8, 8)), transforms.ToTensor(), transforms.RandomErasing(),
-      transforms.Normalize([0.5] * 3, [0.5] * 3)], "no ToTensor with a Normalize right behind it"),
-])
+@pytest.mark.parametrize(
+    "steps, sentence",
+    [
+        ([], "does not begin with a Resize"),
+        ([transforms.ToTensor(), transforms.Resize((4, 4))], "does not begin with a Resize"),
+        ([transforms.Resize(8), transforms.ToTensor()], "does not begin with a Resize to height and width"),
+        ([transforms.Resize((8, 8))], "no ToTensor with a Normalize right behind it"),
+        ([transforms.Resize((8, 8)), transforms.ToTensor()], "no ToTensor with a Normalize right behind it"),
+        (
+            [
+                transforms.Resize((8, 8)),
+                transforms.ToTensor(),
+                transforms.RandomErasing(),
+                transforms.Normalize([0.5] * 3, [0.5] * 3),
+            ],
+            "no ToTensor with a Normalize right behind it",
+        ),
+    ],
+)
 def test_other_transforms_stay_as_they_are(veri_root, tmp_path, steps, sentence, caplog):
     manager = build_datamanager(veri_root)
     manager.train_loader.dataset.transform = chain = transforms.Compose(steps)
@@ -106,10 +132,16 @@ def test_other_transforms_stay_as_they_are(veri_root, tmp_path, steps, sentence,
     assert not hasattr(train, "image_reader") and query.image_reader.cache and gallery.image_reader.cache
 
 
-@pytest.mark.parametrize("change, sentence", [
-    (dict(k_tfm=2), "every image is augmented 2 times"),
-    (dict(__class__=type("Own", (toolkit.ImageDataset,), {"__getitem__": lambda self, index: index})),
-     "Own reads its images in its own way")])
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (dict(k_tfm=2), "every image is augmented 2 times"),
+        (
+            dict(__class__=type("Own", (toolkit.ImageDataset,), {"__getitem__": lambda self, index: index})),
+            "Own reads its images in its own way",
+        ),
+    ],
+)
 def test_datasets_with_items_of_their_own(veri_root, tmp_path, change, sentence, caplog):
     manager = build_datamanager(veri_root)
     for name, value in change.items():
@@ -121,8 +153,10 @@ def test_datasets_with_items_of_their_own(veri_root, tmp_path, change, sentence,
 def test_training_images_are_left_out_where_only_tests_are_run(veri_root, tmp_path):
     manager = build_datamanager(veri_root)
     speed_up(manager, str(tmp_path), train=False, progress=False)
-    assert sorted(path.name.partition("_32x32")[0] for path in tmp_path.iterdir()) == ["veri776_gallery",
-                                                                                      "veri776_query"]
+    assert sorted(path.name.partition("_32x32")[0] for path in tmp_path.iterdir()) == [
+        "veri776_gallery",
+        "veri776_query",
+    ]
 
 
 def test_a_full_disk_costs_the_cache_not_the_run(veri_root, tmp_path):

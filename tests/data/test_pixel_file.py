@@ -1,4 +1,5 @@
 """ealn_plugin/data/pixel_file.py: images come back as they were written, and a file that is not whole is refused."""
+
 import json
 import pickle
 import struct
@@ -91,8 +92,9 @@ def test_no_file(tmp_path):
         PixelFile(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("images", [IMAGES[:2], [*IMAGES, IMAGES[0]], IMAGES[:, :4], IMAGES.astype(np.float32),
-                                    IMAGES[..., :2]])
+@pytest.mark.parametrize(
+    "images", [IMAGES[:2], [*IMAGES, IMAGES[0]], IMAGES[:, :4], IMAGES.astype(np.float32), IMAGES[..., :2]]
+)
 def test_images_that_do_not_fit(tmp_path, images):
     with pytest.raises(ValueError, match=r"is missing or does not fit, expected 3 images uint8 \[5, 7, 3\]"):
         pixel_file.write(tmp_path / "f", SIZE, {}, STAMPS, images)

@@ -79,11 +79,7 @@ def test_three_constructions_draw_alike_and_leave_the_global_random_states_alone
         torch.manual_seed(seed)
         before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
         drawn.append(VehicleID(folder, mode=("train", "query", "gallery")[seed]).gallery)
-        assert before == (
-            random.getstate(),
-            np.random.get_state()[1].tolist(),
-            torch.get_rng_state().tolist(),
-        )
+        assert before == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
     assert drawn[0] == drawn[1] == drawn[2]
 
 
@@ -138,9 +134,7 @@ def test_view_order_switches_the_meaning(make_vehicleid, monkeypatch):
     assert view_of(dataset, "0000201") == View.REAR
 
 
-@pytest.mark.parametrize(
-    "view_order", [("front", "front"), ("front",), ("front", "side"), "front", (0, 1), 3]
-)
+@pytest.mark.parametrize("view_order", [("front", "front"), ("front",), ("front", "side"), "front", (0, 1), 3])
 def test_a_wrong_view_order_is_a_sentence(make_vehicleid, view_order):
     folder = make_vehicleid()
     with pytest.raises(ValueError, match="view_order is .*expected .*'front', 'rear'"):
@@ -171,9 +165,7 @@ def test_colour_and_model_make_the_appearance_groups(make_vehicleid):
     (folder / "attribute" / "model_attr.txt").write_bytes(b"11 249\n7 249\n70 249\n")
     dataset = VehicleID(folder)
     path = f"{dataset.dataset_dir}/image/{{}}.jpg"
-    groups = {
-        image: APPEARANCE.get(path.format(image)) for image in ("0000101", "0000103", "0000201", "0000204")
-    }
+    groups = {image: APPEARANCE.get(path.format(image)) for image in ("0000101", "0000103", "0000201", "0000204")}
     assert groups["0000101"] == groups["0000103"] >= 0
     assert groups["0000201"] not in (groups["0000101"], -1)
     assert groups["0000204"] == -1  # a colour but no model
@@ -186,16 +178,8 @@ def test_colour_and_model_make_the_appearance_groups(make_vehicleid):
         ("train_list.txt", "0000101.jpg 11", r"train_list\.txt:2: found '0000101.jpg 11', expected"),
         ("test_list_800.txt", "0000201 70 2", r"test_list_800\.txt:2: found '0000201 70 2', expected"),
         ("test_list_800.txt", "0000201 seventy", r"test_list_800\.txt:2: found '0000201 seventy', expected"),
-        (
-            "some_view_list.txt",
-            "0000201 70",
-            r"some_view_list\.txt:2: found '0000201 70', expected .*VIEW 0, 1 or -1",
-        ),
-        (
-            "some_view_list.txt",
-            "0000201 99 0",
-            r"some_view_list\.txt:2: found '0000201 99', expected vehicle 70",
-        ),
+        ("some_view_list.txt", "0000201 70", r"some_view_list\.txt:2: found '0000201 70', expected .*VIEW 0, 1 or -1"),
+        ("some_view_list.txt", "0000201 99 0", r"some_view_list\.txt:2: found '0000201 99', expected vehicle 70"),
         ("train_list.txt", "0000102 12", r"train_list\.txt:2: found '0000102 12', expected vehicle 11"),
     ],
 )
@@ -220,9 +204,7 @@ def test_missing_images_are_counted_and_the_first_is_named(make_vehicleid):
     folder = make_vehicleid()
     for image in ("0000103", "0000104"):
         (folder / "image" / f"{image}.jpg").unlink()
-    with pytest.raises(
-        FileNotFoundError, match=r"2 of 5 listed images do not exist, the first is image/0000103\.jpg"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"2 of 5 listed images do not exist, the first is image/0000103\.jpg"):
         VehicleID(folder)
 
 

@@ -110,9 +110,7 @@ def test_viewpoints_csv_overrides_the_keypoints(make_veri):
     assert VIEWPOINTS.get(dataset.train[0][0]) == View.REAR
 
 
-@pytest.mark.parametrize(
-    "encoding, comment", [("gb2312", "车辆颜色"), ("gb18030", "車輛€𠀀"), ("gb18030", "plain")]
-)
+@pytest.mark.parametrize("encoding, comment", [("gb2312", "车辆颜色"), ("gb18030", "車輛€𠀀"), ("gb18030", "plain")])
 def test_chinese_xml_gives_colour_and_type(make_veri, encoding, comment):
     folder = make_veri()
     write_xml(folder, encoding=encoding, comment=comment)
@@ -134,16 +132,8 @@ def test_utf8_xml_is_read_too(make_veri):
     "old, new, message",
     [
         ('typeID="9" />', 'typeID="9" >', r":9: found 'mismatched tag', expected well-formed XML"),
-        (
-            'colorID="10"',
-            'colorID="red"',
-            r":7: found \['red', '9'\], expected colorID and typeID as numbers",
-        ),
-        (
-            'imageName="0003_c001_00016470_1.jpg"',
-            "",
-            r":6: found .*expected an Item with the attribute imageName",
-        ),
+        ('colorID="10"', 'colorID="red"', r":7: found \['red', '9'\], expected colorID and typeID as numbers"),
+        ('imageName="0003_c001_00016470_1.jpg"', "", r":6: found .*expected an Item with the attribute imageName"),
     ],
 )
 def test_malformed_xml_is_named_with_its_line(make_veri, old, new, message):
@@ -156,15 +146,12 @@ def test_malformed_xml_is_named_with_its_line(make_veri, old, new, message):
 def test_xml_bytes_that_are_no_text_are_named(make_veri):
     folder = make_veri()
     (folder / "test_label.xml").write_bytes(b'<?xml version="1.0" encoding="gb2312"?>\n<A>\n\xff\xff</A>')
-    with pytest.raises(
-        ValueError, match=r"test_label\.xml:3: found b'\\xff', expected text encoded as gb18030"
-    ):
+    with pytest.raises(ValueError, match=r"test_label\.xml:3: found b'\\xff', expected text encoded as gb18030"):
         VeRi776(folder)
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["copy of 0001.jpg", "0001_c001_0_0_extra.jpg", "c001_0001_00016450_0.jpg", "0001_c000_00016450_0.jpg"],
+    "name", ["copy of 0001.jpg", "0001_c001_0_0_extra.jpg", "c001_0001_00016450_0.jpg", "0001_c000_00016450_0.jpg"]
 )
 def test_a_malformed_image_name_is_a_sentence(make_veri, name):
     folder = make_veri()
@@ -177,18 +164,14 @@ def test_a_malformed_image_name_is_a_sentence(make_veri, name):
 def test_a_malformed_list_line_is_named(make_veri):
     folder = make_veri(lists=True)
     (folder / "name_query.txt").write_text(f"{VERI['image_query'][0]}\nimage_query/other.jpg\n")
-    with pytest.raises(
-        ValueError, match=r"name_query\.txt:2: found 'image_query/other.jpg', expected a name like"
-    ):
+    with pytest.raises(ValueError, match=r"name_query\.txt:2: found 'image_query/other.jpg', expected a name like"):
         VeRi776(folder)
 
 
 def test_a_listed_image_that_does_not_exist_is_a_sentence(make_veri):
     folder = make_veri(lists=True)
     (folder / "image_test" / VERI["image_test"][1]).unlink()
-    with pytest.raises(
-        FileNotFoundError, match=r"name_test\.txt:2: the image 0002_c003_00030610_0.jpg is listed but"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"name_test\.txt:2: the image 0002_c003_00030610_0.jpg is listed but"):
         VeRi776(folder)
 
 

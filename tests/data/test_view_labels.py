@@ -1,4 +1,5 @@
 """view_labels.py: what is labelled, what is learned from, and which viewpoints.csv may be replaced."""
+
 import json
 import os
 
@@ -28,15 +29,17 @@ def test_a_dataset_gives_the_images_of_all_splits(root):
     target = _target(root)
     assert target.folder == str(root / "VeRi")
     assert len(target.views) == 12 * 6 + 5 * 6 + 5 * 2
-    assert target.views == {image: view for image, (view, _)
-                            in read_viewpoints_csv(root / "VeRi" / "viewpoints.csv").items()}
+    assert target.views == {
+        image: view for image, (view, _) in read_viewpoints_csv(root / "VeRi" / "viewpoints.csv").items()
+    }
     assert all(os.path.isfile(target.path(image)) for image in target.views)
 
 
 def test_names_of_one_folder_are_one_target(make_vehicleid):
     folder = make_vehicleid()
     (folder / "train_test_split" / "test_list_1600.txt").write_bytes(
-        (folder / "train_test_split" / "test_list_800.txt").read_bytes())
+        (folder / "train_test_split" / "test_list_800.txt").read_bytes()
+    )
     targets = view_labels.images_of_datasets(["vehicleid", "vehicleid_medium"], str(folder))
     assert [target.folder for target in targets] == [str(folder)]
     assert set(targets[0].views.values()) == {View.UNKNOWN}
@@ -68,8 +71,14 @@ def test_no_vehicle_is_in_two_parts(root):
 def test_where_one_part_is_unlabelled_all_vehicles_are_drawn_from(root):
     path = root / "VeRi" / "viewpoints.csv"
     labels = read_viewpoints_csv(path)
-    write_viewpoints_csv(path, {image: label for image, label in labels.items() if not image.startswith("image_test")
-                                and not image.startswith("image_query")})
+    write_viewpoints_csv(
+        path,
+        {
+            image: label
+            for image, label in labels.items()
+            if not image.startswith("image_test") and not image.startswith("image_query")
+        },
+    )
     images = view_labels.labelled_images(["veri776"], str(root))
     assert [len(_vehicles(part)) for part in (images.train, images.calibration, images.test)] == [9, 1, 2]
     path.unlink()
@@ -81,7 +90,8 @@ def test_views_of_the_release_are_left_to_it(unlabelled):
     names = sorted(os.listdir(unlabelled / "VeRi" / "image_test"))[:2]
     points = "-1 " * 40
     (unlabelled / "VeRi" / "keypoint_test.txt").write_text(
-        "".join(f"VeRi/image_test/{name} {points}{code}\n" for name, code in zip(names, "01")))
+        "".join(f"VeRi/image_test/{name} {points}{code}\n" for name, code in zip(names, "01"))
+    )
     target = _target(unlabelled)
     assert target.views[f"image_test/{names[1]}"] == View.REAR
     left_out = set(target.views) - set(view_labels.images_to_label(target))

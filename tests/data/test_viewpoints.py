@@ -73,9 +73,7 @@ def test_keypoints_with_duplicates_contradictions_and_crlf(tmp_path, caplog):
 def test_a_malformed_keypoint_line_is_named(tmp_path, line):
     path = tmp_path / "keypoint_train.txt"
     path.write_text(f"VeRi/image_train/a.jpg {POINTS} 1\n\n{line}\n")
-    with pytest.raises(
-        ValueError, match=r"keypoint_train\.txt:3: found .*expected an image path, 40 numbers"
-    ):
+    with pytest.raises(ValueError, match=r"keypoint_train\.txt:3: found .*expected an image path, 40 numbers"):
         read_keypoints(path)
 
 
@@ -105,8 +103,7 @@ def test_the_written_file_does_not_depend_on_the_order_given(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "views",
-    [{"": (View.FRONT, 1)}, {"a": (View.FRONT, 1.5)}, {"a": (View.FRONT, float("nan"))}, {"a": (7, 1.0)}],
+    "views", [{"": (View.FRONT, 1)}, {"a": (View.FRONT, 1.5)}, {"a": (View.FRONT, float("nan"))}, {"a": (7, 1.0)}]
 )
 def test_writing_a_wrong_label_is_refused_and_leaves_the_old_file(tmp_path, views):
     path = tmp_path / "viewpoints.csv"
@@ -118,9 +115,7 @@ def test_writing_a_wrong_label_is_refused_and_leaves_the_old_file(tmp_path, view
 
 def test_reading_without_confidence_with_byte_order_mark_crlf_and_agreeing_duplicates(tmp_path):
     path = tmp_path / "viewpoints.csv"
-    path.write_bytes(
-        b"\xef\xbb\xbfImage, View\r\nimage/a.jpg,Front\r\n\r\nimage/a.jpg,front\r\nimage/b.jpg, side\r\n"
-    )
+    path.write_bytes(b"\xef\xbb\xbfImage, View\r\nimage/a.jpg,Front\r\n\r\nimage/a.jpg,front\r\nimage/b.jpg, side\r\n")
     assert read_viewpoints_csv(path) == {"image/a.jpg": (View.FRONT, 1.0), "image/b.jpg": (View.SIDE, 1.0)}
 
 
@@ -129,20 +124,14 @@ def test_reading_without_confidence_with_byte_order_mark_crlf_and_agreeing_dupli
     [
         (b"", r":1: found '', expected the header image,view"),
         (b"image/a.jpg,front\n", r":1: found 'image/a.jpg,front', expected the header"),
-        (
-            b"image,view\na,front\nb,top\n",
-            r":3: found 'top', expected one of the views front, rear, side, unknown",
-        ),
+        (b"image,view\na,front\nb,top\n", r":3: found 'top', expected one of the views front, rear, side, unknown"),
         (b"image,view\na\n", r":2: found 'a', expected image,view"),
         (b"image,view\n,front\n", r":2: found ',front', expected image,view"),
         (b"image,view,confidence\na,front,1,2\n", r":2: found 'a,front,1,2', expected image,view"),
         (b"image,view,confidence\na,front,1.1\n", r":2: found '1.1', expected a confidence in \[0, 1\]"),
         (b"image,view,confidence\na,front,nan\n", r":2: found 'nan', expected a confidence"),
         (b"image,view,confidence\na,front,high\n", r":2: found 'high', expected a confidence"),
-        (
-            b"image,view\na,front\na,rear\n",
-            r":3: found 'a,rear', expected the view front that an earlier line",
-        ),
+        (b"image,view\na,front\na,rear\n", r":3: found 'a,rear', expected the view front that an earlier line"),
         (b'image,view\n"a,front\n', r":2: found .*expected comma-separated values"),
         (b"image,view\na,front\n\xff,rear\n", r":3: found b'\\xff', expected text encoded as UTF-8"),
     ],
@@ -157,11 +146,7 @@ def test_a_malformed_viewpoints_csv_is_named_with_its_line(tmp_path, content, me
 def test_viewpoints_csv_overrides_the_release_and_doubtful_lines_are_unknown(tmp_path):
     write_viewpoints_csv(
         tmp_path / "viewpoints.csv",
-        {
-            "image/a.jpg": (View.REAR, 0.9),
-            "image/b.jpg": (View.REAR, 0.4),
-            "image/c.jpg": (View.UNKNOWN, 1.0),
-        },
+        {"image/a.jpg": (View.REAR, 0.9), "image/b.jpg": (View.REAR, 0.4), "image/c.jpg": (View.UNKNOWN, 1.0)},
     )
     released = {f"image/{name}.jpg": View.FRONT for name in "abcd"}
     images = [*released, "image/e.jpg"]

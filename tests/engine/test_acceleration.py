@@ -1,4 +1,5 @@
 """ealn_plugin/engine/acceleration.py: every option leaves losses and gradients what they are."""
+
 import copy
 
 import pytest
@@ -12,16 +13,16 @@ from standins import TinyBackbone, build_engine
 
 @pytest.fixture
 def batch(datamanager):
-    """One batch, always the same, of images with detail: flat ones leave nothing but rounding behind a normalization.
-    """
+    """One batch, always the same, of detailed images: flat ones leave only rounding errors behind a normalization."""
     seed_everything(0)
     found = next(iter(datamanager.train_loader))
     return {**found, "img": torch.randn(found["img"].shape)}
 
 
 def make(datamanager, names=("hard", "view"), **options):
-    engine = build_engine(datamanager, names, scheme_options={} if "stargan" in names else dict(residual=False),
-                          **options)
+    engine = build_engine(
+        datamanager, names, scheme_options={} if "stargan" in names else dict(residual=False), **options
+    )
     engine.embedding.train()
     return engine
 
@@ -32,8 +33,10 @@ def gradients(engine):
     for scheme in engine.schemes:
         networks.update({f"{scheme.name}.{name}": network for name, network in scheme.generators.items()})
         networks.update({f"{scheme.name}.D.{name}": network for name, network in scheme.discriminators.items()})
-    return {name: torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
-            for name, network in networks.items()}
+    return {
+        name: torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+        for name, network in networks.items()
+    }
 
 
 def assert_same_step(plain, fast, batch, rtol=1e-4, atol=1e-4):
@@ -204,8 +207,9 @@ def test_mixed_precision_is_for_networks_and_not_for_losses(datamanager, batch, 
         for layer in network.modules():
             if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
                 layer.register_forward_hook(lambda module, inputs, output: layers.add(output.dtype))
-    monkeypatch.setattr(distances, "distance",
-                        lambda a, b, *kind: seen.update((a.dtype, b.dtype)) or distance(a, b, *kind))
+    monkeypatch.setattr(
+        distances, "distance", lambda a, b, *kind: seen.update((a.dtype, b.dtype)) or distance(a, b, *kind)
+    )
     engine.step.degradation = lambda *images: seen.add(rounded(*images).dtype) or rounded(*images)
     engine.forward_backward(batch)
     assert layers == {torch.bfloat16} and seen == {torch.float32}

@@ -1,4 +1,5 @@
 """ealn_plugin/engine/checkpoint.py: whole or not at all, readable without running code, clear when it cannot be."""
+
 import os
 import pickle
 import random
@@ -26,7 +27,7 @@ def test_a_truncated_file_gets_a_sentence(tmp_path, keep):
     path = tmp_path / "file"
     checkpoint.save_atomically({"ealn_format": 1, "a": torch.rand(1000)}, str(path))
     content = path.read_bytes()
-    path.write_bytes(content[:keep if isinstance(keep, int) else int(len(content) * keep)])
+    path.write_bytes(content[: keep if isinstance(keep, int) else int(len(content) * keep)])
     with pytest.raises(checkpoint.CheckpointError, match="cannot be read .*truncated or not a checkpoint"):
         checkpoint.load(str(path))
 
@@ -35,6 +36,7 @@ def test_a_file_with_code_is_not_run(tmp_path):
     class Trap:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "run"),)
+
     path = tmp_path / "file"
     path.write_bytes(pickle.dumps(Trap()))
     with pytest.raises(checkpoint.CheckpointError, match="cannot be read"):
@@ -61,6 +63,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
     def full(state, file):
         file.write(b"x" * 100)
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(checkpoint.CheckpointError, match="not be written .*No space left.*earlier one is untouched"):
         checkpoint.save_atomically({"ealn_format": 1, "a": 2}, path)
@@ -89,6 +92,7 @@ def test_fit_names_the_difference():
 def test_random_states_go_on_where_they_were(tmp_path):
     def draw():
         return random.random(), random.gauss(0, 1), np.random.rand(), np.random.randn(), torch.rand(2).tolist()
+
     random.gauss(0, 1), np.random.randn()  # leaves a half-used pair behind in both
     path = str(tmp_path / "states")
     checkpoint.save_atomically({"ealn_format": 1, **checkpoint.random_states(CPU)}, path)

@@ -1,4 +1,5 @@
 """ealn_plugin/engine/comparators.py: the losses of CycleGAN and StarGAN by hand, and that D_emb stays out of them."""
+
 import pytest
 import torch
 from torch.nn import functional
@@ -10,9 +11,14 @@ from standins import build_engine, small_schemes
 
 def make_batch(views=(0, 1, 0, 1, 2, -1), size=32):
     images = torch.rand(len(views), 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return Batch(images=images, pids=torch.tensor([0, 0, 1, 1, 2, 2][:len(views)]), views=torch.tensor(views),
-                 groups=torch.full((len(views),), -1), embeddings=embed(images),
-                 random=torch.Generator().manual_seed(1))
+    return Batch(
+        images=images,
+        pids=torch.tensor([0, 0, 1, 1, 2, 2][: len(views)]),
+        views=torch.tensor(views),
+        groups=torch.full((len(views),), -1),
+        embeddings=embed(images),
+        random=torch.Generator().manual_seed(1),
+    )
 
 
 def embed(images):
@@ -31,8 +37,13 @@ def make(name, **options):
 
 def test_cyclegan_is_the_cross_view_scheme_without_its_constraint():
     cycle, batch = make("cyclegan", lambda_cyc=7.0), make_batch()
-    view = schemes.CrossViewScheme(cycle.generators["rear"], cycle.generators["front"], cycle.discriminators["front"],
-                                   cycle.discriminators["rear"], lambda_cyc=7.0)
+    view = schemes.CrossViewScheme(
+        cycle.generators["rear"],
+        cycle.generators["front"],
+        cycle.discriminators["front"],
+        cycle.discriminators["rear"],
+        lambda_cyc=7.0,
+    )
     fakes = cycle.generate(batch)
     loss, parts = cycle.generator_loss(batch, fakes, embed)
     whole, whole_parts = view.generator_loss(batch, fakes, embed)
@@ -41,8 +52,9 @@ def test_cyclegan_is_the_cross_view_scheme_without_its_constraint():
     assert near > 0 and set(whole_parts) - set(parts) == {"loss/G_rear_near", "loss/G_front_near"}
     for name in ("distance/rear", "distance/front"):
         torch.testing.assert_close(parts[name], whole_parts[name])
-    torch.testing.assert_close(cycle.discriminator_loss(batch, detached(fakes))[0],
-                               view.discriminator_loss(batch, detached(fakes))[0])
+    torch.testing.assert_close(
+        cycle.discriminator_loss(batch, detached(fakes))[0], view.discriminator_loss(batch, detached(fakes))[0]
+    )
 
 
 def test_stargan_equals_its_equations():
@@ -54,7 +66,7 @@ def test_stargan_equals_its_equations():
     generator = critic_total = 0.0
     # images 0 and 2 are front (label 0) and become rear (label 1), 1 and 3 the other way, in the order of the fakes
     for row, (anchor, own, wanted) in enumerate([(0, 0, 1), (2, 0, 1), (1, 1, 0), (3, 1, 0)]):
-        real = batch.images[anchor:anchor + 1]
+        real = batch.images[anchor : anchor + 1]
         fake = made_by(real, torch.tensor([wanted])).detach()
         again = made_by(fake, torch.tensor([own])).detach()
         with torch.no_grad():
@@ -62,9 +74,13 @@ def test_stargan_equals_its_equations():
             real_score, real_logits = critic(real)
         generator += -fake_score.mean() - 0.7 * fake_logits.log_softmax(1)[0, wanted] + 3 * (again - real).abs().mean()
         point = (shares[row] * real + (1 - shares[row]) * fake).requires_grad_()
-        slope, = torch.autograd.grad(critic(point)[0].sum(), point)
-        critic_total += (fake_score.mean() - real_score.mean() - 0.7 * real_logits.log_softmax(1)[0, own]
-                         + 5 * (slope.norm() - 1) ** 2)
+        (slope,) = torch.autograd.grad(critic(point)[0].sum(), point)
+        critic_total += (
+            fake_score.mean()
+            - real_score.mean()
+            - 0.7 * real_logits.log_softmax(1)[0, own]
+            + 5 * (slope.norm() - 1) ** 2
+        )
     loss, parts = star.generator_loss(batch, fakes, embed)
     torch.testing.assert_close(loss.detach(), generator / 4, rtol=1e-4, atol=1e-5)
     assert not any(value.requires_grad for value in parts.values()) and "distance/rear" in parts
@@ -97,8 +113,11 @@ def test_a_direction_without_images_adds_nothing(name, views):
     scheme, batch = make(name), make_batch(views)
     fakes = scheme.generate(batch)
     loss, parts = scheme.generator_loss(batch, fakes, embed)
-    assert torch.isfinite(loss) and ("distance/rear" in parts) == (0 in views) and ("distance/front" in parts) == (
-        1 in views)
+    assert (
+        torch.isfinite(loss)
+        and ("distance/rear" in parts) == (0 in views)
+        and ("distance/front" in parts) == (1 in views)
+    )
     loss, _ = scheme.discriminator_loss(batch, detached(fakes))
     assert torch.isfinite(loss) and (0 in views or 1 in views or loss == 0)
 
@@ -108,7 +127,7 @@ def test_stargan_turns_front_and_rear_only():
     with torch.no_grad():
         turned = scheme.other_view(batch.images, batch.views)
         for row, view in enumerate(batch.views.tolist()):
-            image = batch.images[row:row + 1]
+            image = batch.images[row : row + 1]
             wanted = {View.FRONT: scheme.LABELS["rear"], View.REAR: scheme.LABELS["front"]}.get(view)
             expected = image if wanted is None else scheme.generators["any"](image, torch.tensor([wanted]))
             torch.testing.assert_close(turned[row], expected[0])
@@ -125,9 +144,15 @@ def test_sizes_and_missing_views_are_refused():
             make(name).check(views[:1], 32, 32)
 
 
-@pytest.mark.parametrize("name, options, message", [
-    ("stargan", dict(lambda_gp=-1), "lambda_gp is -1"), ("stargan", dict(lambda_cls=-1), "lambda_cls is -1"),
-    ("stargan", dict(distance="l1"), "distance is 'l1'"), ("cyclegan", dict(lambda_cyc=-1), "lambda_cyc is -1")])
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("stargan", dict(lambda_gp=-1), "lambda_gp is -1"),
+        ("stargan", dict(lambda_cls=-1), "lambda_cls is -1"),
+        ("stargan", dict(distance="l1"), "distance is 'l1'"),
+        ("cyclegan", dict(lambda_cyc=-1), "lambda_cyc is -1"),
+    ],
+)
 def test_options_out_of_range(name, options, message):
     with pytest.raises(ValueError, match=message):
         small_schemes([name], **options)

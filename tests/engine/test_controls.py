@@ -1,4 +1,5 @@
 """ealn_plugin/engine/controls.py: cheap negatives, by hand; and an engine that has no network to train beside D_emb."""
+
 import pytest
 import torch
 
@@ -12,8 +13,13 @@ from standins import build_engine, small_schemes
 def make_batch(pids=(0, 0, 1, 1, 2, 2), size=16, seed=1):
     images = torch.rand(len(pids), 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     count = len(pids)
-    return Batch(images=images, pids=torch.tensor(pids), views=torch.full((count,), -1),
-                 groups=torch.full((count,), -1), random=torch.Generator().manual_seed(seed))
+    return Batch(
+        images=images,
+        pids=torch.tensor(pids),
+        views=torch.full((count,), -1),
+        groups=torch.full((count,), -1),
+        random=torch.Generator().manual_seed(seed),
+    )
 
 
 def embeddings_of(count, seed=0):
@@ -60,7 +66,7 @@ def test_one_identity_has_nothing_to_mix():
 
 def test_perturbed_copies_take_the_place_of_the_hard_negatives():
     torch.manual_seed(0)
-    hard, = small_schemes(["hard"], alpha=1.5, lambda_ed=0.3)
+    (hard,) = small_schemes(["hard"], alpha=1.5, lambda_ed=0.3)
     copies, real = controls.PerturbedCopiesScheme(alpha=1.5, lambda_ed=0.3), embeddings_of(6)
     made = copies.generate(make_batch())["perturb"]
     assert made.anchor_index.tolist() == list(range(6))
@@ -85,7 +91,8 @@ def test_perturbation_is_bounded_random_and_repeatable():
         assert rows * columns == wiped.sum(), "a rectangle"
         kept = ~wiped
         slope = (copy[:, kept] - copy[:, kept].mean(1, keepdim=True)).std() / (
-            image[:, kept] - image[:, kept].mean(1, keepdim=True)).std()
+            image[:, kept] - image[:, kept].mean(1, keepdim=True)
+        ).std()
         assert 0.69 < slope < 1.31
         assert ((copy - image).mean((1, 2)).abs() < 0.17).all()
     assert perturb(images[:0]).shape == (0, 3, 40, 40)
@@ -121,10 +128,14 @@ def test_controls_alone_change_what_is_learned(datamanager):
     assert losses[()] < min(losses[("mix",)], losses[("perturb",)])
 
 
-@pytest.mark.parametrize("build, message", [
-    (lambda: controls.MixedNegativesScheme(alpha=9), "alpha is 9"),
-    (lambda: controls.MixedNegativesScheme(negatives="easy"), "negatives is 'easy'"),
-    (lambda: controls.PerturbedCopiesScheme(strength=-1), "strength is -1")])
+@pytest.mark.parametrize(
+    "build, message",
+    [
+        (lambda: controls.MixedNegativesScheme(alpha=9), "alpha is 9"),
+        (lambda: controls.MixedNegativesScheme(negatives="easy"), "negatives is 'easy'"),
+        (lambda: controls.PerturbedCopiesScheme(strength=-1), "strength is -1"),
+    ],
+)
 def test_options_out_of_range(build, message):
     with pytest.raises(ValueError, match=message):
         build()

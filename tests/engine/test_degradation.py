@@ -1,4 +1,5 @@
 """ealn_plugin/engine/degradation.py: each part against a loop or OpenCV's JPEG, gradients, and its place in a step."""
+
 import cv2
 import numpy as np
 import pytest
@@ -90,8 +91,9 @@ def test_strengths_out_of_range(strength):
 @pytest.mark.parametrize("stage", [schedule.JOINT, schedule.WARMUP])
 def test_real_and_generated_images_are_degraded_before_the_embedding_network(datamanager, monkeypatch, stage):
     counts, call = [], Degradation.__call__
-    monkeypatch.setattr(Degradation, "__call__", lambda self, images, random: counts.append(len(images))
-                        or call(self, images, random))
+    monkeypatch.setattr(
+        Degradation, "__call__", lambda self, images, random: counts.append(len(images)) or call(self, images, random)
+    )
     engine = build_engine(datamanager, ("hard",), degrade=0.5)
     engine.stage = stage
     engine.embedding.train()

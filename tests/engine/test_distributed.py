@@ -1,4 +1,5 @@
 """ealn_plugin/engine/distributed.py: what processes exchange, how they take turns, what they say at the end."""
+
 import os
 import time
 
@@ -23,16 +24,30 @@ def exchange(world):
         "bfloat16": world.gather_rows(torch.full((1, 2), rank, dtype=torch.bfloat16))[:, 0].tolist(),
         "sum": world.sum(torch.tensor([1.0 + rank])).item(),
         "any": [world.any(flag) for flag in (False, rank == 1, True)],
-        "on main": world.on_main(lambda: called.append(rank) or {"by": rank}), "called": called,
-        "objects": world.gather_objects([rank] * 3), "own part": world.own_part([[1, 2, 3, 4], [5, 6, 7, 8]])}
+        "on main": world.on_main(lambda: called.append(rank) or {"by": rank}),
+        "called": called,
+        "objects": world.gather_objects([rank] * 3),
+        "own part": world.own_part([[1, 2, 3, 4], [5, 6, 7, 8]]),
+    }
 
 
 def test_processes_exchange_what_they_have(pair):
-    both = {"rows": [[0, 5], [0, 6], [1, 5], [1, 6]], "columns": [[0, 2, 1, 2], [7, 3, 8, 3]], "bfloat16": [0, 1],
-            "sum": 3, "any": [False, True, True], "on main": {"by": 0}}
+    both = {
+        "rows": [[0, 5], [0, 6], [1, 5], [1, 6]],
+        "columns": [[0, 2, 1, 2], [7, 3, 8, 3]],
+        "bfloat16": [0, 1],
+        "sum": 3,
+        "any": [False, True, True],
+        "on main": {"by": 0},
+    }
     first, second = pair.run(exchange)
-    assert first == {**both, "size": (2, True), "called": [0], "objects": [[0] * 3, [1] * 3],
-                     "own part": [[1, 2], [5, 6]]}
+    assert first == {
+        **both,
+        "size": (2, True),
+        "called": [0],
+        "objects": [[0] * 3, [1] * 3],
+        "own part": [[1, 2], [5, 6]],
+    }
     assert second == {**both, "size": (2, False), "called": [], "objects": None, "own part": [[3, 4], [7, 8]]}
 
 
@@ -58,8 +73,10 @@ def test_gradients_are_averaged_and_missing_ones_count_as_zero(pair):
 
 def copied(world):
     """Tensors that differ between the processes, after they were copied."""
-    values = [torch.full((2, 3, 4, 4), float(world.rank)).to(memory_format=torch.channels_last),
-              torch.tensor(3 + world.rank)]
+    values = [
+        torch.full((2, 3, 4, 4), float(world.rank)).to(memory_format=torch.channels_last),
+        torch.tensor(3 + world.rank),
+    ]
     world.copy_from_main(values)
     return [value.unique().tolist() for value in values]
 
@@ -116,12 +133,15 @@ def test_last_words_reach_the_others(monkeypatch):
 
     def fail(*_):
         raise RuntimeError("Connection closed by peer")
+
     monkeypatch.setattr(distributed.dist, "all_reduce", fail)
     for world in (first, third):
         with pytest.raises(WorkerLostError) as lost:
             world.any(False)
-        assert str(lost.value) == ("process 2 of 3 failed: image 'a.jpg' cannot be decoded; what was saved before is "
-                                   "usable, go on with model.resume")
+        assert str(lost.value) == (
+            "process 2 of 3 failed: image 'a.jpg' cannot be decoded; what was saved before is "
+            "usable, go on with model.resume"
+        )
         # the first says it, and neither takes it for words of its own
         assert world.leave_word(lost.value) is (world is first)
     assert not store.check(["failed/0"]) and not store.check(["failed/2"])

@@ -1,4 +1,5 @@
 """ealn_plugin/engine/ealn.py: a whole run inside torchreid, its files, its exact continuation, its refusals."""
+
 import copy
 import json
 import os
@@ -45,8 +46,12 @@ def test_schemes_train(datamanager, tmp_path, names):
     fused = {"view", "cyclegan", "stargan"} & set(names)
     assert set(engine.own_results) == ({"veri776"} if fused else set())
     files = {os.path.relpath(os.path.join(folder, f), tmp_path) for folder, _, fs in os.walk(tmp_path) for f in fs}
-    expected = {"checkpoint_last.pth.tar", "checkpoint_best.pth.tar", "model/model-last.pth.tar",
-                "model/model-best.pth.tar"}
+    expected = {
+        "checkpoint_last.pth.tar",
+        "checkpoint_best.pth.tar",
+        "model/model-last.pth.tar",
+        "model/model-best.pth.tar",
+    }
     if names:
         expected |= {f"samples/epoch_00{epoch}.png" for epoch in (1, 2, 3)}
         expected |= {f"diagnostics/epoch_00{epoch}.npz" for epoch in (1, 2, 3)} | {"diagnostics.csv"}
@@ -64,9 +69,19 @@ def test_the_same_seed_gives_the_same_run(datamanager, tmp_path):
 REMEDIES = dict(degrade=1.0, scheme_options=dict(reconstructions=True, adaptive_weight=0.1, residual=False))
 
 
-@pytest.mark.parametrize("stop_at, more", [
-    (1, {}), (4, {}), (6, {}), (9, {}), (6, dict(names=("hard", "stargan"))), (9, dict(names=("stargan",))),
-    (9, dict(names=("hard",), **REMEDIES)), (5, dict(names=("mix", "perturb")))])
+@pytest.mark.parametrize(
+    "stop_at, more",
+    [
+        (1, {}),
+        (4, {}),
+        (6, {}),
+        (9, {}),
+        (6, dict(names=("hard", "stargan"))),
+        (9, dict(names=("stargan",))),
+        (9, dict(names=("hard",), **REMEDIES)),
+        (5, dict(names=("mix", "perturb"))),
+    ],
+)
 def test_interrupted_and_resumed_is_the_same_run(veri_root, tmp_path, stop_at, more):
     manager = build_datamanager(veri_root, transforms=["random_flip", "color_jitter", "random_erase"])
     options = dict(warmup_epochs=1, warmup_generator_epochs=1, triplets="random", discriminator_steps=2, **more)
@@ -81,12 +96,14 @@ def test_interrupted_and_resumed_is_the_same_run(veri_root, tmp_path, stop_at, m
         if step[0] == stop_at:
             os.kill(os.getpid(), signal.SIGINT)
         return train_batch(data)
+
     broken.forward_backward = interrupting
     with pytest.raises(TrainingInterrupted, match=f"after step {stop_at}, everything is saved.*model.resume"):
         run(broken, tmp_path / "broken", eval_freq=1)
 
-    resumed = build_engine(build_datamanager(veri_root, transforms=["random_flip", "color_jitter", "random_erase"]),
-                           **options)
+    resumed = build_engine(
+        build_datamanager(veri_root, transforms=["random_flip", "color_jitter", "random_erase"]), **options
+    )
     torch.manual_seed(99)
     results = run(resumed, tmp_path / "broken", eval_freq=1, resume=str(tmp_path / "broken"))
     assert results == expected
@@ -94,8 +111,9 @@ def test_interrupted_and_resumed_is_the_same_run(veri_root, tmp_path, stop_at, m
     files = [checkpoint.load(str(tmp_path / name / checkpoint.LAST)) for name in ("whole", "broken")]
     assert_same_tree(*files)
     for pattern in ("diagnostics.csv", "diagnostics/*.npz", "samples/*.png"):
-        there = [{path.name: path.read_bytes() for path in (tmp_path / name).glob(pattern)}
-                 for name in ("whole", "broken")]
+        there = [
+            {path.name: path.read_bytes() for path in (tmp_path / name).glob(pattern)} for name in ("whole", "broken")
+        ]
         assert there[0] == there[1] and len(there[0]) > 0
 
 
@@ -116,8 +134,13 @@ def assert_same_tree(a, b, path=""):
 
 def test_checkpoints_inside_an_epoch(datamanager, tmp_path, monkeypatch):
     saved, save = [], state.save
-    monkeypatch.setattr(state, "save", lambda engine, folder, epoch, position: saved.append((epoch, position))
-                        or save(engine, folder, epoch, position))
+    monkeypatch.setattr(
+        state,
+        "save",
+        lambda engine, folder, epoch, position: (
+            saved.append((epoch, position)) or save(engine, folder, epoch, position)
+        ),
+    )
     engine = build_engine(datamanager)
     run(engine, tmp_path, max_epoch=2, checkpoint_every=2)
     ends = [entry for entry in saved if entry[1] == 0]
@@ -159,10 +182,12 @@ def test_torchreids_own_tools_load_the_network(datamanager, tmp_path):
 def test_torchreids_schedulers_survive_a_checkpoint(datamanager, tmp_path, name):
     def build():
         engine = build_engine(datamanager, ("hard",))
-        engine.scheduler = toolkit.build_lr_scheduler(engine.optimizer, lr_scheduler=name, max_epoch=3,
-                                                      stepsize=[1, 2] if name == "multi_step" else 1)
+        engine.scheduler = toolkit.build_lr_scheduler(
+            engine.optimizer, lr_scheduler=name, max_epoch=3, stepsize=[1, 2] if name == "multi_step" else 1
+        )
         engine.register_model("model", engine.model, engine.optimizer, engine.scheduler)
         return engine
+
     engine = build()
     run(engine, tmp_path, max_epoch=2)
     resumed = build()
@@ -197,6 +222,7 @@ def test_a_loss_that_becomes_nan_keeps_the_last_good_checkpoint(datamanager, tmp
     def poisoned(data):
         values = train_batch(data)
         return {**values, "loss/E_hard": values["loss/E_hard"] * float("nan")}
+
     broken.forward_backward = poisoned
     with pytest.raises(NonFiniteLossError, match="loss/E_hard became nan"):
         run(broken, tmp_path, resume=str(tmp_path), checkpoint_every=1)
@@ -218,8 +244,9 @@ def test_a_checkpoint_of_other_schemes_or_networks(datamanager, tmp_path):
     run(build_engine(datamanager, ("hard",)), tmp_path, max_epoch=1)
     with pytest.raises(checkpoint.CheckpointError, match=r"schemes \['hard'\], this run has none \(en\)"):
         run(build_engine(datamanager, ()), tmp_path, resume=str(tmp_path))
-    other = EALNEngine(datamanager, TinyBackbone(datamanager.num_train_pids, dim=4), schemes=small_schemes(["hard"]),
-                       use_gpu=False)
+    other = EALNEngine(
+        datamanager, TinyBackbone(datamanager.num_train_pids, dim=4), schemes=small_schemes(["hard"]), use_gpu=False
+    )
     with pytest.raises(checkpoint.CheckpointError, match="another architecture: embedding network layer"):
         other.run(test_only=True, resume=str(tmp_path), progress=False)
 
@@ -230,19 +257,32 @@ def test_other_settings_are_said_when_resuming(datamanager, tmp_path, caplog):
     assert "other settings (seed 1 -> 2, epochs 1 -> 2)" in caplog.text
 
 
-@pytest.mark.parametrize("options, message", [
-    (dict(margin=5), "margin is 5"), (dict(triplets="easy"), "triplets is 'easy'"),
-    (dict(distance="l1"), "distance is"),
-    (dict(fusion="mean"), "fusion is 'mean'"), (dict(gan_optim="lion"), "gan_optim is 'lion'"),
-    (dict(fake_statistics="none"), "fake_statistics"), (dict(norm_mean=[0.5], norm_std=[0.5]), "norm_mean is")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(margin=5), "margin is 5"),
+        (dict(triplets="easy"), "triplets is 'easy'"),
+        (dict(distance="l1"), "distance is"),
+        (dict(fusion="mean"), "fusion is 'mean'"),
+        (dict(gan_optim="lion"), "gan_optim is 'lion'"),
+        (dict(fake_statistics="none"), "fake_statistics"),
+        (dict(norm_mean=[0.5], norm_std=[0.5]), "norm_mean is"),
+    ],
+)
 def test_options_out_of_range(datamanager, options, message):
     with pytest.raises(ValueError, match=message):
         build_engine(datamanager, **options)
 
 
-@pytest.mark.parametrize("options, message", [
-    (dict(max_epoch=0), "max_epoch is 0"), (dict(start_epoch=1), "start_epoch is 1"),
-    (dict(visrank=True), "visrank is True while training"), (dict(resume="nowhere"), "no such file or folder")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(max_epoch=0), "max_epoch is 0"),
+        (dict(start_epoch=1), "start_epoch is 1"),
+        (dict(visrank=True), "visrank is True while training"),
+        (dict(resume="nowhere"), "no such file or folder"),
+    ],
+)
 def test_runs_that_cannot_start(datamanager, tmp_path, options, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         run(build_engine(datamanager), tmp_path, **options)
@@ -271,9 +311,14 @@ def test_views_may_be_given_by_hand(datamanager, tmp_path):
     assert engine.views_of([items[0][0], items[1][0], "elsewhere"]).tolist() == [View.REAR, View.FRONT, View.UNKNOWN]
 
 
-@pytest.mark.parametrize("name, options, message", [
-    ("pcb_p4", dict(loss="triplet"), "several branches"), ("hacnn", dict(loss="triplet"), "hacnn|HACNN"),
-    ("resnet18", dict(loss="softmax"), "loss='triplet'")])
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("pcb_p4", dict(loss="triplet"), "several branches"),
+        ("hacnn", dict(loss="triplet"), "hacnn|HACNN"),
+        ("resnet18", dict(loss="softmax"), "loss='triplet'"),
+    ],
+)
 def test_backbones_that_do_not_fit(veri_root, name, options, message):
     manager = build_datamanager(veri_root, height=160, width=64)
     model = toolkit.build_model(name, manager.num_train_pids, use_gpu=False, **options)
@@ -291,8 +336,9 @@ def test_what_is_not_a_scheme(datamanager):
 def test_a_torchreid_backbone_trains_through_the_public_api(veri_root, tmp_path):
     torchreid = toolkit.torchreid
     manager = build_datamanager(veri_root, height=64, width=64)
-    model = torchreid.models.build_model("osnet_x0_25", num_classes=manager.num_train_pids, loss="triplet",
-                                         pretrained=False)
+    model = torchreid.models.build_model(
+        "osnet_x0_25", num_classes=manager.num_train_pids, loss="triplet", pretrained=False
+    )
     before = copy.deepcopy(model.state_dict())
     optimizer = torchreid.optim.build_optimizer(model, optim="adam", lr=0.0003)
     scheduler = torchreid.optim.build_lr_scheduler(optimizer, lr_scheduler="single_step", stepsize=1)

@@ -1,4 +1,5 @@
 """ealn_plugin/engine/interrupts.py: the first request waits for the step, a second Ctrl-C does not."""
+
 import os
 import signal
 import threading
@@ -29,6 +30,7 @@ def test_outside_the_main_thread():
     def work():
         with stop_on_signals() as stop:
             found.append(bool(stop))
+
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()

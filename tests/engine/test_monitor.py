@@ -1,4 +1,5 @@
 """ealn_plugin/engine/monitor.py: what is averaged, shown and refused."""
+
 import logging
 
 import pytest

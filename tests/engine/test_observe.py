@@ -1,4 +1,5 @@
 """ealn_plugin/engine/observe.py: fixed images, diagnostics that can be recomputed and change nothing."""
+
 import csv
 
 import numpy as np
@@ -82,8 +83,9 @@ def test_numbers_go_to_tensorboard_and_the_log(datamanager, tmp_path, caplog, mo
 def test_fixed_images_alternate_views_and_skip_copies():
     items = [(f"gallery/{pid}_{number}.jpg", pid, number) for pid in range(6) for number in range(5)]
     items += [(f"query/{pid}_0.jpg", pid, 0) for pid in range(6)] + [("query/alone.jpg", 99, 0)]
-    views = torch.tensor([[View.FRONT, View.FRONT, View.REAR, View.SIDE, View.REAR][number]
-                          for _, pid, number in items])
+    views = torch.tensor(
+        [[View.FRONT, View.FRONT, View.REAR, View.SIDE, View.REAR][number] for _, pid, number in items]
+    )
     rows = observe.choose_rows(items, views, vehicles=3, per_vehicle=4)
     assert [items[row][1] for row in rows] == [0] * 4 + [2] * 4 + [4] * 4
     assert views[rows[:4]].tolist() == [View.FRONT, View.REAR] * 2
@@ -102,6 +104,7 @@ def test_without_a_vehicle_with_two_images_there_is_a_warning(datamanager, tmp_p
 def test_a_full_disk_costs_a_line_and_not_the_run(datamanager, tmp_path, caplog, monkeypatch):
     def full(*arguments, **arrays):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(observe.np, "savez", full)
     run(build_engine(datamanager, ("hard",)), tmp_path, max_epoch=1)
     assert (tmp_path / "checkpoint_last.pth.tar").exists() and not (tmp_path / "diagnostics.csv").exists()

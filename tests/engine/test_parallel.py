@@ -1,4 +1,5 @@
 """ealn_plugin/engine/parallel.py: two processes with half of the batch each are one process with the whole batch."""
+
 import os
 import signal
 
@@ -42,12 +43,18 @@ def _train(world, root, folder, names, max_epoch, go, run, **options):
         found = step(data)
         values.append({name: float(value) for name, value in found.items()})
         return found if go is None else go(engine, len(values), found)
+
     engine.forward_backward = watched
     results = engine.run(save_dir=str(folder), max_epoch=max_epoch, print_freq=2, progress=False, **run)
-    weights = {f"{scheme.name}.{name}": value for scheme in engine.schemes
-               for name, value in scheme.state_dict().items()}
-    return {"weights": {**engine.model.state_dict(), **weights}, "values": values, "results": results,
-            "own_results": engine.own_results}
+    weights = {
+        f"{scheme.name}.{name}": value for scheme in engine.schemes for name, value in scheme.state_dict().items()
+    }
+    return {
+        "weights": {**engine.model.state_dict(), **weights},
+        "values": values,
+        "results": results,
+        "own_results": engine.own_results,
+    }
 
 
 def assert_parity(found, expected, tolerance=1e-7):
@@ -70,8 +77,10 @@ def test_two_processes_are_one(pair, veri_root, tmp_path):
     first, second = pair.run(train, veri_root, tmp_path / "two")
     assert_parity(first, expected, tolerance=1e-4)
     assert_the_same(first, second)
-    files = [sorted(name for _, _, names in os.walk(tmp_path / folder) for name in names
-                    if not name.startswith("events")) for folder in ("one", "two")]
+    files = [
+        sorted(name for _, _, names in os.walk(tmp_path / folder) for name in names if not name.startswith("events"))
+        for folder in ("one", "two")
+    ]
     assert files[0] == files[1]
     assert len([name for name in os.listdir(tmp_path / "two") if name.startswith("events")]) == 1
     states = [checkpoint.load(str(tmp_path / folder / checkpoint.LAST)) for folder in ("one", "two")]
@@ -80,12 +89,27 @@ def test_two_processes_are_one(pair, veri_root, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("names, options", [
-    ((), {}), ((), dict(triplets="batch_hard")), (("hard",), {}),
-    (("hard", "stargan"), dict(discriminator_steps=2, gan_lr=0.0002)), (("cyclegan",), {}), (("mix", "perturb"), {}),
-    (("hard",), dict(degrade=0.5, scheme_options=dict(reconstructions=True, adaptive_weight=0.1, residual=False))),
-    (("hard", "view"), dict(triplets="all_active", fake_statistics="running", refresh_fakes=True,
-                            scheme_options=dict(negatives="semi_hard")))])
+@pytest.mark.parametrize(
+    "names, options",
+    [
+        ((), {}),
+        ((), dict(triplets="batch_hard")),
+        (("hard",), {}),
+        (("hard", "stargan"), dict(discriminator_steps=2, gan_lr=0.0002)),
+        (("cyclegan",), {}),
+        (("mix", "perturb"), {}),
+        (("hard",), dict(degrade=0.5, scheme_options=dict(reconstructions=True, adaptive_weight=0.1, residual=False))),
+        (
+            ("hard", "view"),
+            dict(
+                triplets="all_active",
+                fake_statistics="running",
+                refresh_fakes=True,
+                scheme_options=dict(negatives="semi_hard"),
+            ),
+        ),
+    ],
+)
 def test_every_scheme_in_two_processes(pair, veri_root, tmp_path, names, options):
     options["kind"] = torch.float64
     expected = train(World(), veri_root, tmp_path / "one", names, 2, **options)
@@ -96,8 +120,7 @@ def test_every_scheme_in_two_processes(pair, veri_root, tmp_path, names, options
 
 @pytest.mark.slow
 @pytest.mark.parametrize("channels_last", [True, False])
-@pytest.mark.parametrize("optimizers, epochs", [
-    (dict(adam=True, gan_optim="adam", gan_lr=0.0002), 2), (SGD, 1)])
+@pytest.mark.parametrize("optimizers, epochs", [(dict(adam=True, gan_optim="adam", gan_lr=0.0002), 2), (SGD, 1)])
 def test_osnet_in_two_processes(pair, veri_root, tmp_path, optimizers, epochs, channels_last):
     """Seven steps with Adam, three with SGD.
 
@@ -127,8 +150,10 @@ def test_mixed_precision_in_two_processes(pair, veri_root, tmp_path, backbone):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend, options", [
-    ("eager", dict(kind=torch.float64)), ("aot_eager", dict(kind=torch.float64)), ("aot_eager", dict(amp=True))])
+@pytest.mark.parametrize(
+    "backend, options",
+    [("eager", dict(kind=torch.float64)), ("aot_eager", dict(kind=torch.float64)), ("aot_eager", dict(amp=True))],
+)
 def test_compiled_networks_in_two_processes(pair, veri_root, tmp_path, backend, options):
     """They train as two processes do without torch.compile; in mixed precision the first step's losses are compared."""
     options = dict(run=dict(test_untrained=False), **options)
@@ -156,10 +181,12 @@ def test_without_synchronised_statistics_the_processes_still_agree(pair, veri_ro
 
 def stop_at(step, rank=None):
     """Have the process ``rank`` receive SIGTERM in a step."""
+
     def go(engine, number, values):
         if number == step and engine.world.rank == (rank or 0):
             os.kill(os.getpid(), signal.SIGTERM)
         return values
+
     return go
 
 
@@ -199,8 +226,10 @@ def test_a_run_goes_on_with_another_number_of_processes(pair, veri_root, tmp_pat
 
 def poisoned(world, root, folder):
     """The errors of a run in which a loss becomes NaN in all processes."""
+
     def poison(engine, number, values):
         return {**values, "loss/E": values["loss/E"] * float("nan")} if number == 2 else values
+
     try:
         train(world, root, folder, ("hard",), go=poison, run=dict(test_untrained=False))
     except NonFiniteLossError as error:
@@ -221,19 +250,24 @@ def masks(world, root, folder):
         manager = build_datamanager(root)
         engine = build_engine(manager, (), world=world)
         engine.model.register_forward_pre_hook(
-            lambda module, inputs: drawn.append(torch.rand(1).item()) if module.training else None)
+            lambda module, inputs: drawn.append(torch.rand(1).item()) if module.training else None
+        )
         values = []
         step = engine.forward_backward
         engine.forward_backward = lambda data: values.append(step(data)) or values[-1]
         engine.run(save_dir=folder, max_epoch=1, progress=False, test_untrained=False)
         return [float(value["loss/E"]) for value in values]
+
     return run(), run(), drawn
 
 
 def test_dropout_differs_between_processes_and_comes_out_again(pair, veri_root, tmp_path):
     (values, again, first), (_, _, second) = pair.run(masks, veri_root, str(tmp_path))
     assert values == again and len(first) == len(second) > 2
-    assert first[:len(first) // 2] == first[len(first) // 2:] and second[:len(second) // 2] == second[len(second) // 2:]
+    assert (
+        first[: len(first) // 2] == first[len(first) // 2 :]
+        and second[: len(second) // 2] == second[len(second) // 2 :]
+    )
     assert not set(first) & set(second)
 
 
@@ -262,9 +296,12 @@ def test_shared_test_images_keep_their_order(pair, veri_root, names):
 def test_fewer_test_images_than_processes(veri_root, monkeypatch):
     """A process without any image gives nothing, and is not missed."""
     engine = build_engine(build_datamanager(veri_root), ())
-    loaders = {split: torch.utils.data.DataLoader(torch.utils.data.Subset(loader.dataset, range(1)),
-                                                  collate_fn=loader.collate_fn)
-               for split, loader in engine.test_loader["veri776"].items()}
+    loaders = {
+        split: torch.utils.data.DataLoader(
+            torch.utils.data.Subset(loader.dataset, range(1)), collate_fn=loader.collate_fn
+        )
+        for split, loader in engine.test_loader["veri776"].items()
+    }
     engine.embedding.eval()
     parts = []
     for rank in (0, 1):
@@ -282,17 +319,22 @@ def test_fewer_test_images_than_processes(veri_root, monkeypatch):
 def test_a_batch_that_the_processes_cannot_share(veri_root, tmp_path):
     engine = build_engine(build_datamanager(veri_root, batch_size_train=6), (), constant_epochs=0)
     engine.world, engine.max_epoch = World(0, 2), 1
-    with pytest.raises(ValueError, match="train.batch_size is 6, which 2 processes cannot share equally in whole "
-                                         "identities of sampler.num_instances 2"):
+    with pytest.raises(
+        ValueError,
+        match="train.batch_size is 6, which 2 processes cannot share equally in whole "
+        "identities of sampler.num_instances 2",
+    ):
         check_training(engine, False, None)
 
 
 def lose(world, root, folder):
     """The error of the main process when the other one leaves in a step, and its own checkpoint."""
+
     def leave(engine, number, values):
         if number == 2 and not world.is_main:
             raise OSError("image 'a.jpg' cannot be read")
         return values
+
     train(world, root, folder, ("hard",), go=leave, run=dict(test_untrained=False, checkpoint_every=1))
 
 
@@ -302,6 +344,8 @@ def test_a_process_that_fails_ends_the_others_with_its_message(veri_root, tmp_pa
     answers = processes.end_with(lose, veri_root, tmp_path)
     processes.close()
     assert "OSError: image 'a.jpg' cannot be read" in answers[1]
-    assert ("WorkerLostError: process 2 of 2 failed: image 'a.jpg' cannot be read; what was saved before is usable, go "
-            "on with model.resume") in answers[0]
+    assert (
+        "WorkerLostError: process 2 of 2 failed: image 'a.jpg' cannot be read; what was saved before is usable, go "
+        "on with model.resume"
+    ) in answers[0]
     assert checkpoint.load(str(tmp_path / checkpoint.LAST))["global_step"] in (1, 2)

@@ -1,4 +1,5 @@
 """ealn_plugin/engine/pixels.py: known pixels, exact round trips, bad statistics."""
+
 import pytest
 import torch
 from PIL import Image

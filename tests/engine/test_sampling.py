@@ -1,4 +1,5 @@
 """ealn_plugin/engine/sampling.py: an epoch can be entered anywhere, in any process, with the same batches."""
+
 import multiprocessing
 import os
 import random
@@ -38,8 +39,11 @@ def test_the_rest_of_an_epoch_is_the_same_with_workers(veri_root):
 
 def test_epochs_and_seeds_differ(veri_root):
     manager = build_datamanager(veri_root)
-    orders = {tuple(path for paths, _ in batches(manager, seed, epoch)[0] for path in paths)
-              for seed in (1, 2) for epoch in (0, 1)}
+    orders = {
+        tuple(path for paths, _ in batches(manager, seed, epoch)[0] for path in paths)
+        for seed in (1, 2)
+        for epoch in (0, 1)
+    }
     assert len(orders) == 4
 
 

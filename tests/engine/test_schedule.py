@@ -1,4 +1,5 @@
 """ealn_plugin/engine/schedule.py: the paper's schedule for any length, and the stages of a warm-up."""
+
 import pytest
 
 from ealn_plugin.engine import schedule

@@ -1,4 +1,5 @@
 """ealn_plugin/engine/schemes.py: every loss of a scheme against the equations, by hand."""
+
 import pytest
 import torch
 from torch.nn import functional
@@ -12,8 +13,14 @@ from standins import small_schemes
 def make_batch(views=(0, 1, 0, 1, 2, -1), pids=(0, 0, 1, 1, 2, 2), size=16):
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(len(pids), 3, size, size, generator=generator) * 2 - 1
-    return Batch(images=images, pids=torch.tensor(pids), views=torch.tensor(views), groups=torch.full((len(pids),), -1),
-                 embeddings=embed(images), random=torch.Generator().manual_seed(1))
+    return Batch(
+        images=images,
+        pids=torch.tensor(pids),
+        views=torch.tensor(views),
+        groups=torch.full((len(pids),), -1),
+        embeddings=embed(images),
+        random=torch.Generator().manual_seed(1),
+    )
 
 
 def embed(images):
@@ -59,8 +66,13 @@ def test_hard_negative_scheme_equals_equations_4_to_8(fixed_pairs):
     negative, _ = FixedPairs.negatives(None, batch.pids, "random")
     positive, _ = FixedPairs.positives(batch.pids)
     f, g = batch.embeddings, embed(images).detach()
-    belt = sum(max(scheme.beta1 - d(f[i], g[i]), 0) + max(d(f[i], g[i]) + scheme.beta2 - d(f[i], f[negative[i]]), 0)
-               for i in range(6)) / 6
+    belt = (
+        sum(
+            max(scheme.beta1 - d(f[i], g[i]), 0) + max(d(f[i], g[i]) + scheme.beta2 - d(f[i], f[negative[i]]), 0)
+            for i in range(6)
+        )
+        / 6
+    )
     judge = scheme.discriminators["real_fake"]
     with torch.no_grad():
         on_fake, on_real = judge(images), judge(batch.images)
@@ -100,16 +112,21 @@ def test_cross_view_scheme_equals_equations_9_to_14(fixed_pairs):
     detached = {name: fake.detach() for name, fake in fakes.items()}
     assert float(scheme.discriminator_loss(batch, detached)[0]) == pytest.approx(discriminators_total, rel=1e-4)
     fake = {name: (embed(made.images).detach(), made.anchor_index) for name, made in fakes.items()}
-    pairs = [(i, fake[name][0][k]) for name, anchors in (("rear", fronts), ("front", rears))
-             for k, i in enumerate(anchors)]
+    pairs = [
+        (i, fake[name][0][k]) for name, anchors in (("rear", fronts), ("front", rears)) for k, i in enumerate(anchors)
+    ]
     pushed = sum(max(d(f[i], f[positive[i]]) + 1.2 - d(f[i], g), 0) for i, g in pairs) / 4
     assert float(scheme.embedding_loss(batch, f, fake)[0]) == pytest.approx(0.4 * pushed, rel=1e-4)
 
 
 def _four_networks():
     source = small_schemes(["view"], residual=False)[0]
-    return (source.generators["rear"], source.generators["front"],
-            source.discriminators["front"], source.discriminators["rear"])
+    return (
+        source.generators["rear"],
+        source.generators["front"],
+        source.discriminators["front"],
+        source.discriminators["rear"],
+    )
 
 
 @pytest.mark.parametrize("views", [(0, 0, 0, 0, 2, -1), (1, 1, 1, 1, 1, 1), (2, 2, -1, -1, 2, 2)])
@@ -141,7 +158,7 @@ def test_other_view_turns_front_and_rear_only():
         turned = scheme.other_view(batch.images, batch.views)
         for row, view in enumerate(batch.views.tolist()):
             made = {View.FRONT: "rear", View.REAR: "front"}.get(view)
-            expected = scheme.generators[made](batch.images[row:row + 1])[0] if made else batch.images[row]
+            expected = scheme.generators[made](batch.images[row : row + 1])[0] if made else batch.images[row]
             torch.testing.assert_close(turned[row], expected)
 
 
@@ -171,11 +188,19 @@ def test_image_sizes_are_refused_by_the_networks_themselves():
         schemes.HardNegativeScheme(small_schemes(["hard"])[0].generators["hard"]).check(torch.tensor([-1]), 8, 8)
 
 
-@pytest.mark.parametrize("options, message", [
-    (dict(alpha=4.5), "alpha is 4.5"), (dict(alpha=2.5, distance="euclidean"), "alpha is 2.5"),
-    (dict(beta1=-0.1), "beta1 is -0.1"), (dict(beta2=float("nan")), "beta2 is nan"), (dict(lambda_ed=-1), "lambda_ed"),
-    (dict(distance="cosine"), "distance is 'cosine'"), (dict(negatives="easy"), "negatives is 'easy'"),
-    (dict(gan_loss="wgan"), "gan_loss is 'wgan'")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(alpha=4.5), "alpha is 4.5"),
+        (dict(alpha=2.5, distance="euclidean"), "alpha is 2.5"),
+        (dict(beta1=-0.1), "beta1 is -0.1"),
+        (dict(beta2=float("nan")), "beta2 is nan"),
+        (dict(lambda_ed=-1), "lambda_ed"),
+        (dict(distance="cosine"), "distance is 'cosine'"),
+        (dict(negatives="easy"), "negatives is 'easy'"),
+        (dict(gan_loss="wgan"), "gan_loss is 'wgan'"),
+    ],
+)
 def test_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         small_schemes(["hard"], **options)

@@ -1,4 +1,5 @@
 """ealn_plugin/engine/sharing.py: networks that run a part of the rows, and one process's gradients."""
+
 import pytest
 import torch
 from torch import nn

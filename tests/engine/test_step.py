@@ -1,4 +1,5 @@
 """ealn_plugin/engine/step.py: in each phase only its own networks learn, and only they change."""
+
 import pytest
 import torch
 
@@ -14,8 +15,9 @@ def everything(engine):
     """{name: tensor} of every parameter and buffer, prefixed by the role of its network."""
     found = {f"model.{name}": value for name, value in engine.model.state_dict().items()}
     for scheme in engine.schemes:
-        found.update({f"{name.split('.')[0]}.{scheme.name}.{name}": value
-                      for name, value in scheme.state_dict().items()})
+        found.update(
+            {f"{name.split('.')[0]}.{scheme.name}.{name}": value for name, value in scheme.state_dict().items()}
+        )
     return {name: value.clone() for name, value in found.items()}
 
 
@@ -76,8 +78,9 @@ def test_running_statistics_see_real_images_only(datamanager):
             assert not torch.equal(value, torch.zeros_like(value)), name
 
 
-@pytest.mark.parametrize("stage, unchanged", [(schedule.WARMUP, {"generators", "discriminators"}),
-                                              (schedule.GENERATORS, {"model"})])
+@pytest.mark.parametrize(
+    "stage, unchanged", [(schedule.WARMUP, {"generators", "discriminators"}), (schedule.GENERATORS, {"model"})]
+)
 def test_stages_leave_the_others_alone(datamanager, stage, unchanged):
     engine = build_engine(datamanager)
     engine.stage = stage

@@ -1,4 +1,5 @@
 """ealn_plugin/engine/sync_norm.py: the layers of torch on all rows, computed from parts of them."""
+
 import copy
 
 import pytest
@@ -15,8 +16,14 @@ def network(momentum=0.1, affine=True, head=True):
     torch.manual_seed(0)
     if not head:  # takes a single image
         return nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    return nn.Sequential(nn.BatchNorm2d(3, momentum=momentum, affine=affine), nn.Conv2d(3, 4, 3), nn.ReLU(),
-                         nn.Flatten(), nn.Linear(4 * 2 * 3, 5), nn.BatchNorm1d(5, momentum=momentum, affine=affine))
+    return nn.Sequential(
+        nn.BatchNorm2d(3, momentum=momentum, affine=affine),
+        nn.Conv2d(3, 4, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4 * 2 * 3, 5),
+        nn.BatchNorm1d(5, momentum=momentum, affine=affine),
+    )
 
 
 def passes(world, count, synchronised=True, **options):
@@ -43,8 +50,17 @@ def passes(world, count, synchronised=True, **options):
     return found + [parameter.grad for parameter in model.parameters()] + list(model.buffers())
 
 
-@pytest.mark.parametrize("count, options", [(6, {}), (5, {}), (3, dict(momentum=None)), (4, dict(affine=False)),
-                                            (1, dict(head=False)), (2, dict(synchronised=False))])
+@pytest.mark.parametrize(
+    "count, options",
+    [
+        (6, {}),
+        (5, {}),
+        (3, dict(momentum=None)),
+        (4, dict(affine=False)),
+        (1, dict(head=False)),
+        (2, dict(synchronised=False)),
+    ],
+)
 def test_the_statistics_are_those_of_all_rows(pair, count, options):
     expected = passes(World(), count, **{name: value for name, value in options.items() if name != "synchronised"})
     for found in pair.run(passes, count, **options):

@@ -1,4 +1,5 @@
 """ealn_plugin/engine/testing.py: the fused feature by hand, features in the loaders' order."""
+
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ def unit(*shape):
 
 def test_fusion_by_view_and_own_first():
     own, other, views = unit(4, 5), unit(4, 5), torch.tensor([0, 1, 2, -1])  # front, rear, side, unknown
-    scale = 2 ** -0.5
+    scale = 2**-0.5
     by_view = fuse(own, other, views)
     expected = [(own[0], other[0]), (other[1], own[1]), (own[2], own[2]), (own[3], own[3])]
     torch.testing.assert_close(by_view, torch.stack([torch.cat(pair) for pair in expected]) * scale)
@@ -112,8 +113,13 @@ print(features.embeddings.nbytes / 2**20, grown)
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     """202 MiB of embeddings pass through a process whose memory does not follow."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    done = subprocess.run([sys.executable, "-c", MANY, str(tmp_path)], capture_output=True, text=True, timeout=280,
-                          env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [sys.executable, "-c", MANY, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     embeddings, grown = map(float, done.stdout.split())
     assert embeddings > 200 and grown < 60

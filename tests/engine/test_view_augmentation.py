@@ -1,4 +1,5 @@
 """view_augmentation.py: ranges, determinism, and that every change happens."""
+
 import pytest
 import torch
 
@@ -28,7 +29,7 @@ def test_degraded_is_the_share_that_is_more_than_moved():
 
 def test_moving_mirrors_half_and_keeps_top_and_bottom():
     images = torch.zeros(300, 3, 20, 20)
-    images[:, 0, :10] = 1.0     # the upper half is red
+    images[:, 0, :10] = 1.0  # the upper half is red
     images[:, 1, :, :10] = 1.0  # the left half is green
     moved = view_augmentation._move(images, torch.Generator().manual_seed(0))
     assert (moved[:, 0, :4].mean((1, 2)) > 0.9).all() and (moved[:, 0, -4:].mean((1, 2)) < 0.1).all()
@@ -44,5 +45,5 @@ def test_erasing_covers_rectangles_with_one_colour():
     for image, mask in zip(erased, covered, strict=True):
         if mask.any():
             rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
-            assert mask[rows.min():rows.max() + 1, columns.min():columns.max() + 1].all()
+            assert mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].all()
             assert (image[:, mask] == image[:, mask][:, :1]).all() and mask.float().mean() <= 0.25

@@ -1,4 +1,5 @@
 """viewpoint_classifier.py on images whose fronts have a white band; --slow: on rendered vehicles."""
+
 import numpy as np
 import pytest
 import torch
@@ -42,8 +43,10 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_random_state(images
     pixels, labels = _load(images.train)
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    runs = [vc.train_classifier(pixels, labels, steps=3, batch_size=4, seed=seed, progress=False).state_dict()
-            for seed in (7, 7, 8)]
+    runs = [
+        vc.train_classifier(pixels, labels, steps=3, batch_size=4, seed=seed, progress=False).state_dict()
+        for seed in (7, 7, 8)
+    ]
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(value, runs[1][name]) for name, value in runs[0].items())
     assert not all(torch.equal(value, runs[2][name]) for name, value in runs[0].items())
@@ -52,8 +55,9 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_random_state(images
 def test_mirror_images_get_the_same_logits_and_flags_stay(trained):
     pixels = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
     trained.train()
-    torch.testing.assert_close(vc.predict_logits(trained, pixels), vc.predict_logits(trained, pixels.flip(3)),
-                               atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        vc.predict_logits(trained, pixels), vc.predict_logits(trained, pixels.flip(3)), atol=1e-4, rtol=1e-4
+    )
     assert trained.training and all(parameter.requires_grad for parameter in trained.parameters())
     trained.eval()
     assert vc.predict_logits(trained, pixels[:0]).shape == (0, 3)
@@ -108,10 +112,16 @@ def test_worker_processes_change_nothing(images):
     assert torch.equal(vc.load_images(paths, 24, 2, progress=False), vc.load_images(paths, 24, 0, progress=False))
 
 
-@pytest.mark.parametrize("labels, options, words", [
-    ([0, 0, 2], {}, "labelled rear"), ([0, 1, 2], {"steps": 0}, "steps is 0"),
-    ([0, 1, 2], {"batch_size": 1}, "batch_size is 1"), ([0, 1, 2], {"model": "nothing"}, "'nothing'"),
-    ([0, 1, 2], {"model": "pcb_p6"}, "branches")])
+@pytest.mark.parametrize(
+    "labels, options, words",
+    [
+        ([0, 0, 2], {}, "labelled rear"),
+        ([0, 1, 2], {"steps": 0}, "steps is 0"),
+        ([0, 1, 2], {"batch_size": 1}, "batch_size is 1"),
+        ([0, 1, 2], {"model": "nothing"}, "'nothing'"),
+        ([0, 1, 2], {"model": "pcb_p6"}, "branches"),
+    ],
+)
 def test_wrong_arguments(labels, options, words):
     pixels = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
     with pytest.raises(ValueError, match=words):

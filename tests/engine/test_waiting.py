@@ -2,6 +2,7 @@
 
 On CUDA torch itself reports every wait. Elsewhere operations are counted that would be waits there.
 """
+
 import contextlib
 import warnings
 
@@ -14,15 +15,30 @@ from torch.utils._pytree import tree_leaves
 from standins import build_engine
 
 CASES = [
-    ((), {}), ((), dict(triplets="batch_hard")), (("hard", "view"), {}), (("hard", "view"), dict(amp=True)),
+    ((), {}),
+    ((), dict(triplets="batch_hard")),
+    (("hard", "view"), {}),
+    (("hard", "view"), dict(amp=True)),
     (("hard", "view"), dict(gan_optim="sgd", discriminator_steps=2, refresh_fakes=True, fake_statistics="running")),
     (("hard",), dict(degrade=0.5, scheme_options=dict(reconstructions=True, adaptive_weight=0.1, residual=False))),
     (("hard", "view"), dict(triplets="all_active", scheme_options=dict(negatives="semi_hard"))),
-    (("cyclegan",), {}), (("hard", "stargan"), {}), (("mix", "perturb"), {})]
+    (("cyclegan",), {}),
+    (("hard", "stargan"), {}),
+    (("mix", "perturb"), {}),
+]
 
 # What gives Python a number, or a tensor whose shape depends on numbers.
-READING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "bincount", "_unique2", "unique_dim",
-           "unique_consecutive", "repeat_interleave"}
+READING = {
+    "_local_scalar_dense",
+    "nonzero",
+    "masked_select",
+    "equal",
+    "bincount",
+    "_unique2",
+    "unique_dim",
+    "unique_consecutive",
+    "repeat_interleave",
+}
 READING_METHODS = {"tolist", "numpy", "cpu", "__array__"}
 
 
@@ -77,7 +93,8 @@ class Waits(TorchDispatchMode):
         name = function.overloadpacket.__name__
         given = [args, kwargs or {}]
         masks = name.startswith("index") and any(
-            torch.is_tensor(index) and index.dtype == torch.bool for index in tree_leaves(args[1:2]))
+            torch.is_tensor(index) and index.dtype == torch.bool for index in tree_leaves(args[1:2])
+        )
         if name in READING or masks:
             self.look(name, given)
         result = function(*args, **(kwargs or {}))
@@ -101,8 +118,9 @@ def cuda_waits():
             yield found
         finally:
             torch.cuda.set_sync_debug_mode("default")
-            found += [f"{warning.filename}:{warning.lineno}" for warning in caught
-                      if "synchronizing" in str(warning.message)]
+            found += [
+                f"{warning.filename}:{warning.lineno}" for warning in caught if "synchronizing" in str(warning.message)
+            ]
 
 
 def ready(datamanager, names, options):
@@ -122,8 +140,11 @@ def ready(datamanager, names, options):
 @pytest.mark.parametrize("names, options", CASES)
 def test_a_step_reads_nothing_back(datamanager, names, options):
     engine, data = ready(datamanager, names, options)
-    networks = [value for network in (engine.model, engine.pixels, *engine.schemes)
-                for value in (*network.parameters(), *network.buffers())]
+    networks = [
+        value
+        for network in (engine.model, engine.pixels, *engine.schemes)
+        for value in (*network.parameters(), *network.buffers())
+    ]
     with Waits([data["img"], data["pid"], networks]) as waits:
         values = engine.forward_backward(data)
         assert waits.names == []
@@ -131,9 +152,19 @@ def test_a_step_reads_nothing_back(datamanager, names, options):
     assert waits.names == ["_local_scalar_dense"]  # so a value of this step would have been noticed
 
 
-@pytest.mark.parametrize("read", [
-    lambda x: x.sum().item(), lambda x: bool((x * 2).sum() > 0), lambda x: x[x > 0], lambda x: (x + 1).tolist(),
-    lambda x: x.abs().nonzero(), lambda x: x.view(-1)[:2].cpu(), lambda x: x.exp().numpy(), torch.unique])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda x: x.sum().item(),
+        lambda x: bool((x * 2).sum() > 0),
+        lambda x: x[x > 0],
+        lambda x: (x + 1).tolist(),
+        lambda x: x.abs().nonzero(),
+        lambda x: x.view(-1)[:2].cpu(),
+        lambda x: x.exp().numpy(),
+        torch.unique,
+    ],
+)
 def test_what_would_wait_is_noticed(read):
     there, here = torch.arange(4.0), torch.arange(4.0)
     with Waits([there]) as waits:

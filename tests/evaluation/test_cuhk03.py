@@ -9,8 +9,12 @@ from ealn_plugin.evaluation.ranking import evaluate_rank
 def task(seed, queries=12, gallery=120, vehicles=15):
     rng = np.random.default_rng(seed)
     distmat = rng.permuted(np.tile(np.arange(gallery, dtype=np.float32), (queries, 1)), axis=1)
-    labels = (rng.integers(0, vehicles, queries), rng.integers(0, vehicles, gallery),
-              rng.integers(0, 2, queries), rng.integers(0, 2, gallery))
+    labels = (
+        rng.integers(0, vehicles, queries),
+        rng.integers(0, vehicles, gallery),
+        rng.integers(0, 2, queries),
+        rng.integers(0, 2, gallery),
+    )
     return distmat, labels
 
 
@@ -18,8 +22,9 @@ def task(seed, queries=12, gallery=120, vehicles=15):
 def test_same_seed_gives_torchreids_figures(seed):
     distmat, labels = task(seed)
     np.random.seed(seed)
-    expected = toolkit.torchreid.metrics.evaluate_rank(distmat, *labels, max_rank=8, use_metric_cuhk03=True,
-                                                       use_cython=False)
+    expected = toolkit.torchreid.metrics.evaluate_rank(
+        distmat, *labels, max_rank=8, use_metric_cuhk03=True, use_cython=False
+    )
     following = np.random.random()
     np.random.seed(seed)
     cmc, mean_average_precision = evaluate_rank(distmat, *labels, max_rank=8, use_metric_cuhk03=True)

@@ -1,4 +1,5 @@
 """ealn_plugin/evaluation/diagnostics.py: the probe on known cases, every number against a naive recomputation."""
+
 import math
 
 import numpy as np
@@ -61,8 +62,12 @@ def test_the_fit_minimises_the_penalised_log_loss():
     w = torch.tensor(weights, requires_grad=True)
     b = torch.tensor(float(bias), dtype=torch.float64, requires_grad=True)
     logits = torch.tensor(features) @ w + b
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(
-        logits, torch.tensor(labels, dtype=torch.float64), reduction="sum") + diagnostics.PENALTY / 2 * w.pow(2).sum()
+    loss = (
+        torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, torch.tensor(labels, dtype=torch.float64), reduction="sum"
+        )
+        + diagnostics.PENALTY / 2 * w.pow(2).sum()
+    )
     loss.backward()
     assert w.grad.abs().max() < 1e-6 and abs(float(b.grad)) < 1e-6
 
@@ -78,6 +83,7 @@ def test_every_number_against_loops(kind, margins):
     def d(a, b):
         squared = float(((a - b) ** 2).sum())
         return squared if kind == "squared" else math.sqrt(squared)
+
     lists = {name: [] for name in ("lower", "upper", "push", "near", "nearest", "positive", "d", "inside")}
     for made, row in zip(fake, anchor):
         own = d(real[row], made)
@@ -93,10 +99,20 @@ def test_every_number_against_loops(kind, margins):
             lists["positive"].append(np.mean(positives))
             lists["push"].append(np.mean([p + margins["alpha"] > own for p in positives]))
     means = {name: np.mean(values) for name, values in lists.items()}
-    expected = {"distance": means["d"], "nearest_negative": means["nearest"], "inside_negatives": means["inside"],
-                "positive": means["positive"], "change": 0.25, "output_variety": 1.0, "change_variety": 0.5}
-    expected |= ({"eq4_lower": means["lower"], "eq4_upper": means["upper"], "eq5": means["push"]}
-                 if "beta1" in margins else {"eq9": means["near"], "eq10": means["push"]})
+    expected = {
+        "distance": means["d"],
+        "nearest_negative": means["nearest"],
+        "inside_negatives": means["inside"],
+        "positive": means["positive"],
+        "change": 0.25,
+        "output_variety": 1.0,
+        "change_variety": 0.5,
+    }
+    expected |= (
+        {"eq4_lower": means["lower"], "eq4_upper": means["upper"], "eq5": means["push"]}
+        if "beta1" in margins
+        else {"eq9": means["near"], "eq10": means["push"]}
+    )
     assert found.keys() == {*expected, "probe_auc"}
     assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-6)
 
@@ -104,8 +120,7 @@ def test_every_number_against_loops(kind, margins):
 def test_a_hinge_is_active_where_the_training_loss_is_not_zero():
     rng = np.random.default_rng(5)
     real, fake = unit(rng, 2, 4), unit(rng, 1, 4)
-    found = diagnose(real, np.array([1, 2]), fake, np.array([0]), PIXELS,
-                     {"alpha": 0.6, "beta1": 0.6, "beta2": 0.3})
+    found = diagnose(real, np.array([1, 2]), fake, np.array([0]), PIXELS, {"alpha": 0.6, "beta1": 0.6, "beta2": 0.3})
     d_fake, d_negative = (torch.tensor([((a - real[0]) ** 2).sum()]) for a in (fake[0], real[1]))
     loss = losses.hard_generator_loss(d_fake, d_negative, 0.6, 0.3)
     assert (found["eq4_lower"] + found["eq4_upper"] > 0) == bool(loss > 0)

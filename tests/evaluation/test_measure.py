@@ -1,4 +1,5 @@
 """ealn_plugin/evaluation/measure.py: the figures of each protocol and its CMC curve, from one ranking."""
+
 import numpy as np
 import pytest
 
@@ -9,12 +10,18 @@ from ealn_plugin.evaluation.protocols import PROTOCOLS
 
 def random_features(images=80, views=(0, 1)):
     rng = np.random.default_rng(1)
-    return Features(rng.normal(size=(images, 4)), rng.integers(0, 8, images), rng.integers(0, 3, images),
-                    rng.choice(views, images), np.arange(images) % 4 == 0)
+    return Features(
+        rng.normal(size=(images, 4)),
+        rng.integers(0, 8, images),
+        rng.integers(0, 3, images),
+        rng.choice(views, images),
+        np.arange(images) % 4 == 0,
+    )
 
 
-@pytest.mark.parametrize("options", [{}, {"dist_metric": "cosine"}, {"average_precision": "trapezoid"},
-                                     {"rerank": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"dist_metric": "cosine"}, {"average_precision": "trapezoid"}, {"rerank": True}]
+)
 def test_metrics_are_those_of_the_protocol(options):
     features, names = random_features(), ("image", "vehicleid_cmc", "cross_view")
     measured = measure(features, names, ranks=(1, 7), progress=False, **options)

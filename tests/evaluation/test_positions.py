@@ -27,8 +27,13 @@ def places(distances):
 
 
 @settings(deadline=None, max_examples=150)
-@given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 40), st.sampled_from([0, 1, 5, 1000]),
-       st.sampled_from(DTYPES))
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 6),
+    st.integers(1, 40),
+    st.sampled_from([0, 1, 5, 1000]),
+    st.sampled_from(DTYPES),
+)
 def test_every_method_gives_the_place_in_the_stable_order(seed, queries, gallery, levels, dtype):
     distances, rows, columns = task(seed, queries, gallery, levels, dtype)
     expected = places(distances)[rows, columns]
@@ -78,11 +83,16 @@ def test_pairs_are_all_pairs_of_one_vehicle_in_order(seed, queries, gallery, veh
 def ranked_lists(draw_lists, style="mean"):
     """Run ranks_from_positions on lists of 'm' (match), 'j' (junk), '.' (another vehicle) in ranked order."""
     size = max(len(letters) for letters in draw_lists)
-    cells = [(row, place, letter) for row, letters in enumerate(draw_lists) for place, letter in enumerate(letters)
-             if letter != "."]
+    cells = [
+        (row, place, letter)
+        for row, letters in enumerate(draw_lists)
+        for place, letter in enumerate(letters)
+        if letter != "."
+    ]
     rows, places_, letters = (np.array(part) for part in zip(*cells))
-    return p.ranks_from_positions(rows.astype(np.int64), places_.astype(np.int64), letters == "j", len(draw_lists),
-                                  size, style)
+    return p.ranks_from_positions(
+        rows.astype(np.int64), places_.astype(np.int64), letters == "j", len(draw_lists), size, style
+    )
 
 
 def test_known_answers():

@@ -18,10 +18,18 @@ def features_of(seed=0, images=160, vehicles=12, cameras=4, levels=3, paths=True
     """Features of whole numbers: their squared distances are exact, and many are equal."""
     rng = np.random.default_rng(seed)
     pids, camids = rng.integers(0, vehicles, images), rng.integers(0, cameras, images)
-    names = [f"/veri/image_test/{pid:04d}_c{camid:03d}_{image:08d}_0.jpg"
-             for image, (pid, camid) in enumerate(zip(pids, camids))]
-    return Features(rng.integers(-levels, levels + 1, (images, 5)) + pids[:, None] % 3, pids, camids,
-                    rng.integers(-1, 3, images), rng.random(images) < 0.3, names if paths else [])
+    names = [
+        f"/veri/image_test/{pid:04d}_c{camid:03d}_{image:08d}_0.jpg"
+        for image, (pid, camid) in enumerate(zip(pids, camids))
+    ]
+    return Features(
+        rng.integers(-levels, levels + 1, (images, 5)) + pids[:, None] % 3,
+        pids,
+        camids,
+        rng.integers(-1, 3, images),
+        rng.random(images) < 0.3,
+        names if paths else [],
+    )
 
 
 def squared(a, b):
@@ -32,16 +40,21 @@ def naive_metrics(lists):
     """Metrics of ranked lists of booleans, those of queries without a match among them."""
     hits = [[rank for rank, match in enumerate(matches, 1) if match] for matches in lists]
     hits = [ranks for ranks in hits if ranks]
-    result = {"mAP": np.mean([np.mean([number / rank for number, rank in enumerate(ranks, 1)]) for ranks in hits]),
-              "mINP": np.mean([len(ranks) / ranks[-1] for ranks in hits])}
+    result = {
+        "mAP": np.mean([np.mean([number / rank for number, rank in enumerate(ranks, 1)]) for ranks in hits]),
+        "mINP": np.mean([len(ranks) / ranks[-1] for ranks in hits]),
+    }
     return {**result, **{f"rank{k}": np.mean([ranks[0] <= k for ranks in hits]) for k in RANKS}}
 
 
 def naive_lists(features, queries, gallery, is_junk):
     for q in queries:
         order = sorted(gallery, key=lambda g: squared(features.embeddings[q], features.embeddings[g]))
-        yield [features.pids[q] == features.pids[g] for g in order
-               if not (features.pids[q] == features.pids[g] and is_junk(q, g))]
+        yield [
+            features.pids[q] == features.pids[g]
+            for g in order
+            if not (features.pids[q] == features.pids[g] and is_junk(q, g))
+        ]
 
 
 def split(features):
@@ -57,8 +70,9 @@ def assert_metrics(metrics, expected):
 @pytest.mark.parametrize("seed", range(3))
 def test_image_to_image(name, seed):
     features = features_of(seed)
-    expected = naive_metrics(naive_lists(features, *split(features),
-                                         lambda q, g: features.camids[q] == features.camids[g]))
+    expected = naive_metrics(
+        naive_lists(features, *split(features), lambda q, g: features.camids[q] == features.camids[g])
+    )
     assert_metrics(PROTOCOLS[name].evaluate(features), expected)
 
 
@@ -69,8 +83,13 @@ def test_views(name, seed):
 
     def is_junk(q, g):
         query_view, view = features.views[q], features.views[g]
-        return (features.camids[q] == features.camids[g] or view == View.UNKNOWN
-                or (name == "same_view" and view != query_view) or (name == "cross_view" and view == query_view))
+        return (
+            features.camids[q] == features.camids[g]
+            or view == View.UNKNOWN
+            or (name == "same_view" and view != query_view)
+            or (name == "cross_view" and view == query_view)
+        )
+
     queries, gallery = split(features)
     queries = [q for q in queries if features.views[q] != View.UNKNOWN]
     assert_metrics(PROTOCOLS[name].evaluate(features), naive_metrics(naive_lists(features, queries, gallery, is_junk)))
@@ -90,8 +109,12 @@ def test_views_of_vehicleid_are_ranked_within_the_ten_draws(name):
 
     def is_junk(q, g):
         query_view, view = features.views[q], features.views[g]
-        return (view == View.UNKNOWN or (name == "same_view" and view != query_view)
-                or (name == "cross_view" and view == query_view))
+        return (
+            view == View.UNKNOWN
+            or (name == "same_view" and view != query_view)
+            or (name == "cross_view" and view == query_view)
+        )
+
     draws = []
     for probes, gallery in draw_one_per_identity(features):
         probes = [q for q in probes if features.views[q] != View.UNKNOWN]
@@ -129,9 +152,11 @@ def naive_track_lists(features, track_of):
             distance = squared(features.embeddings[q], features.embeddings[g])
             smallest[track_of[g]] = min(distance, smallest.get(track_of[g], np.inf))
         entry = {track_of[g]: g for g in gallery}
-        kept = [track for track in sorted(smallest, key=lambda track: (smallest[track], track))
-                if (features.pids[entry[track]], features.camids[entry[track]])
-                != (features.pids[q], features.camids[q])]
+        kept = [
+            track
+            for track in sorted(smallest, key=lambda track: (smallest[track], track))
+            if (features.pids[entry[track]], features.camids[entry[track]]) != (features.pids[q], features.camids[q])
+        ]
         yield [features.pids[entry[track]] == features.pids[q] for track in kept]
 
 
@@ -188,8 +213,10 @@ def test_normalized_features_under_both_metrics_rank_alike():
 @pytest.mark.parametrize("name", ["image", "veri_track", "vehicleid_map"])
 def test_trapezoids_differ_from_the_mean_of_precisions(name):
     features = features_of()
-    assert PROTOCOLS[name].evaluate(features)["mAP"] != PROTOCOLS[name].evaluate(
-        features, average_precision="trapezoid")["mAP"]
+    assert (
+        PROTOCOLS[name].evaluate(features)["mAP"]
+        != PROTOCOLS[name].evaluate(features, average_precision="trapezoid")["mAP"]
+    )
 
 
 def test_the_ranks_asked_for_are_reported():
@@ -200,8 +227,9 @@ def test_the_ranks_asked_for_are_reported():
 def test_reranking_is_torchreids():
     features = features_of(images=120, levels=50)
     queries, gallery = (torch.from_numpy(part.embeddings) for part in (features.query, features.gallery))
-    matrices = [toolkit.distance_matrix(*pair).numpy()
-                for pair in ((queries, gallery), (queries, queries), (gallery, gallery))]
+    matrices = [
+        toolkit.distance_matrix(*pair).numpy() for pair in ((queries, gallery), (queries, queries), (gallery, gallery))
+    ]
     query, entries = features.query, features.gallery
     expected = rank_distances(toolkit.re_ranking(*matrices), query.pids, entries.pids, query.camids, entries.camids)
     metrics = PROTOCOLS["image"].evaluate(features, rerank=True)
@@ -216,22 +244,30 @@ def changed(features, **arrays):
     return Features(**{**{name: getattr(features, name) for name in names}, **arrays})
 
 
-@pytest.mark.parametrize("name, arrays, sentence", [
-    ("cross_view", {"views": np.full(160, -1)}, "cross_view: no query image has a view label; .*viewpoints.csv"),
-    ("cross_view", {"views": np.zeros(160)}, "cross_view: none of the .* queries with a view label has a match"),
-    ("image", {"is_query": np.zeros(160)}, "image: there are 0 query and 160 gallery images"),
-    ("veri_track", {"is_query": np.ones(160)}, "veri_track: there are 160 query and 0 gallery images"),
-    ("vehicleid_map", {"pids": np.arange(160)}, "vehicleid_map: none of the 160 images shares its identity"),
-])
+@pytest.mark.parametrize(
+    "name, arrays, sentence",
+    [
+        ("cross_view", {"views": np.full(160, -1)}, "cross_view: no query image has a view label; .*viewpoints.csv"),
+        ("cross_view", {"views": np.zeros(160)}, "cross_view: none of the .* queries with a view label has a match"),
+        ("image", {"is_query": np.zeros(160)}, "image: there are 0 query and 160 gallery images"),
+        ("veri_track", {"is_query": np.ones(160)}, "veri_track: there are 160 query and 0 gallery images"),
+        ("vehicleid_map", {"pids": np.arange(160)}, "vehicleid_map: none of the 160 images shares its identity"),
+    ],
+)
 def test_what_features_cannot_support_is_unavailable(name, arrays, sentence):
     with pytest.raises(ProtocolUnavailable, match=sentence):
         PROTOCOLS[name].evaluate(changed(features_of(), **arrays))
 
 
-@pytest.mark.parametrize("options, sentence", [
-    ({"dist_metric": "l1"}, "metric is 'l1'"), ({"ranks": ()}, "ranks is"), ({"ranks": (0, 1)}, "ranks is"),
-    ({"average_precision": "x"}, "average_precision is 'x'"),
-])
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"dist_metric": "l1"}, "metric is 'l1'"),
+        ({"ranks": ()}, "ranks is"),
+        ({"ranks": (0, 1)}, "ranks is"),
+        ({"average_precision": "x"}, "average_precision is 'x'"),
+    ],
+)
 def test_wrong_options_are_errors(options, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         PROTOCOLS["image"].evaluate(features_of(), **options)
@@ -291,13 +327,16 @@ def test_the_metric_of_cuhk03_is_torchreids(fast):
         assert (np.random.get_state()[1] == state[0]).all() and np.random.get_state()[2] == state[1]
         assert metrics == PROTOCOLS["image"].evaluate(features, use_metric_cuhk03=True, ranks=(1, 5, 500))
         np.random.seed(0)
-        curve, mean = toolkit.evaluate_rank(distances, query.pids, gallery.pids, query.camids, gallery.camids,
-                                            max_rank=5, use_metric_cuhk03=True)
+        curve, mean = toolkit.evaluate_rank(
+            distances, query.pids, gallery.pids, query.camids, gallery.camids, max_rank=5, use_metric_cuhk03=True
+        )
     finally:
         fast_ranking(True)
     usual = PROTOCOLS["image"].evaluate(features, ranks=(1, 5, 500))
-    assert_metrics(metrics, {"mAP": mean, "mINP": usual["mINP"], "rank1": float(curve[0]), "rank5": float(curve[4]),
-                    "rank500": 1.0})
+    assert_metrics(
+        metrics,
+        {"mAP": mean, "mINP": usual["mINP"], "rank1": float(curve[0]), "rank5": float(curve[4]), "rank500": 1.0},
+    )
     assert metrics["mAP"] == pytest.approx(usual["mAP"]) and metrics["rank1"] != usual["rank1"]
 
 

@@ -1,4 +1,5 @@
 """ealn_plugin/evaluation/ranker.py: its limits; what it ranks is tested with the protocols."""
+
 import numpy as np
 import pytest
 

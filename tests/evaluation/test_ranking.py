@@ -28,8 +28,9 @@ def slot_module():
 
 
 def torchreids(distmat, *labels, max_rank=50, cuhk03=False):
-    return toolkit.torchreid.metrics.evaluate_rank(distmat, *labels, max_rank=max_rank, use_metric_cuhk03=cuhk03,
-                                                   use_cython=False)
+    return toolkit.torchreid.metrics.evaluate_rank(
+        distmat, *labels, max_rank=max_rank, use_metric_cuhk03=cuhk03, use_cython=False
+    )
 
 
 def naive(distmat, q_pids, g_pids, q_camids, g_camids, max_rank):
@@ -50,8 +51,12 @@ def naive(distmat, q_pids, g_pids, q_camids, g_camids, max_rank):
 
 
 def labels_of(rng, queries, gallery, vehicles, cameras):
-    return (rng.integers(0, vehicles, queries), rng.integers(0, vehicles, gallery),
-            rng.integers(0, cameras, queries), rng.integers(0, cameras, gallery))
+    return (
+        rng.integers(0, vehicles, queries),
+        rng.integers(0, vehicles, gallery),
+        rng.integers(0, cameras, queries),
+        rng.integers(0, cameras, gallery),
+    )
 
 
 def without_ties(rng, queries, gallery):
@@ -59,8 +64,14 @@ def without_ties(rng, queries, gallery):
 
 
 @settings(deadline=None, max_examples=150)
-@given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 40), st.integers(1, 5), st.integers(1, 3),
-       st.sampled_from([1, 3, 50]))
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 9),
+    st.integers(1, 40),
+    st.integers(1, 5),
+    st.integers(1, 3),
+    st.sampled_from([1, 3, 50]),
+)
 def test_without_ties_equals_torchreid(seed, queries, gallery, vehicles, cameras, max_rank):
     rng = np.random.default_rng(seed)
     labels, distmat = labels_of(rng, queries, gallery, vehicles, cameras), without_ties(rng, queries, gallery)
@@ -80,8 +91,15 @@ def test_without_ties_equals_torchreid(seed, queries, gallery, vehicles, cameras
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.integers(0, 2**32), st.integers(1, 8), st.integers(1, 40), st.integers(1, 4), st.integers(1, 3),
-       st.sampled_from([1, 2, 6, 200]), st.sampled_from([np.float16, np.float32, np.float64, np.uint8]))
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 8),
+    st.integers(1, 40),
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.sampled_from([1, 2, 6, 200]),
+    st.sampled_from([np.float16, np.float32, np.float64, np.uint8]),
+)
 def test_with_ties_equals_a_stable_sort(seed, queries, gallery, vehicles, cameras, levels, dtype):
     rng = np.random.default_rng(seed)
     labels = labels_of(rng, queries, gallery, vehicles, cameras)
@@ -129,37 +147,43 @@ def test_labels_may_be_strings_and_lists():
     assert evaluate_rank(distmat, ["a"], ["a", "b"], ["x"], ["y", "y"], max_rank=2)[1] == 0.5
 
 
-@pytest.mark.parametrize("distmat, labels, options, sentence", [
-    (torch.zeros(1, 2), ([1], [1, 2], [0], [1, 1]), {}, r"torch.Tensor, expected a numpy array; .*cpu\(\)"),
-    ([[0.0, 1.0]], ([1], [1, 2], [0], [1, 1]), {}, "builtins.list, expected a numpy array"),
-    (np.zeros(3), ([1], [1, 2], [0], [1, 1]), {}, r"shape \(3,\), expected \[queries, gallery\]"),
-    (np.zeros((0, 2)), ([], [1, 2], [], [1, 1]), {}, r"shape \(0, 2\).*not empty"),
-    (np.zeros((2, 0)), ([1, 2], [], [0, 0], []), {}, r"shape \(2, 0\).*not empty"),
-    (np.zeros((1, 2), dtype=complex), ([1], [1, 2], [0], [1, 1]), {}, "complex128, expected real numbers"),
-    (np.zeros((1, 2)), ([1, 1], [1, 2], [0], [1, 1]), {}, r"q_pids has shape \(2,\), expected \(1,\).*1 queries"),
-    (np.zeros((1, 2)), ([1], [1, 2, 3], [0], [1, 1]), {}, r"g_pids has shape \(3,\), expected \(2,\).*2 gallery"),
-    (np.zeros((1, 2)), ([1], [1, 2], [[0]], [1, 1]), {}, r"q_camids has shape \(1, 1\)"),
-    (np.zeros((1, 2)), ([1], [1, 2], [0], [1]), {}, r"g_camids has shape \(1,\)"),
-    (np.zeros((1, 2)), ([3], [1, 2], [0], [1, 1]), {}, "none of the 1 queries has a match.*share vehicle numbers"),
-    (np.zeros((1, 2)), ([1], [1, 2], [0], [0, 1]), {}, "none of the 1 queries has a match.*camid"),
-    (np.zeros((1, 2)), ([1], [1, 2], [0], [1, 1]), {"max_rank": 0}, "max_rank is 0, expected.*at least 1"),
-    (np.zeros((1, 2)), ([1], [1, 2], [0], [1, 1]), {"max_rank": 2.5}, "max_rank is 2.5"),
-    (np.array([[0, 1], [0, np.nan]]), ([1, 1], [1, 2], [0, 0], [1, 1]), {}, "query 1 to gallery entry 1 is NaN"),
-    (np.array([[0, np.nan]]), ([1], [1, 2], [0], [1, 1]), {"use_metric_cuhk03": True}, "query 0 .* is NaN"),
-    (np.zeros((1, 2)), ([3], [1, 2], [0], [1, 1]), {"use_metric_cuhk03": True}, "none of the 1 queries"),
-])
+@pytest.mark.parametrize(
+    "distmat, labels, options, sentence",
+    [
+        (torch.zeros(1, 2), ([1], [1, 2], [0], [1, 1]), {}, r"torch.Tensor, expected a numpy array; .*cpu\(\)"),
+        ([[0.0, 1.0]], ([1], [1, 2], [0], [1, 1]), {}, "builtins.list, expected a numpy array"),
+        (np.zeros(3), ([1], [1, 2], [0], [1, 1]), {}, r"shape \(3,\), expected \[queries, gallery\]"),
+        (np.zeros((0, 2)), ([], [1, 2], [], [1, 1]), {}, r"shape \(0, 2\).*not empty"),
+        (np.zeros((2, 0)), ([1, 2], [], [0, 0], []), {}, r"shape \(2, 0\).*not empty"),
+        (np.zeros((1, 2), dtype=complex), ([1], [1, 2], [0], [1, 1]), {}, "complex128, expected real numbers"),
+        (np.zeros((1, 2)), ([1, 1], [1, 2], [0], [1, 1]), {}, r"q_pids has shape \(2,\), expected \(1,\).*1 queries"),
+        (np.zeros((1, 2)), ([1], [1, 2, 3], [0], [1, 1]), {}, r"g_pids has shape \(3,\), expected \(2,\).*2 gallery"),
+        (np.zeros((1, 2)), ([1], [1, 2], [[0]], [1, 1]), {}, r"q_camids has shape \(1, 1\)"),
+        (np.zeros((1, 2)), ([1], [1, 2], [0], [1]), {}, r"g_camids has shape \(1,\)"),
+        (np.zeros((1, 2)), ([3], [1, 2], [0], [1, 1]), {}, "none of the 1 queries has a match.*share vehicle numbers"),
+        (np.zeros((1, 2)), ([1], [1, 2], [0], [0, 1]), {}, "none of the 1 queries has a match.*camid"),
+        (np.zeros((1, 2)), ([1], [1, 2], [0], [1, 1]), {"max_rank": 0}, "max_rank is 0, expected.*at least 1"),
+        (np.zeros((1, 2)), ([1], [1, 2], [0], [1, 1]), {"max_rank": 2.5}, "max_rank is 2.5"),
+        (np.array([[0, 1], [0, np.nan]]), ([1, 1], [1, 2], [0, 0], [1, 1]), {}, "query 1 to gallery entry 1 is NaN"),
+        (np.array([[0, np.nan]]), ([1], [1, 2], [0], [1, 1]), {"use_metric_cuhk03": True}, "query 0 .* is NaN"),
+        (np.zeros((1, 2)), ([3], [1, 2], [0], [1, 1]), {"use_metric_cuhk03": True}, "none of the 1 queries"),
+    ],
+)
 def test_bad_input_gets_one_sentence(distmat, labels, options, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         evaluate_rank(distmat, *labels, **options)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("options, sentence", [
-    ({"junk": "camera"}, "junk is 'camera', expected 'same_camera'"),
-    ({"junk": 3}, "junk is 3"),
-    ({"average_precision": "median"}, "average_precision is 'median'"),
-    ({}, "needs q_camids and g_camids"),
-])
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"junk": "camera"}, "junk is 'camera', expected 'same_camera'"),
+        ({"junk": 3}, "junk is 3"),
+        ({"average_precision": "median"}, "average_precision is 'median'"),
+        ({}, "needs q_camids and g_camids"),
+    ],
+)
 def test_bad_options_get_one_sentence(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         rank_distances(np.zeros((1, 2)), [1], [1, 2], **options)
@@ -184,8 +208,15 @@ def assert_same(a, b):
 
 
 @settings(deadline=None, max_examples=80)
-@given(st.integers(0, 2**32), st.integers(1, 20), st.integers(1, 40), st.sampled_from([1, 9]), st.integers(1, 25),
-       st.sampled_from(["same_camera", None, "function"]), st.sampled_from(["mean", "trapezoid"]))
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 20),
+    st.integers(1, 40),
+    st.sampled_from([1, 9]),
+    st.integers(1, 25),
+    st.sampled_from(["same_camera", None, "function"]),
+    st.sampled_from(["mean", "trapezoid"]),
+)
 def test_blocks_from_features_equal_the_matrix_route(seed, queries, gallery, levels, block, junk, style):
     rng = np.random.default_rng(seed)
     labels, features = labels_of(rng, queries, gallery, 2, 2), features_of(rng, queries, gallery, levels)
@@ -230,17 +261,20 @@ def test_gpu_equals_cpu():
     assert_same(rank_features(*features, *labels, device="cuda", block=64), rank_features(*features, *labels))
 
 
-@pytest.mark.parametrize("features, options, sentence", [
-    ((np.zeros((2, 3)), np.zeros((2, 4))), {}, "3 dimensions and gallery features 4"),
-    ((np.zeros((0, 3)), np.zeros((2, 3))), {}, "query_features has shape \\(0, 3\\)"),
-    ((np.zeros(3), np.zeros((2, 3))), {}, "query_features has shape \\(3,\\)"),
-    ((np.zeros((2, 3)), np.zeros((2, 3))), {"metric": "l1"}, "metric is 'l1'"),
-    ((np.zeros((2, 3)), np.zeros((2, 3))), {"block": 0}, "block is 0"),
-    ((np.full((2, 3), np.nan), np.zeros((2, 3))), {}, "query 0 to gallery entry 0 is NaN"),
-])
+@pytest.mark.parametrize(
+    "features, options, sentence",
+    [
+        ((np.zeros((2, 3)), np.zeros((2, 4))), {}, "3 dimensions and gallery features 4"),
+        ((np.zeros((0, 3)), np.zeros((2, 3))), {}, "query_features has shape \\(0, 3\\)"),
+        ((np.zeros(3), np.zeros((2, 3))), {}, "query_features has shape \\(3,\\)"),
+        ((np.zeros((2, 3)), np.zeros((2, 3))), {"metric": "l1"}, "metric is 'l1'"),
+        ((np.zeros((2, 3)), np.zeros((2, 3))), {"block": 0}, "block is 0"),
+        ((np.full((2, 3), np.nan), np.zeros((2, 3))), {}, "query 0 to gallery entry 0 is NaN"),
+    ],
+)
 def test_bad_features_get_one_sentence(features, options, sentence):
     with pytest.raises(ValueError, match=sentence):
-        rank_features(*features, [1, 1][:len(features[0])], [1, 1], junk=None, **options)
+        rank_features(*features, [1, 1][: len(features[0])], [1, 1], junk=None, **options)
 
 
 def test_the_slot_is_filled_and_emptied():

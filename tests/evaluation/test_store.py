@@ -1,4 +1,5 @@
 """ealn_plugin/evaluation/store.py: stored features are used exactly as long as nothing they depend on changed."""
+
 import os
 
 import numpy as np
@@ -19,8 +20,9 @@ class Extraction:
 
     def __call__(self):
         self.calls += 1
-        return Features(np.full((3, 2), self.calls), [1, 1, 2], [0, 1, 1], [0, 1, -1], [True, False, False],
-                        ["a", "b", "c"])
+        return Features(
+            np.full((3, 2), self.calls), [1, 1, 2], [0, 1, 1], [0, 1, -1], [True, False, False], ["a", "b", "c"]
+        )
 
 
 def test_features_are_extracted_once(tmp_path):
@@ -52,8 +54,10 @@ def test_recompute(tmp_path):
     assert (FeatureStore(tmp_path).fetch("net", "veri776", KEY, extract).embeddings == 2).all()
 
 
-@pytest.mark.parametrize("name, content", [("veri776.npz", b"PK broken"), ("veri776.json", b"{"),
-                                           ("veri776.json", b"[]"), ("veri776.json", None)])
+@pytest.mark.parametrize(
+    "name, content",
+    [("veri776.npz", b"PK broken"), ("veri776.json", b"{"), ("veri776.json", b"[]"), ("veri776.json", None)],
+)
 def test_damaged_files_are_made_again(tmp_path, name, content):
     extract, store = Extraction(), FeatureStore(tmp_path)
     store.fetch("net", "veri776", KEY, extract)
@@ -68,6 +72,7 @@ def test_new_features_never_stand_beside_an_old_key(tmp_path, monkeypatch):
 
     def killed(features, path):
         raise KeyboardInterrupt
+
     monkeypatch.setattr(Features, "save", killed)
     with pytest.raises(KeyboardInterrupt):
         store.fetch("net", "veri776", {**KEY, "weights": "new"}, extract)
@@ -81,12 +86,14 @@ def test_fingerprints_of_networks():
         layer = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
         layer[0].bias.data += bias
         return layer
+
     assert fingerprint_of_networks(network()) == fingerprint_of_networks(network())
     changed = network()
     changed[1].running_mean += 1e-6
     others = [network(1e-7), changed, network().double()]
-    prints = [fingerprint_of_networks(network)
-              for network in (network(), *others)] + [fingerprint_of_networks(network(), network())]
+    prints = [fingerprint_of_networks(network) for network in (network(), *others)] + [
+        fingerprint_of_networks(network(), network())
+    ]
     assert len(set(prints)) == len(prints)
 
 
@@ -98,12 +105,17 @@ def test_fingerprints_of_images(tmp_path):
             os.utime(tmp_path / folder / name, ns=(10**18, 10**18))
 
     def items(folder, pid=7, camid=1, is_query=True, name="2.jpg"):
-        return [(str(tmp_path / folder / "query/1.jpg"), 3, 0, False),
-                (str(tmp_path / folder / name), pid, camid, is_query)]
+        return [
+            (str(tmp_path / folder / "query/1.jpg"), 3, 0, False),
+            (str(tmp_path / folder / name), pid, camid, is_query),
+        ]
+
     first = fingerprint_of_images(items("here"), [0, 1])
     assert first == fingerprint_of_images(items("there"), [0, 1])
-    others = [fingerprint_of_images(items("here", **change), [0, 1])
-              for change in ({"pid": 8}, {"camid": 2}, {"is_query": False}, {"name": "3.jpg"})]
+    others = [
+        fingerprint_of_images(items("here", **change), [0, 1])
+        for change in ({"pid": 8}, {"camid": 2}, {"is_query": False}, {"name": "3.jpg"})
+    ]
     others += [fingerprint_of_images(items("here"), [0, -1]), fingerprint_of_images(items("here")[:1], [0])]
     (tmp_path / "here" / "2.jpg").write_bytes(b"other")
     others.append(fingerprint_of_images(items("here"), [0, 1]))

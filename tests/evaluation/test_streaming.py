@@ -1,4 +1,5 @@
 """ealn_plugin/evaluation/streaming.py: rows come back as they were given, from a file that leaves nothing behind."""
+
 import os
 import pickle
 import resource

@@ -14,8 +14,14 @@ from ealn_plugin.evaluation.veri_lists import (
 )
 
 QUERIES = ["0002_c002_00000100_0.jpg", "0005_c001_00000200_0.jpg"]
-GALLERY = ["0002_c001_00000010_0.jpg", "0002_c002_00000020_0.jpg", "0002_c002_00000100_0.jpg",
-           "0005_c001_00000200_0.jpg", "0005_c003_00000300_0.jpg", "0009_c003_00000300_1.jpg"]
+GALLERY = [
+    "0002_c001_00000010_0.jpg",
+    "0002_c002_00000020_0.jpg",
+    "0002_c002_00000100_0.jpg",
+    "0005_c001_00000200_0.jpg",
+    "0005_c003_00000300_0.jpg",
+    "0009_c003_00000300_1.jpg",
+]
 
 
 @pytest.fixture
@@ -38,8 +44,13 @@ def features_of(folder, names=GALLERY, is_query=False):
 
 def both(folder):
     query, gallery = features_of(folder, QUERIES, True), features_of(folder)
-    return Features(*(np.concatenate([getattr(query, name), getattr(gallery, name)])
-                      for name in ("embeddings", "pids", "camids", "views", "is_query")), query.paths + gallery.paths)
+    return Features(
+        *(
+            np.concatenate([getattr(query, name), getattr(gallery, name)])
+            for name in ("embeddings", "pids", "camids", "views", "is_query")
+        ),
+        query.paths + gallery.paths,
+    )
 
 
 @pytest.mark.parametrize("how", ["folders", "names in another order", "features"])
@@ -67,10 +78,15 @@ def test_empty_lines_are_empty_sets(folder):
     assert verify_veri_index(folder).differing == (QUERIES[1],)
 
 
-@pytest.mark.parametrize("text, sentence", [
-    ("1\n", "has 1 lines, expected 2"), ("1\n7\n", "line 2: '7' is not a position from 1 to 6"),
-    ("1\nx\n", "line 2: 'x' is not a position"), ("0\n5\n", "line 1: '0' is not a position"),
-])
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("1\n", "has 1 lines, expected 2"),
+        ("1\n7\n", "line 2: '7' is not a position from 1 to 6"),
+        ("1\nx\n", "line 2: 'x' is not a position"),
+        ("0\n5\n", "line 1: '0' is not a position"),
+    ],
+)
 def test_lines_that_do_not_fit(folder, text, sentence):
     (folder / GOOD_FILE).write_text(text)
     with pytest.raises(ValueError, match=sentence):
@@ -94,8 +110,9 @@ def test_tracks_derived_from_vehicle_and_camera(folder):
 
 
 def test_tracks_of_the_release(folder, caplog):
-    (folder / TRACK_FILE).write_text("\n".join([GALLERY[0], GALLERY[1], GALLERY[2], GALLERY[3], " ".join(GALLERY[4:5]),
-                                                GALLERY[5]]))
+    (folder / TRACK_FILE).write_text(
+        "\n".join([GALLERY[0], GALLERY[1], GALLERY[2], GALLERY[3], " ".join(GALLERY[4:5]), GALLERY[5]])
+    )
     assert len(set(gallery_tracks(features_of(folder)).tolist())) == 6
     (folder / TRACK_FILE).write_text(f"{GALLERY[1]} {GALLERY[2]} \n{GALLERY[0]}\n")
     with caplog.at_level(logging.WARNING):

@@ -1,4 +1,5 @@
 """view_report.py: shares and tables against counts made by hand."""
+
 import json
 
 import numpy as np
@@ -34,8 +35,11 @@ def test_calibration_error_by_a_loop():
     truth = rng.integers(0, 3, 200)
     expected = 0.0
     for low in np.arange(10) / 10:
-        inside = [i for i in range(200) if low <= probabilities[i].max() < low + 0.1 or (low == 0.9 and
-                                                                                       probabilities[i].max() == 1)]
+        inside = [
+            i
+            for i in range(200)
+            if low <= probabilities[i].max() < low + 0.1 or (low == 0.9 and probabilities[i].max() == 1)
+        ]
         if inside:
             confidence = np.mean([probabilities[i].max() for i in inside])
             accuracy = np.mean([probabilities[i].argmax() == truth[i] for i in inside])
@@ -53,8 +57,11 @@ def test_the_text_has_the_table():
     lines = format_view_report(view_report(PROBABILITIES, TRUTH, 0.6)).splitlines()
     assert "accuracy 60.00%, front/rear accuracy 66.67%" in lines[0]
     assert [line.split() for line in lines[-4:]] == [
-        ["front", "rear", "side", "unknown"], ["front", "1", "1", "0", "0"], ["rear", "0", "1", "0", "0"],
-        ["side", "0", "0", "1", "1"]]
+        ["front", "rear", "side", "unknown"],
+        ["front", "1", "1", "0", "0"],
+        ["rear", "0", "1", "0", "0"],
+        ["side", "0", "0", "1", "1"],
+    ]
 
 
 @pytest.mark.parametrize("truth", [[], [-1]])

@@ -1,4 +1,5 @@
 """Fixtures of the tests of exports."""
+
 import pytest
 from networks import make_run
 

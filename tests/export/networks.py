@@ -1,4 +1,5 @@
 """Networks to export, small and without training."""
+
 import torch
 
 from ealn_plugin import config as configuration
@@ -13,11 +14,19 @@ from standins import TinyBackbone, small_schemes
 def make_run(names=("view",), backbone=None, size=(32, 32), residual=False, fusion="by_view"):
     """A LoadedRun with networks as they are initialised; generators that change much, as untrained ones do."""
     torch.manual_seed(0)
-    config = configuration.load_config("", ["data.height", size[0], "data.width", size[1], "ealn.fusion", fusion,
-                                            "ealn.scheme", "_".join(names) or "en"])
+    config = configuration.load_config(
+        "",
+        ["data.height", size[0], "data.width", size[1], "ealn.fusion", fusion, "ealn.scheme", "_".join(names) or "en"],
+    )
     backbone = backbone or TinyBackbone(3)
-    return LoadedRun(config, EmbeddingNetwork(backbone), small_schemes(names, residual=residual),
-                     PixelRange(config.data.norm_mean, config.data.norm_std), torch.device("cpu"), "weights")
+    return LoadedRun(
+        config,
+        EmbeddingNetwork(backbone),
+        small_schemes(names, residual=residual),
+        PixelRange(config.data.norm_mean, config.data.norm_std),
+        torch.device("cpu"),
+        "weights",
+    )
 
 
 def graphs(run):

@@ -1,4 +1,5 @@
 """ealn_plugin/export/formats.py: files that compute what PyTorch computes, for any number of images, or none at all."""
+
 import dataclasses
 import json
 import pathlib
@@ -39,8 +40,10 @@ def test_the_files_compute_the_fused_feature_of_any_batch(exported, tiny_run):
 def test_what_the_onnx_file_says_of_itself(exported, tiny_run):
     model = onnx.load(exported / "fused.onnx")
     assert {item.key: item.value for item in model.metadata_props} == graphs(tiny_run)["fused"].metadata
-    shapes = {value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
-              for value in (*model.graph.input, *model.graph.output)}
+    shapes = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
     assert shapes == {"images": ["batch", 3, 32, 32], "views": ["batch"], "feature": ["batch", 16]}
     assert model.opset_import[0].version >= 18 and not [path for path in exported.iterdir() if path.suffix == ".data"]
     extra = {"metadata.json": ""}
@@ -76,6 +79,7 @@ def test_a_model_that_cannot_be_traced_is_a_sentence_and_leaves_older_files_alon
     class Branching(torch.nn.Module):
         def forward(self, images):
             return images.mean((2, 3)) * (1 if float(images.sum()) > 0 else 2)
+
     (tmp_path / "embedding.onnx").write_bytes(b"an older one")
     with pytest.raises(ValueError, match="'embedding' cannot be exported by torch.export .*; choose a model without"):
         export_graph(graphs(make_run((), Branching()))["embedding"], str(tmp_path))
@@ -94,12 +98,18 @@ def test_every_scheme_with_other_views(names, residual, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, size", [("osnet_x0_25", (64, 64)), ("resnet50", (64, 64)), ("vggm", (64, 64)),
-                                        ("vggm", (76, 92))])
+@pytest.mark.parametrize(
+    "name, size", [("osnet_x0_25", (64, 64)), ("resnet50", (64, 64)), ("vggm", (64, 64)), ("vggm", (76, 92))]
+)
 def test_backbones(name, size, tmp_path):
     """VGGM has poolings that round up, at sizes where this matters, and a normalization across channels."""
     torch.manual_seed(0)
-    backbone = (VGGM(3, loss="triplet", input_size=size, width=0.1) if name == "vggm" else
-                toolkit.build_model(name, 3, use_gpu=False))
-    assert all(file.difference < 1e-5
-               for file in export_graph(graphs(make_run((), backbone, size))["embedding"], str(tmp_path)))
+    backbone = (
+        VGGM(3, loss="triplet", input_size=size, width=0.1)
+        if name == "vggm"
+        else toolkit.build_model(name, 3, use_gpu=False)
+    )
+    assert all(
+        file.difference < 1e-5
+        for file in export_graph(graphs(make_run((), backbone, size))["embedding"], str(tmp_path))
+    )

@@ -1,4 +1,5 @@
 """ealn_plugin/export/graphs.py: the fused extractor without branches is the engine's test phase."""
+
 import pytest
 import torch
 from networks import graphs, make_run
@@ -30,5 +31,6 @@ def test_a_model_of_several_branches_is_refused():
     class Several(torch.nn.Module):
         def forward(self, images):
             return [images.mean((2, 3))] * 2
+
     with pytest.raises(ValueError, match="expected one tensor"):
         graphs(make_run((), Several()))

@@ -1,4 +1,5 @@
 """ealn_plugin/export/metadata.py: by the metadata alone an image can be prepared as the engine's test phase does it."""
+
 import json
 
 import numpy as np
@@ -16,8 +17,9 @@ def test_preprocessing_by_the_metadata_is_the_test_transform():
     size = int(found["image_width"]), int(found["image_height"])
     pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR), dtype=np.float64) / 255
     pixels = (pixels - json.loads(found["mean"])) / json.loads(found["std"])
-    torch.testing.assert_close(torch.from_numpy(pixels.transpose(2, 0, 1)).float(), run.transform(image), rtol=0,
-                               atol=1e-6)
+    torch.testing.assert_close(
+        torch.from_numpy(pixels.transpose(2, 0, 1)).float(), run.transform(image), rtol=0, atol=1e-6
+    )
     assert found["input_images"] == "float32 [batch, 3, 32, 48], normalized pixels"
 
 

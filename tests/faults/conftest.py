@@ -1,4 +1,5 @@
 """What the fault tests have injected, shown at the end of the session; and the small network that they train."""
+
 import pytest
 
 from fault_injection import INJECTED, LOST

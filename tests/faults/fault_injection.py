@@ -4,6 +4,7 @@ Forking costs milliseconds where starting Python with torch costs seconds, so on
 ``EALN_FAULTS`` is how many of each kind the slow tests inject (default 50). What was injected is counted and shown at
 the end of the test session.
 """
+
 import contextlib
 import mmap
 import os
@@ -105,8 +106,9 @@ def forked(work, *, seconds=None, change=None, folder=None, file_size=None, dies
         code = os.waitstatus_to_exitcode(_wait(process, seconds, whole_group, reading, output))
     finally:
         os.close(reading)
-    return Outcome(code if code >= 0 else None, output.decode(errors="replace"), time.monotonic() - started,
-                   changes.value)
+    return Outcome(
+        code if code >= 0 else None, output.decode(errors="replace"), time.monotonic() - started, changes.value
+    )
 
 
 def _child(work, output, changes, change, folder, file_size, dies_of_size):
@@ -137,6 +139,7 @@ def _child(work, output, changes, change, folder, file_size, dies_of_size):
 
 def _counter_of_changes(folder, changes, fatal):
     """An audit hook; Python calls it before each operation on a file."""
+
     def hook(event, arguments):
         if event == "open":
             relevant = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
@@ -148,6 +151,7 @@ def _counter_of_changes(folder, changes, fatal):
             if changes.value == fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
             changes.value += 1
+
     return hook
 
 

@@ -1,4 +1,5 @@
 """What must not matter does not: the order of Python's sets, and how many processes load the images."""
+
 import json
 import os
 import subprocess
@@ -29,8 +30,17 @@ sys.exit(load_tool(sys.argv[1]).main(sys.argv[2:]))
 
 
 def arguments(root, folder, workers):
-    return ["--root", str(root), *map(str, SMALL), "ealn.scheme", "hard_view", "data.save_dir", str(folder),
-            "data.workers", str(workers)]
+    return [
+        "--root",
+        str(root),
+        *map(str, SMALL),
+        "ealn.scheme",
+        "hard_view",
+        "data.save_dir",
+        str(folder),
+        "data.workers",
+        str(workers),
+    ]
 
 
 def run(hash_seed, tool, *arguments):
@@ -38,8 +48,11 @@ def run(hash_seed, tool, *arguments):
     here = os.path.dirname(os.path.abspath(__file__))
     done = subprocess.run(
         [sys.executable, "-c", START, f"{here};{os.path.dirname(here)}", tool, *map(str, arguments)],
-        env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-        timeout=600)
+        env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     if done.returncode:
         raise RuntimeError(done.stderr[-3000:])
 
@@ -61,8 +74,10 @@ def first(veri_root, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("hash_seed, workers", [
-    (1, 1), pytest.param(2, 0, marks=pytest.mark.slow), pytest.param(12345, 2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "hash_seed, workers",
+    [(1, 1), pytest.param(2, 0, marks=pytest.mark.slow), pytest.param(12345, 2, marks=pytest.mark.slow)],
+)
 def test_results_and_weights_are_the_same(veri_root, tmp_path, first, hash_seed, workers):
     """results.json byte for byte but for the number of workers that it records, the checkpoint bit for bit."""
     run(hash_seed, "train_ealn", *arguments(veri_root, tmp_path, workers))
@@ -79,14 +94,32 @@ def test_results_and_weights_are_the_same(veri_root, tmp_path, first, hash_seed,
 def test_evaluation_and_rendering_are_the_same(veri_root, tmp_path, first):
     """Tables, features and pictures byte for byte, whatever the hash seed and the number of processes; that number
     aside, which results.json records."""
+
     def files(folder):
-        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*")
-                if path.is_file() and path.suffix not in (".log", ".lock")}
+        return {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file() and path.suffix not in (".log", ".lock")
+        }
+
     for number, hash_seed in ((1, 3), (2, 4)):
         folder = tmp_path / str(number)
         run(hash_seed, "make_synthetic", "--root", folder / "rendered", "--processes", number)
-        run(hash_seed, "evaluate", "--run", first, "--root", veri_root, "--out", folder / "evaluation", "--workers",
-            number - 1, "--device", "cpu", "--no-figures")
+        run(
+            hash_seed,
+            "evaluate",
+            "--run",
+            first,
+            "--root",
+            veri_root,
+            "--out",
+            folder / "evaluation",
+            "--workers",
+            number - 1,
+            "--device",
+            "cpu",
+            "--no-figures",
+        )
     one, two = files(tmp_path / "1"), files(tmp_path / "2")
     results = [json.loads(found.pop("evaluation/results.json")) for found in (one, two)]
     assert [found["config"]["data"].pop("workers") for found in results] == [0, 1]

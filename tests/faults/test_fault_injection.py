@@ -1,4 +1,5 @@
 """fault_injection.py: a process that is killed leaves nothing that stops the next one."""
+
 import os
 import signal
 
@@ -17,4 +18,5 @@ def test_one_killed_in_a_progress_bar_does_not_stop_the_next():
 
     def count():
         return sum(tqdm([0, 0], disable=True))
+
     assert forked(count).code == 0

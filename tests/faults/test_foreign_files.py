@@ -1,4 +1,5 @@
 """Checkpoints, weights, classifiers and features from somebody else: no code in them runs, wrong contents are named."""
+
 import copy
 import os
 import pathlib
@@ -65,15 +66,47 @@ def test_no_code_runs(data, tmp_path, tiny, capsys, trap, key):
     file, marker = tmp_path / "gift.pth.tar", tmp_path / "marker"
     TRAPS[trap](marker, file)
     if key == "--weights":
-        code = load_tool("evaluate").main(["--model", "resnet18", "--weights", str(file), "-t", "veri776", "--root",
-                                           str(data), "--out", str(tmp_path / "out"), "--workers", "0", "--device",
-                                           "cpu", "--height", "32", "--width", "32", "--no-figures"])
+        code = load_tool("evaluate").main(
+            [
+                "--model",
+                "resnet18",
+                "--weights",
+                str(file),
+                "-t",
+                "veri776",
+                "--root",
+                str(data),
+                "--out",
+                str(tmp_path / "out"),
+                "--workers",
+                "0",
+                "--device",
+                "cpu",
+                "--height",
+                "32",
+                "--width",
+                "32",
+                "--no-figures",
+            ]
+        )
     elif key == "--classifier":
-        code = load_tool("label_viewpoints").main(["--classifier", str(file), "--images", str(data / "VeRi"), "--out",
-                                                   str(tmp_path / "out"), "--force"])
+        code = load_tool("label_viewpoints").main(
+            ["--classifier", str(file), "--images", str(data / "VeRi"), "--out", str(tmp_path / "out"), "--force"]
+        )
     else:
-        code = load_tool("train_ealn").main(["--root", str(data), *map(str, SMALL), "ealn.scheme", "en",
-                                             "data.save_dir", str(tmp_path / "out"), key, str(file)])
+        code = load_tool("train_ealn").main(
+            [
+                "--root",
+                str(data),
+                *map(str, SMALL),
+                "ealn.scheme",
+                "en",
+                "data.save_dir",
+                str(tmp_path / "out"),
+                key,
+                str(file),
+            ]
+        )
     sentence = only_sentence(capsys)
     assert code == 1 and "gift.pth.tar" in sentence and "cannot be read" in sentence
     assert not marker.exists()
@@ -119,8 +152,20 @@ def parts(value, place=()):
         yield from parts(item, (*place, key))
 
 
-WRONG = [None, -1, 2**70, 1.5, "text", [], {}, [1, 2], {"a": 1}, True, torch.zeros(2),
-         torch.zeros(0, dtype=torch.uint8)]
+WRONG = [
+    None,
+    -1,
+    2**70,
+    1.5,
+    "text",
+    [],
+    {},
+    [1, 2],
+    {"a": 1},
+    True,
+    torch.zeros(2),
+    torch.zeros(0, dtype=torch.uint8),
+]
 
 
 @pytest.mark.parametrize("examples", [25, pytest.param(400, marks=pytest.mark.slow)])
@@ -149,14 +194,27 @@ def test_a_well_formed_checkpoint_with_anything_in_it(saved, tmp_path, examples)
             return
         engine.step  # usable  # noqa: B018
         state.capture(engine, 0, 1)
+
     test()
 
 
-@pytest.mark.parametrize("place, value", [
-    (("optimizer", "param_groups", 0, "lr"), "fast"), (("model", "fc.weight"), [1]), (("schemes",), 3),
-    (("random", "numpy", 2), 10**6), (("random", "python", 1), [0] * 624 + [10**6]), (("choices",), torch.zeros(3)),
-    (("adversaries", "generators"), {}), (("results",), {"a": 1}), (("best",), "yes"), (("global_step",), -1),
-    (("kinds", "schedule"), torch.zeros(2)), (("random", "torch"), torch.zeros(5056, dtype=torch.uint8))])
+@pytest.mark.parametrize(
+    "place, value",
+    [
+        (("optimizer", "param_groups", 0, "lr"), "fast"),
+        (("model", "fc.weight"), [1]),
+        (("schemes",), 3),
+        (("random", "numpy", 2), 10**6),
+        (("random", "python", 1), [0] * 624 + [10**6]),
+        (("choices",), torch.zeros(3)),
+        (("adversaries", "generators"), {}),
+        (("results",), {"a": 1}),
+        (("best",), "yes"),
+        (("global_step",), -1),
+        (("kinds", "schedule"), torch.zeros(2)),
+        (("random", "torch"), torch.zeros(5056, dtype=torch.uint8)),
+    ],
+)
 def test_wrong_contents_are_named(saved, tmp_path, place, value):
     """Among them a position beyond numpy's random state, which numpy itself would read from."""
     manager, content = saved
@@ -171,15 +229,17 @@ def test_wrong_contents_are_named(saved, tmp_path, place, value):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(changes=st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=6),
-       cut=st.integers(0, 4000))
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=6),
+    cut=st.integers(0, 4000),
+)
 def test_damage_anywhere_in_a_file_of_weights(tmp_path, changes, cut):
     path = tmp_path / "weights.pth"
     torch.save({"state_dict": TinyBackbone(3).state_dict()}, path)
     content = bytearray(path.read_bytes())
     for place, value in changes:
         content[place % len(content)] = value
-    path.write_bytes(content[:len(content) - cut] if cut % 2 else content)
+    path.write_bytes(content[: len(content) - cut] if cut % 2 else content)
     inject("weights with bytes changed")
     for load in (weights.load_weights, lambda *given: weights.fill_weights(*given, [0.5] * 3, [0.5] * 3)):
         try:
@@ -190,10 +250,17 @@ def test_damage_anywhere_in_a_file_of_weights(tmp_path, changes, cut):
         checkpoint.load(str(path))
 
 
-@pytest.mark.parametrize("content", [
-    {1: torch.zeros(3), "fc.weight": torch.zeros(8, 8)}, {"state_dict": {"fc.weight": "text"}}, [1, 2], None,
-    {"state_dict": TinyBackbone(3).state_dict() | {"fc.weight": torch.zeros(8, 8).to_sparse()}},
-    {"state_dict": TinyBackbone(3).state_dict() | {"fc.weight": torch.zeros(8, 8, device="meta")}}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {1: torch.zeros(3), "fc.weight": torch.zeros(8, 8)},
+        {"state_dict": {"fc.weight": "text"}},
+        [1, 2],
+        None,
+        {"state_dict": TinyBackbone(3).state_dict() | {"fc.weight": torch.zeros(8, 8).to_sparse()}},
+        {"state_dict": TinyBackbone(3).state_dict() | {"fc.weight": torch.zeros(8, 8, device="meta")}},
+    ],
+)
 def test_weights_of_another_kind(tmp_path, content):
     path = tmp_path / "weights.pth"
     torch.save(content, path)
@@ -202,9 +269,21 @@ def test_weights_of_another_kind(tmp_path, content):
     inject("wrong contents in a file of weights")
 
 
-@pytest.mark.parametrize("change", [
-    {"size": 10**6}, {"size": "big"}, {"model": "nothing"}, {"model": 3}, {"weights": {}}, {"weights": None},
-    {"temperature": -1.0}, {"temperature": float("nan")}, {"report": 3}, {"report": ...}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": 10**6},
+        {"size": "big"},
+        {"model": "nothing"},
+        {"model": 3},
+        {"weights": {}},
+        {"weights": None},
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"report": 3},
+        {"report": ...},
+    ],
+)
 def test_a_classifier_with_anything_in_it(tmp_path, monkeypatch, change):
     use_tiny_backbone(monkeypatch, "resnet18")
     path = str(tmp_path / "classifier.pth")
@@ -221,15 +300,17 @@ def test_a_classifier_with_anything_in_it(tmp_path, monkeypatch, change):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(changes=st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=6),
-       cut=st.integers(0, 800))
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=6),
+    cut=st.integers(0, 800),
+)
 def test_damage_anywhere_in_features(tmp_path, changes, cut):
     path = tmp_path / "features.npz"
     Features(np.ones((4, 3)), [1, 1, 2, 2], [0, 1, 0, 1], [0] * 4, [True, False, True, False], list("abcd")).save(path)
     content = bytearray(path.read_bytes())
     for place, value in changes:
         content[place % len(content)] = value
-    path.write_bytes(content[:len(content) - cut] if cut % 2 else content)
+    path.write_bytes(content[: len(content) - cut] if cut % 2 else content)
     inject("features with bytes changed")
     try:
         Features.load(path)
@@ -249,11 +330,23 @@ def test_features_that_claim_terabytes(tmp_path):
     inject("features that claim terabytes")
 
 
-@pytest.mark.parametrize("text", [
-    "", "[]", "3", "{}", '{"primary": 3}', '{"primary": "a/b", "datasets": []}', "[" * 10**5, "\x00",
-    '{"primary": "a/b", "datasets": {"a": {"b": {"mAP": "x"}}}, "config": {}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "3",
+        "{}",
+        '{"primary": 3}',
+        '{"primary": "a/b", "datasets": []}',
+        "[" * 10**5,
+        "\x00",
+        '{"primary": "a/b", "datasets": {"a": {"b": {"mAP": "x"}}}, "config": {}}',
+    ],
+)
 def test_results_of_another_kind(tmp_path, text, capsys):
     from ealn_plugin import training
+
     pathlib.Path(tmp_path / "results.json").write_text(text)
     assert exit_code(lambda: training.read_results(str(tmp_path / "results.json")) and None, "") == 1
     assert "results.json' is not a results file" in only_sentence(capsys)

@@ -3,6 +3,7 @@
 Files that cannot grow beyond a limit (RLIMIT_FSIZE) fail as on a full disk, at a byte of the test's choosing; /dev/full
 and a tiny file system of its own, where the system lets the test mount one, are full for good.
 """
+
 import contextlib
 import json
 import logging
@@ -27,17 +28,22 @@ from tool_modules import load_tool
 
 
 def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in pathlib.Path(folder).rglob("*")
-            if path.is_file() and path.suffix != ".log" and not path.name.startswith("events.")}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in pathlib.Path(folder).rglob("*")
+        if path.is_file() and path.suffix != ".log" and not path.name.startswith("events.")
+    }
 
 
 # ---------------------------------------------------------------------------------------------- every command
 @pytest.mark.parametrize("faults", [1, pytest.param(max(1, FAULTS // 5), marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind
-                                  for kind in COMMANDS])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in COMMANDS]
+)
 def test_a_command_on_a_full_disk(veri_root, tmp_path, monkeypatch, tiny, kind, faults):
     """The limit lies below the largest file that the command writes, so that one of its writes fails."""
     from ealn_plugin.data.synthetic import presets
+
     monkeypatch.setitem(presets.PRESETS, "tiny", PRESET)
     root = shutil.copytree(veri_root, tmp_path / "data")
     work, random = COMMANDS[kind], generator(f"full disk {kind}")
@@ -48,8 +54,9 @@ def test_a_command_on_a_full_disk(veri_root, tmp_path, monkeypatch, tiny, kind, 
         out = tmp_path / f"out_{number}"
         outcome = forked(lambda: work(root, out), file_size=random.randrange(largest // 2, largest))  # noqa: B023
         assert outcome.code == 1, outcome.text[-3000:]
-        assert "File too large" in outcome.sentence and ("free some space" in outcome.sentence
-                                                         or "free space" in outcome.sentence), outcome.sentence
+        assert "File too large" in outcome.sentence and (
+            "free some space" in outcome.sentence or "free space" in outcome.sentence
+        ), outcome.sentence
         left = [path for path in out.rglob("*") if path.name.startswith(writing.UNFINISHED) or "partial" in path.name]
         assert left == []
         check_whole(out)
@@ -75,10 +82,26 @@ def test_a_run_keeps_its_checkpoint_and_goes_on_from_it(veri_root, tmp_path, tin
     (tmp_path / "run" / "results.json").unlink()
 
     def go_on(epochs):
-        return load_tool("train_ealn").main([
-            "--root", str(veri_root), *map(str, SMALL), "data.save_dir", str(tmp_path / "run"), "ealn.scheme", "en",
-            "train.max_epoch", str(epochs), "model.resume", str(tmp_path / "run"), "ealn.warmup_epochs", "0",
-            "ealn.warmup_generator_epochs", "0"])
+        return load_tool("train_ealn").main(
+            [
+                "--root",
+                str(veri_root),
+                *map(str, SMALL),
+                "data.save_dir",
+                str(tmp_path / "run"),
+                "ealn.scheme",
+                "en",
+                "train.max_epoch",
+                str(epochs),
+                "model.resume",
+                str(tmp_path / "run"),
+                "ealn.warmup_epochs",
+                "0",
+                "ealn.warmup_generator_epochs",
+                "0",
+            ]
+        )
+
     outcome = forked(lambda: go_on(3), file_size=len(saved) - 1000)
     assert outcome.code == 1 and "model.resume" in outcome.sentence
     assert (tmp_path / "run" / checkpoint.LAST).read_bytes() == saved
@@ -90,9 +113,12 @@ def test_a_run_keeps_its_checkpoint_and_goes_on_from_it(veri_root, tmp_path, tin
 def test_features_that_cannot_be_stored(tmp_path, size):
     def fetch():
         def work():
-            FeatureStore(tmp_path / "store").fetch("net", "veri776", {"weights": 1},
-                                                   lambda: Features.load(tmp_path / "f.npz"))
+            FeatureStore(tmp_path / "store").fetch(
+                "net", "veri776", {"weights": 1}, lambda: Features.load(tmp_path / "f.npz")
+            )
+
         return cli.exit_code(work, "stopped")
+
     make_features(tmp_path / "f.npz")
     outcome = forked(fetch, file_size=size)
     assert outcome.code == 1 and "veri776.npz' could not be written" in outcome.sentence
@@ -104,6 +130,7 @@ def test_features_that_cannot_be_stored(tmp_path, size):
 # ---------------------------------------------------------------------------------------------- not worth a run
 def test_tensorboard_events_are_given_up(tmp_path):
     """The records before the full disk can be read; the run is told once and goes on."""
+
     def write():
         logging.basicConfig(stream=sys.stdout, force=True)
         writer = EventWriter(str(tmp_path / "run"), purge_step=3)
@@ -112,6 +139,7 @@ def test_tensorboard_events_are_given_up(tmp_path):
             if step == 50:
                 writer.flush()
         writer.close(), writer.close()
+
     outcome = forked(write, file_size=10_000)
     assert outcome.code == 0 and outcome.text.count("TensorBoard events cannot be written") == 1, outcome.text
     assert "Traceback" not in outcome.text
@@ -129,6 +157,7 @@ def test_a_log_that_cannot_be_written(tmp_path):
         cli.start_log(str(tmp_path), "a.log")
         for number in range(3):
             cli.log.info("line %d", number)
+
     outcome = forked(work)
     assert outcome.code == 0 and outcome.text.count("the log cannot be written") == 1
     assert "Traceback" not in outcome.text and "line 2" in outcome.text
@@ -138,11 +167,22 @@ def test_a_log_that_cannot_be_written(tmp_path):
 def test_standard_output_that_is_full(tmp_path):
     """What cannot be shown is no reason for a traceback."""
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-c", (
-            "import sys\nfrom ealn_plugin import cli\n"
-            f"code = cli.exit_code(lambda: (cli.start_log({str(tmp_path)!r}, 'a.log'), cli.log.info('hello'), "
-            "print('x' * 100000)), 'stopped')\n"
-            "sys.exit(code)")], stdout=full, stderr=subprocess.PIPE, text=True, timeout=200)
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                (
+                    "import sys\nfrom ealn_plugin import cli\n"
+                    f"code = cli.exit_code(lambda: (cli.start_log({str(tmp_path)!r}, 'a.log'), cli.log.info('hello'), "
+                    "print('x' * 100000)), 'stopped')\n"
+                    "sys.exit(code)"
+                ),
+            ],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=200,
+        )
     assert done.returncode != 0 and "Traceback" not in done.stderr and "No space left" in done.stderr
     assert "hello" in (tmp_path / "a.log").read_text()
     inject("full disk: standard output")
@@ -183,8 +223,10 @@ def tiny_disk(tmp_path):
     """A file system of 256 KiB."""
     place = tmp_path / "disk"
     place.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place],
-                                      capture_output=True).returncode:
+    if (
+        os.geteuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], capture_output=True).returncode
+    ):
         pytest.skip("mounting a file system is not allowed here")
     yield place
     subprocess.run(["umount", "-l", place], check=True)
@@ -193,13 +235,15 @@ def tiny_disk(tmp_path):
 @pytest.mark.parametrize("kind", ["training", "rendering", "evaluation"])
 def test_a_file_system_that_fills_up(veri_root, tmp_path, monkeypatch, tiny, tiny_disk, kind):
     from ealn_plugin.data.synthetic import presets
+
     monkeypatch.setitem(presets.PRESETS, "tiny", PRESET)
     (tiny_disk / "other").write_bytes(b"x" * 240 * 1024)
     root = shutil.copytree(veri_root, tmp_path / "data")
     outcome = forked(lambda: COMMANDS[kind](root, tiny_disk / "out"))
     assert outcome.code == 1 and "No space left on device" in outcome.sentence, outcome.text[-2000:]
-    assert not [path for path in tiny_disk.rglob("*") if path.name.startswith(writing.UNFINISHED)
-                or ".partial-" in path.name]
+    assert not [
+        path for path in tiny_disk.rglob("*") if path.name.startswith(writing.UNFINISHED) or ".partial-" in path.name
+    ]
     (tiny_disk / "other").unlink()
     subprocess.run(["mount", "-o", "remount,size=16m", tiny_disk], check=True)
     again = forked(lambda: COMMANDS[kind](root, tiny_disk / "out"))

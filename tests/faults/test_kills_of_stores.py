@@ -1,4 +1,5 @@
 """SIGKILL while decoded images are cached and while a search index is built and changed."""
+
 import os
 
 import numpy as np
@@ -14,8 +15,10 @@ from standins import build_index, clustered
 RESIZE = Resize((24, 40))
 
 
-@pytest.mark.parametrize("faults, workers", [(6, 0), pytest.param(FAULTS, 0, marks=pytest.mark.slow),
-                                             pytest.param(FAULTS // 5, 2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "faults, workers",
+    [(6, 0), pytest.param(FAULTS, 0, marks=pytest.mark.slow), pytest.param(FAULTS // 5, 2, marks=pytest.mark.slow)],
+)
 def test_a_cache_gives_the_pixels_of_the_images(tmp_path, faults, workers):
     """Killed again and again while it is made or, after an image has changed, made anew."""
     random, paths = generator(f"cache {workers}"), [str(tmp_path / "images" / f"{number}.png") for number in range(20)]
@@ -24,21 +27,27 @@ def test_a_cache_gives_the_pixels_of_the_images(tmp_path, faults, workers):
     def paint(path, value):
         Image.new("RGB", (50, 30), (value, 9, 9)).save(path)
         os.utime(path, ns=(value * 10**9, value * 10**9))
+
     for number, path in enumerate(paths):
         paint(path, number)
 
     def check():
         cache = open_cache(str(tmp_path / "cache"), "veri776", paths, RESIZE, workers, progress=False)
-        return int(not all(np.array_equal(cache.get(path), np.asarray(RESIZE(toolkit.read_image(path))))
-                           for path in paths))
+        return int(
+            not all(np.array_equal(cache.get(path), np.asarray(RESIZE(toolkit.read_image(path)))) for path in paths)
+        )
+
     whole = forked(check, folder=tmp_path / "cache")
     assert whole.code == 0, whole.text
     value = 100
     while faults:
         value = 100 + (value + 1) % 100
         paint(random.choice(paths), value)
-        kinds = [{"seconds": random.uniform(0, whole.seconds)}, {"change": random.randrange(whole.changes)},
-                 {"file_size": random.randrange(24 * 40 * 3 * 20), "dies_of_size": True}]
+        kinds = [
+            {"seconds": random.uniform(0, whole.seconds)},
+            {"change": random.randrange(whole.changes)},
+            {"file_size": random.randrange(24 * 40 * 3 * 20), "dies_of_size": True},
+        ]
         outcome = forked(check, folder=tmp_path / "cache", **random.choice(kinds))
         assert outcome.killed or outcome.code == 0, outcome.text
         if outcome.killed:
@@ -64,6 +73,7 @@ def test_an_index_is_as_it_was_or_as_it_was_to_be(tmp_path, faults):
     def add(rows):
         def work():
             build_index(tmp_path / "index", vectors[:rows], kind=kind, nlist=5, nprobe=5)
+
         return work
 
     def remove():
@@ -77,14 +87,18 @@ def test_an_index_is_as_it_was_or_as_it_was_to_be(tmp_path, faults):
         rows = [int(path.split("/")[-1].partition(".")[0]) for path in index.records.paths]
         features = index._neighbours.vectors(np.arange(len(rows))) if rows else vectors[:0]
         return int(not np.array_equal(features, vectors[rows]) or len(set(index.records.ids.tolist())) < len(rows))
+
     kind = "flat"
     whole = forked(add(200), folder=tmp_path / "index")
     assert whole.code == 0, whole.text
     while faults:
         kind = random.choice(["flat", "ivf"])
         work = random.choice([add(random.randrange(64, 200)), remove])
-        kinds = [{"seconds": random.uniform(0, whole.seconds)}, {"change": random.randrange(whole.changes)},
-                 {"file_size": random.randrange(64 * vectors.shape[1] * 4), "dies_of_size": True}]
+        kinds = [
+            {"seconds": random.uniform(0, whole.seconds)},
+            {"change": random.randrange(whole.changes)},
+            {"file_size": random.randrange(64 * vectors.shape[1] * 4), "dies_of_size": True},
+        ]
         outcome = forked(work, folder=tmp_path / "index", **random.choice(kinds))
         assert outcome.killed or outcome.code == 0, outcome.text
         if outcome.killed:

@@ -1,4 +1,5 @@
 """SIGKILL, and death in the middle of a write, while single files and small groups of files are written."""
+
 import csv
 import json
 import os
@@ -78,7 +79,8 @@ def write_picture(path, number):
     """As PNG: for JPEG and BMP Pillow does not notice when the system writes less than it was given."""
     with writing.replacing(path) as temporary:
         Image.fromarray(np.full((200, 200, 3), number % 200, dtype=np.uint8)).save(
-            temporary, format="PNG", compress_level=0)
+            temporary, format="PNG", compress_level=0
+        )
 
 
 def read_picture(path):
@@ -88,9 +90,11 @@ def read_picture(path):
 
 
 WRITERS = {
-    "checkpoint": (write_checkpoint, read_checkpoint), "results and configuration": (write_text, read_text),
+    "checkpoint": (write_checkpoint, read_checkpoint),
+    "results and configuration": (write_text, read_text),
     "features": (lambda path, number: features_of(number).save(path), read_features),
-    "table": (write_rows, read_rows), "view labels": (write_views, read_views),
+    "table": (write_rows, read_rows),
+    "view labels": (write_views, read_views),
     "picture": (write_picture, read_picture),
 }
 
@@ -107,12 +111,14 @@ def test_a_file_is_the_old_one_or_the_new_one(tmp_path, kind, faults):
             write(path, written.value + 1)
             written.value += 1
         signal.pause()
+
     assert forked(lambda: write(path, 1)).code == 0
     written.value, size = 1, os.path.getsize(path)
     for number in range(faults):
         if number % 2:  # the system ends the process in the middle of a write
-            outcome = forked(lambda: write(path, written.value + 1), file_size=random.randrange(size - 100),
-                             dies_of_size=True)
+            outcome = forked(
+                lambda: write(path, written.value + 1), file_size=random.randrange(size - 100), dies_of_size=True
+            )
         else:
             outcome = forked(endless, seconds=random.uniform(0, 0.1))
         assert outcome.killed, outcome.text
@@ -131,15 +137,22 @@ def test_stored_features_are_those_of_their_key(tmp_path, faults):
 
     def fetch(number):
         return FeatureStore(folder).fetch("net", "veri776", {"weights": number}, lambda: features_of(number))
+
     whole = forked(lambda: fetch(0) and None, folder=folder)
     assert whole.code == 0
     for number in range(1, faults + 1):
         if number % 2:
-            outcome = forked(lambda: fetch(number) and None, folder=folder,  # noqa: B023
-                             change=random.randrange(whole.changes))
+            outcome = forked(
+                lambda: fetch(number) and None,  # noqa: B023
+                folder=folder,
+                change=random.randrange(whole.changes),
+            )
         else:
-            outcome = forked(lambda: fetch(number) and None, dies_of_size=True,  # noqa: B023
-                             file_size=random.randrange(SIZE * 4))
+            outcome = forked(
+                lambda: fetch(number) and None,  # noqa: B023
+                dies_of_size=True,
+                file_size=random.randrange(SIZE * 4),
+            )
         assert outcome.killed, outcome.text
         for asked in (number - 1, number):
             found = FeatureStore(folder)._stored(*paths_of(folder), {"weights": asked})
@@ -162,6 +175,7 @@ def test_nothing_of_an_earlier_run_is_lost_when_it_is_moved(tmp_path, then):
 
     def files(folder):
         return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
     change = 0
     while True:
         run = tmp_path / str(change)
@@ -174,8 +188,10 @@ def test_nothing_of_an_earlier_run_is_lost_when_it_is_moved(tmp_path, then):
         inject("SIGKILL while moving an earlier run")
         then(str(run))
         moved = then is training.keep_earlier_run
-        assert files(run) == {"train.log": "log", **{f"earlier_1/{name}" if moved else name: text
-                                                     for name, text in names.items()}}
+        assert files(run) == {
+            "train.log": "log",
+            **{f"earlier_1/{name}" if moved else name: text for name, text in names.items()},
+        }
         change += 1
     assert change == outcome.changes == 6  # a folder made, four names moved, the folder given its name
     assert set(files(run)) == {"train.log", *(f"earlier_1/{name}" for name in names)}
@@ -193,8 +209,11 @@ def test_predicted_views_are_known_as_predicted_after_every_kill(tmp_path, by_ha
             write_viewpoints_csv(folder / "viewpoints.csv", old)
         else:
             view_labels.write_predicted_views(folder, old, {})
-        outcome = forked(lambda: view_labels.write_predicted_views(folder, new, {}, force=True) and None,  # noqa: B023
-                         folder=folder, change=change)
+        outcome = forked(
+            lambda: view_labels.write_predicted_views(folder, new, {}, force=True) and None,  # noqa: B023
+            folder=folder,
+            change=change,
+        )
         found = read_viewpoints_csv(folder / "viewpoints.csv")
         assert found in (old, new)
         if by_hand and found == old:

@@ -1,4 +1,5 @@
 """List files, XML and CSV with anything in them: they are read, or refused in one sentence that names the file."""
+
 import logging
 import re
 import string
@@ -36,9 +37,12 @@ def index(path):
 
 # name of a file: (how it is read, what it looks like)
 FILES = {
-    "train_label.xml": (read_appearance, '<?xml version="1.0" encoding="gb2312"?>\n<A><Items number="1">'
-                        '<Item imageName="0001_c001_00016450_0.jpg" vehicleID="0001" colorID="1" typeID="4" />'
-                        '</Items></A>\n'),
+    "train_label.xml": (
+        read_appearance,
+        '<?xml version="1.0" encoding="gb2312"?>\n<A><Items number="1">'
+        '<Item imageName="0001_c001_00016450_0.jpg" vehicleID="0001" colorID="1" typeID="4" />'
+        "</Items></A>\n",
+    ),
     "keypoint_train.txt": (read_keypoints, f"VeRi/image_train/0001_c001_00016450_0.jpg {POINTS} 3\n"),
     "viewpoints.csv": (read_viewpoints_csv, "image,view,confidence\na.jpg,front,0.5\nb.jpg,rear\n"),
     "twins.csv": (lambda path: read_twins(path.parent), "image,twin\na/b.jpg,c/d.jpg\n"),
@@ -46,13 +50,25 @@ FILES = {
     "train_list.txt": (read_list, "0000001 42\n0000002 43 0\n0000003 43 -1\n"),
     "color_attr.txt": (_read_attribute, "42 7\n43 8\n"),
     TRACK_FILE: (tracks, f"{GALLERY[0]}\n{GALLERY[1]}\n"),
-    GOOD_FILE: (index, "1\n3\n"), JUNK_FILE: (index, "1\n3\n"),
+    GOOD_FILE: (index, "1\n3\n"),
+    JUNK_FILE: (index, "1\n3\n"),
 }
-CHARACTERS = st.sampled_from([*'0123456789 _-.,;"\'<>&/\\\t\r\n\0ü中\ufeff９\x1c\u2028x'])
+CHARACTERS = st.sampled_from([*"0123456789 _-.,;\"'<>&/\\\t\r\n\0ü中\ufeff９\x1c\u2028x"])
 PIECES = st.one_of(
-    CHARACTERS, st.text(string.printable, max_size=10), st.just("9" * 5000), st.just("-"), st.just("1e999"),
-    st.just("nan"), st.just("<Item"), st.just("<!DOCTYPE A [<!ENTITY a \"b\">]>"), st.just("&a;"), st.just("0 " * 45),
-    st.just('"' + "x" * 140_000 + '"'), st.just("front"), st.just("unknown"))
+    CHARACTERS,
+    st.text(string.printable, max_size=10),
+    st.just("9" * 5000),
+    st.just("-"),
+    st.just("1e999"),
+    st.just("nan"),
+    st.just("<Item"),
+    st.just('<!DOCTYPE A [<!ENTITY a "b">]>'),
+    st.just("&a;"),
+    st.just("0 " * 45),
+    st.just('"' + "x" * 140_000 + '"'),
+    st.just("front"),
+    st.just("unknown"),
+)
 
 
 def assert_read_or_refused(path, content):
@@ -75,16 +91,20 @@ def test_anything_in_a_list(tmp_path, name, examples, caplog):
     FILES[name][0](write(tmp_path / name, true.encode()))
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(pieces=st.lists(st.tuples(st.integers(0, len(true)), st.integers(0, 12), PIECES), max_size=5),
-           junk=st.binary(max_size=12), encoding=st.sampled_from(["utf-8", "gb18030", "utf-16", "latin-1"]),
-           place=st.integers(0, len(true)))
+    @given(
+        pieces=st.lists(st.tuples(st.integers(0, len(true)), st.integers(0, 12), PIECES), max_size=5),
+        junk=st.binary(max_size=12),
+        encoding=st.sampled_from(["utf-8", "gb18030", "utf-16", "latin-1"]),
+        place=st.integers(0, len(true)),
+    )
     def test(pieces, junk, encoding, place):
         text = true
         for start, length, piece in pieces:
-            text = text[:start] + piece + text[start + length:]
+            text = text[:start] + piece + text[start + length :]
         content = text.encode(encoding, "replace")
         assert_read_or_refused(tmp_path / name, content[:place] + junk + content[place:])
         inject("list, XML or CSV with anything in it")
+
     test()
 
 
@@ -96,33 +116,51 @@ def write(path, content):
 def test_entities_that_multiply(tmp_path):
     """Billion laughs: ten entities of ten each are refused where the first is declared."""
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10 if n else "ha"}">' for n in range(10))
-    path = write(tmp_path / "train_label.xml", f'<?xml version="1.0"?>\n<!DOCTYPE A [{laughs}]>\n'
-                 '<A><Item imageName="&l9;" colorID="1" typeID="1"/></A>'.encode())
+    path = write(
+        tmp_path / "train_label.xml",
+        f'<?xml version="1.0"?>\n<!DOCTYPE A [{laughs}]>\n'
+        '<A><Item imageName="&l9;" colorID="1" typeID="1"/></A>'.encode(),
+    )
     with pytest.raises(ValueError, match=r"train_label.xml:2: found 'the entity l0', expected a file without entities"):
         read_appearance(path)
     secret = write(tmp_path / "secret", b"secret")
-    path = write(tmp_path / "train_label.xml", f'<!DOCTYPE A [<!ENTITY s SYSTEM "file://{secret}">]><A>&s;</A>'.encode())
+    path = write(
+        tmp_path / "train_label.xml", f'<!DOCTYPE A [<!ENTITY s SYSTEM "file://{secret}">]><A>&s;</A>'.encode()
+    )
     with pytest.raises(ValueError, match="the entity s"):
         read_appearance(path)
     inject("list, XML or CSV with anything in it")
 
 
-@pytest.mark.parametrize("name, line", [
-    ("keypoint_train.txt", "x" + " 1" * 10**5), ("keypoint_train.txt", "x " + "-1 " * 41 + "9" * 10**5),
-    ("train_list.txt", "1" * 10**6 + " x"), ("train_list.txt", " " * 10**6), (GOOD_FILE, "1 " * 10**5 + "\nx"),
-    ("viewpoints.csv", "image,view\n" + '"' * 10**6), ("train_label.xml", "<A>" * 10**5)])
+@pytest.mark.parametrize(
+    "name, line",
+    [
+        ("keypoint_train.txt", "x" + " 1" * 10**5),
+        ("keypoint_train.txt", "x " + "-1 " * 41 + "9" * 10**5),
+        ("train_list.txt", "1" * 10**6 + " x"),
+        ("train_list.txt", " " * 10**6),
+        (GOOD_FILE, "1 " * 10**5 + "\nx"),
+        ("viewpoints.csv", "image,view\n" + '"' * 10**6),
+        ("train_label.xml", "<A>" * 10**5),
+    ],
+)
 def test_long_lines_take_no_time(tmp_path, name, line):
     assert_read_or_refused(tmp_path / name, line.encode())
     inject("list, XML or CSV with anything in it")
 
 
 # ---------------------------------------------------------------------------------------------- whole datasets
-@pytest.mark.parametrize("name, text, message", [
-    ("name_train.txt", "9" * 5000 + "_c001_1_1.jpg\n", r"name_train.txt:1: found .*, expected a name like"),
-    ("name_query.txt", "0001_c001_1_1.jpg\0\n", r"name_query.txt:1"),
-    ("name_test.txt", "../../../etc/passwd\n", r"name_test.txt:1: found '../../../etc/passwd', expected a name"),
-    ("keypoint_test.txt", "x\n", r"keypoint_test.txt:1"), ("viewpoints.csv", "image;view\n", r"viewpoints.csv:1"),
-    ("viewpoints.csv", "image,view\n\"a\nb\",front\n\"a\nb\",rear\n", r"viewpoints.csv:5")])
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("name_train.txt", "9" * 5000 + "_c001_1_1.jpg\n", r"name_train.txt:1: found .*, expected a name like"),
+        ("name_query.txt", "0001_c001_1_1.jpg\0\n", r"name_query.txt:1"),
+        ("name_test.txt", "../../../etc/passwd\n", r"name_test.txt:1: found '../../../etc/passwd', expected a name"),
+        ("keypoint_test.txt", "x\n", r"keypoint_test.txt:1"),
+        ("viewpoints.csv", "image;view\n", r"viewpoints.csv:1"),
+        ("viewpoints.csv", 'image,view\n"a\nb",front\n"a\nb",rear\n', r"viewpoints.csv:5"),
+    ],
+)
 def test_a_dataset_with_a_hostile_list(tmp_path, name, text, message):
     root = make_veri_folder(tmp_path)
     (root / "VeRi" / name).write_text(text)
@@ -142,8 +180,11 @@ def test_vehicle_numbers_that_no_tensor_can_hold(tmp_path):
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(names=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20),
-                      max_size=5, unique=True))
+@given(
+    names=st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20), max_size=5, unique=True
+    )
+)
 def test_names_of_any_kind_survive_a_csv(tmp_path, names):
     """Line ends of every kind, quotes, commas and spaces, as the writers of viewpoints.csv and twins.csv write them."""
     views = {name: (0, 1.0) for name in names}

@@ -1,4 +1,5 @@
 """Folders and files whose names nobody should choose: they work, or are refused in one sentence."""
+
 import csv
 import io
 import json
@@ -22,9 +23,27 @@ from ealn_plugin.subjects import file_name
 from fault_injection import forked, inject
 from tool_modules import load_tool
 
-NAMES = ["two words", "ümläut 车辆 🚗", "line\nend", "-rf", "--help", 'quo"te\'s', "100%s %d {0}", "a" * 200,
-         "$HOME;ls *", "007", "1e5", "0x10", "true", "[a]", ".hidden", "tab\tand\rreturn", "\x1b[31mred", "back\\slash",
-         os.fsdecode(b"no utf-8 \xff\xfe")]
+NAMES = [
+    "two words",
+    "ümläut 车辆 🚗",
+    "line\nend",
+    "-rf",
+    "--help",
+    "quo\"te's",
+    "100%s %d {0}",
+    "a" * 200,
+    "$HOME;ls *",
+    "007",
+    "1e5",
+    "0x10",
+    "true",
+    "[a]",
+    ".hidden",
+    "tab\tand\rreturn",
+    "\x1b[31mred",
+    "back\\slash",
+    os.fsdecode(b"no utf-8 \xff\xfe"),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,7 +69,7 @@ def test_a_key_keeps_the_text_that_was_given(name):
     assert configuration.load_config("", ["data.save_dir", name]).data.save_dir == name
 
 
-@pytest.mark.parametrize("name", ["line\nend", 'quo"te\'s %s', "a" * 240, NAMES[-1]])
+@pytest.mark.parametrize("name", ["line\nend", "quo\"te's %s", "a" * 240, NAMES[-1]])
 def test_features_and_reports(tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
@@ -66,6 +85,7 @@ def test_rendering_into_a_folder_of_a_hostile_name(tmp_path, monkeypatch):
     from command_lines import PRESET
 
     from ealn_plugin.data.synthetic import presets
+
     monkeypatch.setitem(presets.PRESETS, "tiny", PRESET)
     outcome = forked(lambda: render(None, tmp_path / NAMES[-1]))
     assert outcome.code == 0, outcome.text[-2000:]
@@ -90,6 +110,7 @@ def test_file_names_of_labels_fit_into_a_folder():
 def test_messages_stay_on_one_line_and_leave_the_terminal_alone(capsys):
     def work():
         raise ValueError("'a\nb' and \x1b[31m and \u202e are names ü 车")
+
     assert cli.exit_code(work, "") == 1
     assert capsys.readouterr().err == "error: 'a\\nb' and \\x1b[31m and \\u202e are names ü 车\n"
 
@@ -128,6 +149,7 @@ def test_a_log_of_names_that_the_terminal_does_not_know(tmp_path):
         sys.stdout = io.TextIOWrapper(os.fdopen(os.dup(1), "wb"), encoding="ascii", line_buffering=True)
         cli.start_log(str(tmp_path), "a.log")
         cli.log.info("%s 车", NAMES[-1])
+
     outcome = forked(work)
     assert outcome.code == 0 and "Traceback" not in outcome.text and "no utf-8 \\udcff" in outcome.text
     assert "no utf-8 \\udcff\\udcfe 车" in (tmp_path / "a.log").read_text(encoding="utf-8")

@@ -1,4 +1,5 @@
 """The weight of synthetic samples: known values, order, no gradient."""
+
 import math
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from ealn_plugin.losses import synthetic_weight
 
 
-@pytest.mark.parametrize('loss, beta', [(0.1, 0.1), (0.5, 0.1), (0.02, 0.1), (3.0, 0.7)])
+@pytest.mark.parametrize("loss, beta", [(0.1, 0.1), (0.5, 0.1), (0.02, 0.1), (3.0, 0.7)])
 def test_equals_the_formula(loss, beta):
     assert float(synthetic_weight(torch.tensor(loss), beta)) == pytest.approx(1 - math.exp(-beta / loss), rel=1e-5)
 

@@ -1,4 +1,5 @@
 """Eq. 6 and 11 and the cycle loss against loops written from the equations."""
+
 import math
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from ealn_plugin.losses import cycle_loss, discriminator_adversarial_loss, generator_adversarial_loss
 
 DTYPES = [torch.float32, torch.float64]
-KINDS = ['vanilla', 'lsgan']
+KINDS = ["vanilla", "lsgan"]
 
 
 def logits_of(count, dtype, seed):
@@ -34,7 +35,7 @@ def assert_same(ours, naive, leaves):
         torch.testing.assert_close(mine, theirs, **tolerance)
 
 
-@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_log_losses_equal_the_equations(dtype):
     real, fake = logits_of(4, dtype, 0), logits_of(3, dtype, 1)
     decided_real = mean(sigmoid(r).log() for r in real.flatten())
@@ -44,19 +45,19 @@ def test_log_losses_equal_the_equations(dtype):
     assert_same(generator_adversarial_loss(fake), non_saturating, [fake])
 
 
-@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_least_squares_losses_equal_a_loop(dtype):
     real, fake = logits_of(2, dtype, 0), logits_of(5, dtype, 1)
-    naive = mean((r - 1) ** 2 for r in real.flatten()) + mean(f ** 2 for f in fake.flatten())
-    assert_same(discriminator_adversarial_loss(real, fake, 'lsgan'), naive, [real, fake])
-    assert_same(generator_adversarial_loss(fake, 'lsgan'), mean((f - 1) ** 2 for f in fake.flatten()), [fake])
+    naive = mean((r - 1) ** 2 for r in real.flatten()) + mean(f**2 for f in fake.flatten())
+    assert_same(discriminator_adversarial_loss(real, fake, "lsgan"), naive, [real, fake])
+    assert_same(generator_adversarial_loss(fake, "lsgan"), mean((f - 1) ** 2 for f in fake.flatten()), [fake])
 
 
 def test_known_values_of_an_undecided_discriminator():
     zeros = torch.zeros(2, 1, 4, 4)
     assert discriminator_adversarial_loss(zeros, zeros).item() == pytest.approx(2 * math.log(2))
     assert generator_adversarial_loss(zeros).item() == pytest.approx(math.log(2))
-    assert discriminator_adversarial_loss(zeros, zeros, 'lsgan').item() == 1.0
+    assert discriminator_adversarial_loss(zeros, zeros, "lsgan").item() == 1.0
 
 
 def test_confident_logits_stay_finite_and_teach_a_losing_generator():
@@ -75,8 +76,8 @@ def test_losses_are_never_negative(values, kind):
     assert discriminator_adversarial_loss(logits, -logits, kind) >= 0
 
 
-@pytest.mark.parametrize('kind', KINDS)
-@pytest.mark.parametrize('real_count, fake_count', [(0, 0), (0, 3), (3, 0)])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("real_count, fake_count", [(0, 0), (0, 3), (3, 0)])
 def test_a_missing_side_makes_the_discriminator_loss_a_differentiable_zero(kind, real_count, fake_count):
     real, fake = (torch.randn(count, 1, 2, 2, requires_grad=True) for count in (real_count, fake_count))
     value = discriminator_adversarial_loss(real, fake, kind)
@@ -84,7 +85,7 @@ def test_a_missing_side_makes_the_discriminator_loss_a_differentiable_zero(kind,
     assert all(not gradient.any() for gradient in torch.autograd.grad(value, [real, fake]))
 
 
-@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_fakes_make_the_generator_loss_a_differentiable_zero(kind):
     fake = torch.zeros(0, 1, 2, 2, requires_grad=True)
     value = generator_adversarial_loss(fake, kind)
@@ -92,7 +93,7 @@ def test_no_fakes_make_the_generator_loss_a_differentiable_zero(kind):
     assert torch.autograd.grad(value, fake)[0].shape == fake.shape
 
 
-@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_cycle_loss_is_the_mean_absolute_difference(dtype):
     image, reconstruction = logits_of(2, dtype, 0), logits_of(2, dtype, 1)
     naive = mean(abs(a - b) for a, b in zip(image.flatten(), reconstruction.flatten()))
@@ -106,20 +107,22 @@ def test_cycle_loss_of_no_images_is_a_differentiable_zero():
 
 
 def test_cycle_loss_refuses_images_that_would_broadcast():
-    with pytest.raises(ValueError, match=r'images \(2, 3, 4, 4\) and reconstructions \(1, 3, 4, 4\)'):
+    with pytest.raises(ValueError, match=r"images \(2, 3, 4, 4\) and reconstructions \(1, 3, 4, 4\)"):
         cycle_loss(torch.zeros(2, 3, 4, 4), torch.zeros(1, 3, 4, 4))
 
 
 def test_unknown_kinds_are_named():
     logits = torch.zeros(1)
-    for call in (lambda: generator_adversarial_loss(logits, 'hinge'),
-                 lambda: discriminator_adversarial_loss(logits, logits, 'hinge')):
+    for call in (
+        lambda: generator_adversarial_loss(logits, "hinge"),
+        lambda: discriminator_adversarial_loss(logits, logits, "hinge"),
+    ):
         with pytest.raises(ValueError, match="gan_loss is 'hinge', expected one of 'vanilla', 'lsgan'"):
             call()
 
 
 def test_nothing_waits_for_the_device():
-    logits = torch.zeros(2, 1, 3, 3, device='meta', requires_grad=True)
+    logits = torch.zeros(2, 1, 3, 3, device="meta", requires_grad=True)
     for kind in KINDS:
         assert discriminator_adversarial_loss(logits, logits, kind).requires_grad
         assert generator_adversarial_loss(logits, kind).requires_grad

@@ -1,4 +1,5 @@
 """ealn_plugin/losses/transfer.py"""
+
 import pytest
 import torch
 

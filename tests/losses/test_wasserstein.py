@@ -1,4 +1,5 @@
 """StarGAN's losses against loops written from its equations; the penalty also against finite differences."""
+
 import math
 
 import pytest
@@ -19,7 +20,7 @@ def small_critic(dtype):
     return nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.Tanh(), nn.Conv2d(4, 1, 2)).to(dtype)
 
 
-@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_scores_equal_a_loop(dtype):
     real, fake = (torch.randn(n, 1, 2, 2, dtype=dtype, requires_grad=True) for n in (3, 4))
     naive = sum(fake.flatten()) / 16 - sum(real.flatten()) / 12
@@ -30,7 +31,7 @@ def test_scores_equal_a_loop(dtype):
     assert torch.allclose(fake.grad, torch.tensor(1 / 16, dtype=dtype))
 
 
-@pytest.mark.parametrize('counts', [(0, 3), (3, 0), (0, 0)])
+@pytest.mark.parametrize("counts", [(0, 3), (3, 0), (0, 0)])
 def test_one_side_alone_is_a_zero_with_a_gradient(counts):
     real, fake = (torch.randn(n, 1, 2, 2, requires_grad=True) for n in counts)
     loss = critic_loss(real, fake)
@@ -38,7 +39,7 @@ def test_one_side_alone_is_a_zero_with_a_gradient(counts):
     assert loss == 0 and real.grad is not None and not real.grad.any() and not fake.grad.any()
 
 
-@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_domain_loss_equals_a_loop(dtype):
     logits, labels = torch.randn(5, 3, dtype=dtype), torch.tensor([0, 2, 1, 1, 0])
     naive = sum(-math.log(math.exp(row[k]) / sum(math.exp(v) for v in row)) for row, k in zip(logits.tolist(), labels))
@@ -46,12 +47,13 @@ def test_domain_loss_equals_a_loop(dtype):
     assert domain_loss(logits[:0], labels[:0]) == 0
 
 
-@pytest.mark.parametrize('slope', [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("slope", [0.5, 1.0, 3.0])
 def test_penalty_of_a_linear_critic_is_known(slope):
     weight = torch.zeros(3, 4, 4)
     weight[1, 2, 3] = slope
-    loss = gradient_penalty(lambda x: (x * weight).sum((1, 2, 3)), images_of(5, torch.float32, 0),
-                            images_of(5, torch.float32, 1))
+    loss = gradient_penalty(
+        lambda x: (x * weight).sum((1, 2, 3)), images_of(5, torch.float32, 0), images_of(5, torch.float32, 1)
+    )
     assert float(loss) == pytest.approx((slope - 1) ** 2, abs=1e-6)
 
 
@@ -74,7 +76,7 @@ def test_penalty_equals_finite_differences_image_by_image():
     assert found.item() == pytest.approx(total, rel=1e-7)
 
 
-@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_penalty_trains_the_critic_as_by_hand(dtype):
     """D(z) = a sum tanh(w z): gradient a w (1 - tanh^2) by hand, then its derivative by autograd once."""
     weight, gain = (torch.tensor(value, dtype=dtype, requires_grad=True) for value in (0.7, 1.3))
@@ -83,8 +85,9 @@ def test_penalty_trains_the_critic_as_by_hand(dtype):
     points = share * real + (1 - share) * fake
     slopes = gain * weight * (1 - torch.tanh(weight * points) ** 2)
     naive = sum((row.pow(2).sum().sqrt() - 1) ** 2 for row in slopes) / 2
-    ours = gradient_penalty(lambda z: gain * torch.tanh(weight * z).sum((1, 2, 3)), real, fake,
-                            torch.Generator().manual_seed(3))
+    ours = gradient_penalty(
+        lambda z: gain * torch.tanh(weight * z).sum((1, 2, 3)), real, fake, torch.Generator().manual_seed(3)
+    )
     tolerance = dict(rtol=1e-5, atol=1e-6) if dtype == torch.float32 else dict(rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(ours, naive, **tolerance)
     for mine, theirs in zip(torch.autograd.grad(ours, [weight, gain]), torch.autograd.grad(naive, [weight, gain])):
@@ -100,5 +103,5 @@ def test_penalty_leaves_images_and_the_global_state_alone():
 
 def test_penalty_of_nothing_and_of_unequal_numbers():
     assert gradient_penalty(small_critic(torch.float32), torch.zeros(0, 3, 4, 4), torch.zeros(0, 3, 4, 4)) == 0
-    with pytest.raises(ValueError, match='must have the same shape'):
+    with pytest.raises(ValueError, match="must have the same shape"):
         gradient_penalty(small_critic(torch.float32), torch.zeros(1, 3, 4, 4), torch.zeros(2, 3, 4, 4))

@@ -1,4 +1,5 @@
 """The embedding network, the contract with torchreid's backbones, and the two kinds of stillness."""
+
 import pytest
 import torch
 from torch import nn
@@ -24,8 +25,9 @@ class Backbone(nn.Module):
 
     def __init__(self, answer=as_torchreid):
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Dropout(0.5),
-                                    nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
         self.head = nn.Linear(6, 4)
         self.answer = answer
 
@@ -34,14 +36,17 @@ class Backbone(nn.Module):
         return self.answer(self.training, self.head(features), features)
 
 
-def torchreid_model(name, loss='triplet'):
+def torchreid_model(name, loss="triplet"):
     build = toolkit.torchreid.models.build_model
     return build(name, num_classes=5, loss=loss, pretrained=False, use_gpu=False)
 
 
 def snapshot(module):
-    return ({name: value.clone() for name, value in module.state_dict().items()},
-            [layer.training for layer in module.modules()], torch.random.get_rng_state())
+    return (
+        {name: value.clone() for name, value in module.state_dict().items()},
+        [layer.training for layer in module.modules()],
+        torch.random.get_rng_state(),
+    )
 
 
 def assert_unchanged(module, before):
@@ -65,7 +70,7 @@ def test_normalization_is_stable_for_zero_vectors():
     features = torch.tensor([[0.0, 0.0], [3.0, 4.0], [1e-9, 0.0]], requires_grad=True)
     embeddings = l2_normalize(features)
     torch.testing.assert_close(embeddings[:2], torch.tensor([[0.0, 0.0], [0.6, 0.8]]))
-    gradient, = torch.autograd.grad(embeddings.sum(), features)
+    (gradient,) = torch.autograd.grad(embeddings.sum(), features)
     assert torch.isfinite(gradient).all() and gradient.abs().max() <= 1.0
 
 
@@ -76,17 +81,20 @@ def test_normalization_has_the_gradient_of_the_definition_in_double_precision():
 
 
 def test_check_backbone_accepts_single_branch_models_and_returns_their_dimension():
-    assert check_backbone(torchreid_model('osnet_x0_25'), 64, 64) == 512
-    assert check_backbone(VGGM(3, loss='triplet', input_size=64, width=1 / 32), 64, 64) == 32
+    assert check_backbone(torchreid_model("osnet_x0_25"), 64, 64) == 512
+    assert check_backbone(VGGM(3, loss="triplet", input_size=64, width=1 / 32), 64, 64) == 32
     assert check_backbone(Backbone(), 8, 8) == 6
 
 
-@pytest.mark.parametrize('name, loss, size, sentence', [
-    ('pcb_p4', 'triplet', (128, 64), 'PCB has several branches'),
-    ('hacnn', 'triplet', (160, 64), 'HACNN has several branches'),
-    ('resnet18', 'softmax', (64, 64), "ResNet returns only logits in train mode; build it with loss='trip"),
-    ('hacnn', 'triplet', (64, 64), 'HACNN in train mode cannot process two images of 64x64 pixels'),
-])
+@pytest.mark.parametrize(
+    "name, loss, size, sentence",
+    [
+        ("pcb_p4", "triplet", (128, 64), "PCB has several branches"),
+        ("hacnn", "triplet", (160, 64), "HACNN has several branches"),
+        ("resnet18", "softmax", (64, 64), "ResNet returns only logits in train mode; build it with loss='trip"),
+        ("hacnn", "triplet", (64, 64), "HACNN in train mode cannot process two images of 64x64 pixels"),
+    ],
+)
 def test_check_backbone_refuses_other_torchreid_models(name, loss, size, sentence):
     model = torchreid_model(name, loss)
     before = snapshot(model)
@@ -95,15 +103,18 @@ def test_check_backbone_refuses_other_torchreid_models(name, loss, size, sentenc
     assert_unchanged(model, before)
 
 
-@pytest.mark.parametrize('answer, sentence', [
-    (lambda training, y, f: f, 'returns only logits'),
-    (lambda training, y, f: (y, f), 'several branches'),
-    (lambda training, y, f: [y, f, f] if training else f, 'several branches'),
-    (lambda training, y, f: (y, f) if training else y, r'features \(2, 4\) in eval mode'),
-    (lambda training, y, f: (y, f[:, :, None]) if training else f, r'\(2, 6, 1\)'),
-    (lambda training, y, f: (y[0], f) if training else f, r'logits \(4,\)'),
-    (lambda training, y, f: None, 'several branches'),
-])
+@pytest.mark.parametrize(
+    "answer, sentence",
+    [
+        (lambda training, y, f: f, "returns only logits"),
+        (lambda training, y, f: (y, f), "several branches"),
+        (lambda training, y, f: [y, f, f] if training else f, "several branches"),
+        (lambda training, y, f: (y, f) if training else y, r"features \(2, 4\) in eval mode"),
+        (lambda training, y, f: (y, f[:, :, None]) if training else f, r"\(2, 6, 1\)"),
+        (lambda training, y, f: (y[0], f) if training else f, r"logits \(4,\)"),
+        (lambda training, y, f: None, "several branches"),
+    ],
+)
 def test_check_backbone_refuses_wrong_outputs(answer, sentence):
     with pytest.raises(ValueError, match=sentence):
         check_backbone(Backbone(answer), 8, 8)
@@ -120,7 +131,7 @@ def test_check_backbone_leaves_no_trace():
 
 
 def test_check_backbone_names_the_reason_of_a_failing_forward():
-    with pytest.raises(ValueError, match=r'Backbone in train mode cannot process two images of 2x2 .*\(Run'):
+    with pytest.raises(ValueError, match=r"Backbone in train mode cannot process two images of 2x2 .*\(Run"):
         check_backbone(Backbone(), 2, 2)
 
 
@@ -149,7 +160,7 @@ def test_untouched_statistics_restore_after_an_exception_and_keep_untracked_laye
         with untouched_statistics(model):
             assert not model[0].track_running_stats
         assert not model[0].track_running_stats
-        raise KeyError('anything')
+        raise KeyError("anything")
     assert model[0].track_running_stats and not model[1].track_running_stats
 
 
@@ -162,7 +173,7 @@ def test_running_statistics_serve_single_images_and_come_back():
         with frozen(model.layers[2], evaluate=True):
             logits, features = model(images)
         assert logits.requires_grad and torch.isfinite(features).all()
-        raise KeyError('anything')
+        raise KeyError("anything")
     assert_unchanged(model, before)
 
 
@@ -174,7 +185,7 @@ def test_frozen_restores_each_flag_of_its_own():
     with pytest.raises(KeyError), frozen(first, second, first, evaluate=True):
         assert not any(p.requires_grad for model in (first, second) for p in model.parameters())
         assert not any(layer.training for model in (first, second) for layer in model.modules())
-        raise KeyError('anything')
+        raise KeyError("anything")
     assert [p.requires_grad for p in first.parameters()] == flags
     assert all(p.requires_grad for p in second.parameters())
     assert first.training and not first.layers[1].training and first.layers[2].training
@@ -190,7 +201,7 @@ def test_frozen_keeps_the_mode_unless_told_and_lets_gradients_through():
 
 
 def test_a_phase_with_frozen_networks_changes_no_buffer():
-    network, images = EmbeddingNetwork(torchreid_model('osnet_x0_25')), torch.rand(2, 3, 32, 32)
+    network, images = EmbeddingNetwork(torchreid_model("osnet_x0_25")), torch.rand(2, 3, 32, 32)
     before = snapshot(network)
     with frozen(network, evaluate=True):
         assert torch.is_tensor(network(images))

@@ -1,4 +1,5 @@
 """The generator: counts, sizes, the residual form's identity, bounds and gradients."""
+
 import logging
 
 import pytest
@@ -16,48 +17,48 @@ def images_of(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-@pytest.mark.parametrize('options', [{}, dict(padding='zero'), dict(residual=True)])
+@pytest.mark.parametrize("options", [{}, dict(padding="zero"), dict(residual=True)])
 def test_the_generator_has_11378179_parameters(options):
-    with torch.device('meta'):
+    with torch.device("meta"):
         model = resnet_generator_9blocks(**options)
     assert sum(p.numel() for p in model.parameters()) == 11_378_179
     assert not list(model.buffers())
 
 
 def test_nine_blocks_work_on_a_quarter_of_the_size():
-    with torch.device('meta'):
+    with torch.device("meta"):
         model = ResnetGenerator()
         sizes = []
         for layer in model.body:
             layer.register_forward_hook(lambda made, _, y: sizes.append((type(made).__name__, *y.shape[1:])))
         assert model(torch.zeros(1, 3, 64, 96)).shape == (1, 3, 64, 96)
-    assert [size for size in sizes if size[0] == 'ResidualBlock'] == [('ResidualBlock', 256, 16, 24)] * 9
-    assert sizes[0] == ('Conv2d', 64, 64, 96) and sizes[-1][1:] == (64, 64, 96)
+    assert [size for size in sizes if size[0] == "ResidualBlock"] == [("ResidualBlock", 256, 16, 24)] * 9
+    assert sizes[0] == ("Conv2d", 64, 64, 96) and sizes[-1][1:] == (64, 64, 96)
 
 
-@pytest.mark.parametrize('options', [{}, dict(padding='zero'), dict(residual=True)])
-@pytest.mark.parametrize('size', [(8, 8), (16, 28)])
+@pytest.mark.parametrize("options", [{}, dict(padding="zero"), dict(residual=True)])
+@pytest.mark.parametrize("size", [(8, 8), (16, 28)])
 def test_images_keep_their_size_and_range(size, options):
     output = ResnetGenerator(**SMALL, **options)(images_of(2, 3, *size))
     assert output.shape == (2, 3, *size)
     assert output.abs().max() <= 1.0
 
 
-@pytest.mark.parametrize('size', [(30, 32), (32, 31), (4, 4), (0, 8)])
+@pytest.mark.parametrize("size", [(30, 32), (32, 31), (4, 4), (0, 8)])
 def test_sizes_it_cannot_halve_twice_get_a_sentence(size):
-    with pytest.raises(ValueError, match=f'image size the generator cannot halve twice: {size[0]}x{size[1]}'):
+    with pytest.raises(ValueError, match=f"image size the generator cannot halve twice: {size[0]}x{size[1]}"):
         ResnetGenerator(**SMALL)(torch.zeros(1, 3, *size))
 
 
 def test_weights_start_from_the_published_normal_distribution():
     torch.manual_seed(0)
     model = ResnetGenerator(filters=32, blocks=2)
-    weights = torch.cat([p.flatten() for name, p in model.named_parameters() if name.endswith('weight')])
+    weights = torch.cat([p.flatten() for name, p in model.named_parameters() if name.endswith("weight")])
     assert weights.mean().abs() < 1e-3 and abs(weights.std() - 0.02) < 1e-3
-    assert all(not p.any() for name, p in model.named_parameters() if name.endswith('bias'))
+    assert all(not p.any() for name, p in model.named_parameters() if name.endswith("bias"))
 
 
-@pytest.mark.parametrize('max_change', [0.1, 1.0, 2.0])
+@pytest.mark.parametrize("max_change", [0.1, 1.0, 2.0])
 def test_a_residual_generator_starts_as_the_identity_exactly(max_change):
     model = ResnetGenerator(**SMALL, residual=True, max_change=max_change)
     extremes = torch.tensor([-1.0, 1.0, 0.0, -0.0, 1 / 3, 1e-30]).repeat(32).view(1, 3, 8, 8)
@@ -67,12 +68,12 @@ def test_a_residual_generator_starts_as_the_identity_exactly(max_change):
 
 def test_the_identity_holds_in_mixed_precision():
     images = images_of(1, 3, 8, 8)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
         same, made = ResnetGenerator(**SMALL, residual=True)(images), ResnetGenerator(**SMALL)(images)
     assert torch.equal(same, images) and made.dtype == torch.float32
 
 
-@pytest.mark.parametrize('value', [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize("value", [-1.0, 0.0, 1.0])
 def test_black_and_white_pixels_move_a_residual_generator_from_the_start(value):
     model = ResnetGenerator(**SMALL, residual=True)
     images = images_of(1, 3, 8, 8) * 0.5
@@ -106,22 +107,22 @@ def test_a_full_step_uses_up_the_room_and_keeps_a_gradient():
     steps = torch.tensor([1.0, -1.0, 0.5, -1.0]).double().requires_grad_()
     changed = bounded_change(images, steps, 1.0)
     torch.testing.assert_close(changed, torch.tensor([1.0, -0.1, 0.5, -1.0]).double())
-    slopes, = torch.autograd.grad(changed.sum(), steps)
+    (slopes,) = torch.autograd.grad(changed.sum(), steps)
     torch.testing.assert_close(slopes, torch.tensor([0.1, 1.0, 1.0, 0.5]).double())
 
 
-@pytest.mark.parametrize('options', [{}, dict(residual=True)])
+@pytest.mark.parametrize("options", [{}, dict(residual=True)])
 def test_gradients_reach_every_parameter_and_the_images(options):
     torch.manual_seed(0)
     model, images = ResnetGenerator(**SMALL, **options), images_of(2, 3, 8, 8).requires_grad_()
     torch.nn.init.normal_(model.last.weight, 0.0, 0.02)
     (model(images) * images_of(2, 3, 8, 8, seed=1)).sum().backward()
     assert images.grad.abs().sum() > 0
-    weights = {name: p.grad for name, p in model.named_parameters() if name.endswith('weight')}
+    weights = {name: p.grad for name, p in model.named_parameters() if name.endswith("weight")}
     assert all(grad.abs().sum() > 0 for grad in weights.values())
 
 
-@pytest.mark.parametrize('options', [{}, dict(residual=True)])
+@pytest.mark.parametrize("options", [{}, dict(residual=True)])
 def test_no_images_give_no_images_with_a_gradient(options):
     model = ResnetGenerator(**SMALL, **options)
     output = model(torch.zeros(0, 3, 8, 8))
@@ -130,11 +131,16 @@ def test_no_images_give_no_images_with_a_gradient(options):
     assert not model.last.bias.grad.any()
 
 
-@pytest.mark.parametrize('options, sentence', [
-    (dict(padding='wrap'), "padding 'wrap' is unknown"), (dict(max_change=0.0), 'max_change 0.0 is outside'),
-    (dict(max_change=2.5), 'max_change 2.5 is outside'), (dict(filters=0), '0 filters'),
-    (dict(in_channels=5, residual=True), '5 input channels cannot become 3'),
-])
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        (dict(padding="wrap"), "padding 'wrap' is unknown"),
+        (dict(max_change=0.0), "max_change 0.0 is outside"),
+        (dict(max_change=2.5), "max_change 2.5 is outside"),
+        (dict(filters=0), "0 filters"),
+        (dict(in_channels=5, residual=True), "5 input channels cannot become 3"),
+    ],
+)
 def test_options_out_of_range_get_a_sentence(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         ResnetGenerator(**options)
@@ -142,7 +148,6 @@ def test_options_out_of_range_get_a_sentence(options, sentence):
 
 def test_the_factory_takes_torchreids_arguments(caplog):
     with caplog.at_level(logging.WARNING):
-        model = resnet_generator_9blocks(num_classes=3, loss='softmax', pretrained=True, use_gpu=False,
-                                         **SMALL)
-    assert isinstance(model, ResnetGenerator) and 'no weights can be downloaded' in caplog.text
+        model = resnet_generator_9blocks(num_classes=3, loss="softmax", pretrained=True, use_gpu=False, **SMALL)
+    assert isinstance(model, ResnetGenerator) and "no weights can be downloaded" in caplog.text
     assert len(list(resnet_generator_9blocks(filters=4).body.children())) == 9 + 15

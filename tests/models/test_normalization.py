@@ -1,4 +1,5 @@
 """ealn_plugin/models/normalization.py: instance normalization by another kernel."""
+
 import pytest
 import torch
 from torch import nn

@@ -1,4 +1,5 @@
 """Fixtures of the tests of reports."""
+
 import pytest
 from run_folders import make_folder, record_training
 

@@ -1,4 +1,5 @@
 """Run folders as training leaves them, without training: configuration, results, curves, diagnostics, pictures."""
+
 import json
 
 import torch
@@ -12,14 +13,34 @@ METRICS = {"veri_image": {"mAP": 0.25, "rank1": 0.5}, "cross_view": {"mAP": 0.12
 
 def make_folder(folder, *options, results=True):
     """A run folder without checkpoint: what was recorded is there, the networks are not."""
-    config = configuration.load_config("", ["data.height", 16, "data.width", 16, "data.save_dir", str(folder),
-                                            "data.root", str(folder / "no data"), *options])
+    config = configuration.load_config(
+        "",
+        [
+            "data.height",
+            16,
+            "data.width",
+            16,
+            "data.save_dir",
+            str(folder),
+            "data.root",
+            str(folder / "no data"),
+            *options,
+        ],
+    )
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(config.dump(), encoding="utf-8")
     if results:
-        (folder / "results.json").write_text(json.dumps({
-            "config": configuration.recorded(config), "primary": "veri776/veri_image", "datasets": {"veri776": METRICS},
-            "untrained": {"veri776": {"veri_image": {"mAP": 0.0625, "rank1": 0.125}}}}), encoding="utf-8")
+        (folder / "results.json").write_text(
+            json.dumps(
+                {
+                    "config": configuration.recorded(config),
+                    "primary": "veri776/veri_image",
+                    "datasets": {"veri776": METRICS},
+                    "untrained": {"veri776": {"veri_image": {"mAP": 0.0625, "rank1": 0.125}}},
+                }
+            ),
+            encoding="utf-8",
+        )
     return folder
 
 

@@ -1,4 +1,5 @@
 """ealn_plugin/report/blocks.py: what is embedded is the picture, at a size that a page can carry."""
+
 import base64
 import io
 

@@ -1,4 +1,5 @@
 """ealn_plugin/report/page.py: one file that stands alone, whatever the runs are called."""
+
 import pathlib
 import re
 import subprocess
@@ -13,8 +14,15 @@ from ealn_plugin.report import open_runs, write_page
 from ealn_plugin.report.blocks import Line, Note, Section, Table
 from ealn_plugin.report.page import render
 
-HOSTILE = ("<script>window.hostile = 1; alert(1)</script>", '"><img src=x onerror="window.hostile = 2">', "{{ 7 * 7 }}",
-           "$x_{$ & _a", "ein Wagen 车 " + "long" * 40, "line\nbreak", b"\xff".decode("utf-8", "surrogateescape"))
+HOSTILE = (
+    "<script>window.hostile = 1; alert(1)</script>",
+    '"><img src=x onerror="window.hostile = 2">',
+    "{{ 7 * 7 }}",
+    "$x_{$ & _a",
+    "ein Wagen 车 " + "long" * 40,
+    "line\nbreak",
+    b"\xff".decode("utf-8", "surrogateescape"),
+)
 
 
 def test_nothing_in_a_name_becomes_part_of_the_page(tmp_path):
@@ -36,8 +44,11 @@ def test_a_page_of_records_in_a_browser(tmp_path):
     write_page(runs, str(page), str(tmp_path / "features"))
     text = page.read_text(encoding="utf-8")
     assert "&lt;b&gt;$x_{$" in text and "<b>" not in text and not (tmp_path / "features").exists()
-    assert not [address for address in re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\'\s>)]+)', text)
-                if not address.startswith(("data:", "#"))]
+    assert not [
+        address
+        for address in re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\'\s>)]+)', text)
+        if not address.startswith(("data:", "#"))
+    ]
     for width in (390, 1200):
         found = open_in_chromium(page, tmp_path, width)
         assert found["scrollWidth"] <= found["innerWidth"] == width

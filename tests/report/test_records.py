@@ -1,4 +1,5 @@
 """ealn_plugin/report/records.py: results with published rows marked, curves, diagnostics."""
+
 import math
 
 from run_folders import METRICS, texts
@@ -32,8 +33,9 @@ def test_a_rendered_benchmark_is_no_yardstick_and_missing_results_are_measured(r
 
 def test_curves_in_groups_and_runs_without_any(runs, tmp_path):
     section = records.curves(runs, str(tmp_path))
-    assert texts(section, "picture") == [f"Curve over the training steps: {name} of hard_view"
-                                         for name in ("loss/E", "loss/D_star", "distance/hard")]
+    assert texts(section, "picture") == [
+        f"Curve over the training steps: {name} of hard_view" for name in ("loss/E", "loss/D_star", "distance/hard")
+    ]
     notes = texts(section, "note")
     assert any("No training curves of en" in note for note in notes) and "Losses of the discriminators." in notes
 

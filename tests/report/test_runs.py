@@ -1,4 +1,5 @@
 """ealn_plugin/report/runs.py: what a folder holds, and one sentence for what it lacks."""
+
 import pytest
 from run_folders import make_folder
 
@@ -8,8 +9,9 @@ from ealn_plugin.report import open_runs
 def test_a_folder_without_checkpoint_says_so_and_shows_its_records(runs):
     first, second = runs
     assert (first.label, second.label) == ("hard_view", "en") and first.results["primary"] == "veri776/veri_image"
-    assert first.unavailable == ("hard_view: there is no checkpoint_last.pth.tar; copy it into the run folder, or "
-                                 "train on.")
+    assert first.unavailable == (
+        "hard_view: there is no checkpoint_last.pth.tar; copy it into the run folder, or train on."
+    )
     assert first.scalar_names() == ["distance/hard", "loss/D_star", "loss/E"] and list(first.sample_grids()) == [1, 2]
 
 
@@ -18,15 +20,24 @@ def test_where_a_missing_dataset_comes_from(tmp_path):
     (folder / "checkpoint_last.pth.tar").touch()
     assert open_runs([str(folder)])[0].unavailable.endswith(
         "python tools/make_synthetic.py --root DIR --layout veri776 --preset small --seed 0 --image-size 48; then name "
-        "it with --root DIR.")
-    other, = open_runs([str(make_folder(tmp_path / "other"))], recorded=True)
+        "it with --root DIR."
+    )
+    (other,) = open_runs([str(make_folder(tmp_path / "other"))], recorded=True)
     assert other.unavailable.startswith("other: only what the run recorded is shown, as asked")
 
 
-@pytest.mark.parametrize("content", [
-    "", "[]", "{}", '{"primary": 3}', '{"primary": "a/b", "datasets": {"a": {}}}',
-    '{"primary": "a/b", "datasets": {"a": {"b": {"mAP": 1}, "c": 5}}}',
-    '{"primary": "a/b", "datasets": {"a": {"b": {"mAP": "high"}}}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"primary": 3}',
+        '{"primary": "a/b", "datasets": {"a": {}}}',
+        '{"primary": "a/b", "datasets": {"a": {"b": {"mAP": 1}, "c": 5}}}',
+        '{"primary": "a/b", "datasets": {"a": {"b": {"mAP": "high"}}}}',
+    ],
+)
 def test_results_that_cannot_be_used_are_none(tmp_path, content, caplog):
     folder = make_folder(tmp_path / "run")
     (folder / "results.json").write_text(content)

@@ -1,4 +1,5 @@
 """ealn_plugin/report/settings.py: the runs at a glance, and where their configurations differ."""
+
 from run_folders import make_folder, texts
 
 from ealn_plugin.report import open_runs
@@ -10,7 +11,7 @@ def lines(table):
 
 
 def test_one_line_per_run_and_a_note_on_the_unfinished(runs, tmp_path):
-    unfinished, = open_runs([str(make_folder(tmp_path / "later", results=False))])
+    (unfinished,) = open_runs([str(make_folder(tmp_path / "later", results=False))])
     section = overview([*runs, unfinished])
     found = lines(section.blocks[0])
     assert found["hard_view"] == ("Hard-View-EALN", "resnet50", "1", "50", "veri776/veri_image", "25.0", "50.0", "6.2")

@@ -1,4 +1,5 @@
 """Fixtures of the tests of the search."""
+
 import os
 
 import pytest

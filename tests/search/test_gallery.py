@@ -1,4 +1,5 @@
 """ealn_plugin/search/gallery.py: which images, what is known of them, and their features."""
+
 import shutil
 
 import numpy as np

@@ -1,4 +1,5 @@
 """ealn_plugin/search/index.py: what is found, and what is refused."""
+
 import json
 import os
 
@@ -21,6 +22,7 @@ def vectors():
 def test_the_nearest_are_those_of_the_evaluations_distances(tmp_path, vectors, kind):
     """Exact ranking of the evaluation: torchreid's squared Euclidean distances, sorted."""
     import torch
+
     build_index(tmp_path, vectors, kind=kind, nlist=6, nprobe=6)
     index = SearchIndex.open(tmp_path)
     queries = clustered(25, seed=3)
@@ -29,8 +31,11 @@ def test_the_nearest_are_those_of_the_evaluations_distances(tmp_path, vectors, k
     hits = index.search(queries, 12)
     agreeing = np.mean([[hit.id for hit in found] == row.tolist() for found, row in zip(hits, order)])
     assert agreeing > 0.9 and len(index) == 300 and index.nlist == (6 if kind == "ivf" else 0)
-    np.testing.assert_allclose([[2 - 2 * hit.similarity for hit in found] for found in hits],
-                               np.take_along_axis(distances.numpy(), order, 1), atol=1e-5)
+    np.testing.assert_allclose(
+        [[2 - 2 * hit.similarity for hit in found] for found in hits],
+        np.take_along_axis(distances.numpy(), order, 1),
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf"])
@@ -40,7 +45,7 @@ def test_every_image_finds_itself_first_with_what_is_known_of_it(tmp_path, vecto
         hit = found[0]
         assert hit.path == f"/gallery/{row}.jpg" and hit.similarity == pytest.approx(1, abs=1e-5) and hit.rank == 1
         assert (hit.pid, hit.camid, hit.view, hit.id) == (row // 4, row % 3, row % 4 - 1, row)
-        assert [hit.rank for hit in found] == [1, 2, 3][:len(found)]
+        assert [hit.rank for hit in found] == [1, 2, 3][: len(found)]
 
 
 def test_flat_on_request_and_views(tmp_path, vectors):
@@ -59,9 +64,11 @@ def test_flat_on_request_and_views(tmp_path, vectors):
 def test_features_of_another_model_are_refused(tmp_path, vectors):
     build_index(tmp_path, vectors, identity={"weights": "a", "image size": [4, 4]}, extractor={"run": "/runs/one"})
     SearchIndex.open(tmp_path, {"weights": "a", "image size": [4, 4]})
-    for identity, sentence in (({"weights": "b", "image size": [4, 4]}, r"another model \(weights differs\)"),
-                               ({"weights": "a", "image size": [8, 4]}, r"\(image size differs\)"),
-                               ({}, r"\(image size, weights differ\); use the model .* \(/runs/one\)")):
+    for identity, sentence in (
+        ({"weights": "b", "image size": [4, 4]}, r"another model \(weights differs\)"),
+        ({"weights": "a", "image size": [8, 4]}, r"\(image size differs\)"),
+        ({}, r"\(image size, weights differ\); use the model .* \(/runs/one\)"),
+    ):
         with pytest.raises(SearchIndexError, match=sentence):
             SearchIndex.open(tmp_path, identity)
 
@@ -69,8 +76,11 @@ def test_features_of_another_model_are_refused(tmp_path, vectors):
 def test_questions_that_cannot_be_asked_get_a_sentence(tmp_path, vectors):
     build_index(tmp_path, vectors)
     index = SearchIndex.open(tmp_path)
-    for features, k, sentence in ((np.zeros((1, 8)), 5, r"shape \(1, 8\), expected \[queries, 16\]"),
-                                  (np.zeros(16), 5, r"shape \(16,\)"), (np.zeros((1, 16)), 0, "k is 0")):
+    for features, k, sentence in (
+        (np.zeros((1, 8)), 5, r"shape \(1, 8\), expected \[queries, 16\]"),
+        (np.zeros(16), 5, r"shape \(16,\)"),
+        (np.zeros((1, 16)), 0, "k is 0"),
+    ):
         with pytest.raises(ValueError, match=sentence):
             index.search(features, k)
     assert index.search(np.zeros((0, 16))) == []
@@ -83,8 +93,8 @@ def test_every_damaged_file_is_noticed(tmp_path, vectors, damage):
         path = tmp_path / name
         whole = path.read_bytes()
         middle = len(whole) // 2
-        other = b"x" if whole[middle:middle + 1] != b"x" else b"y"
-        flipped = whole[:middle] + other + whole[middle + 1:]
+        other = b"x" if whole[middle : middle + 1] != b"x" else b"y"
+        flipped = whole[:middle] + other + whole[middle + 1 :]
         path.write_bytes({"cut": whole[:middle], "empty": b"", "flip": flipped}[damage])
         with pytest.raises(SearchIndexError, match="damaged"):
             SearchIndex.open(tmp_path)
@@ -114,5 +124,6 @@ def test_an_index_that_changes_while_it_is_opened_is_read_again(tmp_path, vector
         if not changes:  # the segment that this manifest names is replaced before it is read
             changes.append(build_index(tmp_path, vectors[64:70], 64, segment=300))
         return read(store, *options)
+
     monkeypatch.setattr(SearchIndex, "of", of)
     assert len(SearchIndex.open(tmp_path)) == 70

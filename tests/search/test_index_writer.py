@@ -1,4 +1,5 @@
 """ealn_plugin/search/writer.py and store.py: what an index holds after changes, faults and kills."""
+
 import errno
 import json
 import os
@@ -97,14 +98,19 @@ def test_the_sizes_of_the_features_are_checked(tmp_path):
     build_index(tmp_path, vectors)
     long, nan = vectors * 2, vectors.copy()
     nan[3, 1] = np.nan
-    for wrong, sentence in ((long, "feature of '/gallery/0.jpg' has length 2, expected 1"),
-                            (nan, "feature of '/gallery/3.jpg' has length nan"),
-                            (vectors[:, :8], r"shape \(10, 8\), expected \(10, 16\)")):
+    for wrong, sentence in (
+        (long, "feature of '/gallery/0.jpg' has length 2, expected 1"),
+        (nan, "feature of '/gallery/3.jpg' has length nan"),
+        (vectors[:, :8], r"shape \(10, 8\), expected \(10, 16\)"),
+    ):
         with pytest.raises(ValueError, match=sentence), IndexWriter.open(tmp_path) as writer:
             writer.add([(Records([f"/gallery/{row}.jpg" for row in range(10)]), wrong)])
     assert_holds(tmp_path, vectors, range(10))
-    for options, sentence in ((dict(kind="tree"), "kind is 'tree', expected one of auto, flat, ivf"),
-                              (dict(nlist=-1), "nlist is -1"), (dict(nprobe=-2), "nprobe is -2")):
+    for options, sentence in (
+        (dict(kind="tree"), "kind is 'tree', expected one of auto, flat, ivf"),
+        (dict(nlist=-1), "nlist is -1"),
+        (dict(nprobe=-2), "nprobe is -2"),
+    ):
         with pytest.raises(ValueError, match=sentence):
             IndexWriter(tmp_path, 16, {}, **options)
     with pytest.raises(SearchIndexError, match="another model"), IndexWriter.open(tmp_path, {"weights": "b"}):
@@ -119,8 +125,10 @@ def test_two_writers_at_once_get_a_sentence(tmp_path):
     with IndexWriter.open(tmp_path):
         pass
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="cannot be written .*; choose another folder"), \
-            IndexWriter(tmp_path / "file", 16, {}):
+    with (
+        pytest.raises(OSError, match="cannot be written .*; choose another folder"),
+        IndexWriter(tmp_path / "file", 16, {}),
+    ):
         pass
 
 
@@ -131,7 +139,8 @@ def test_a_build_that_was_stopped_goes_on(tmp_path):
         for row in range(0, 150, 10):
             if row == 100:
                 raise KeyboardInterrupt
-            yield Records([f"/gallery/{n}.jpg" for n in range(row, row + 10)]), vectors[row:row + 10]
+            yield Records([f"/gallery/{n}.jpg" for n in range(row, row + 10)]), vectors[row : row + 10]
+
     with pytest.raises(KeyboardInterrupt), IndexWriter(tmp_path, 16, {"weights": "a"}, segment=32) as writer:
         writer.add(stopping())
     assert not Store(tmp_path).manifest.complete
@@ -175,6 +184,7 @@ def test_a_crash_at_any_write_leaves_the_old_or_the_new_index(tmp_path, monkeypa
                 real(source, target)
             if left[0] < 0:
                 raise Crash
+
         monkeypatch.setattr(writing.os, "replace", replace)
         try:
             for rows in changes(folder, vectors):
@@ -186,7 +196,7 @@ def test_a_crash_at_any_write_leaves_the_old_or_the_new_index(tmp_path, monkeypa
         monkeypatch.setattr(writing.os, "replace", real)
         if os.path.exists(folder / "manifest.json"):
             present = {int(path[9:-4]) for path in content(folder)}
-            assert present in states[done:done + 2]
+            assert present in states[done : done + 2]
             assert f"{len(present)} images" in results.summary(folder, Store(folder).manifest)[0]
             assert len(SearchIndex.open(folder)) == len(present)  # by its lists, where it has some
             build_index(folder, vectors[:5], 900)  # whatever is left there, the next change works
@@ -200,8 +210,10 @@ def test_a_full_disk_leaves_the_index_as_it_was(tmp_path, monkeypatch):
     build_index(tmp_path, vectors[:100])
     before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
     for name in ("save", None):
+
         def full(*args, **kwargs):
             raise OSError(errno.ENOSPC, "No space left on device")
+
         monkeypatch.setattr(np, "save", full) if name else monkeypatch.setattr(writing.os, "replace", full)
         with pytest.raises(OSError, match="could not be written .*No space left.* it is as it was before: free some"):
             build_index(tmp_path, vectors[100:], 100)
@@ -214,15 +226,22 @@ def test_a_full_disk_leaves_the_index_as_it_was(tmp_path, monkeypatch):
 
 def test_a_manifest_that_names_other_files_is_refused(tmp_path):
     from ealn_plugin.search import store
+
     build_index(tmp_path, clustered(10))
     text = (tmp_path / "manifest.json").read_text()
     values = json.loads(text)["index"]
-    for change in (dict(segments=[{**values["segments"][0], "vectors": "../../etc/passwd"}]),
-                   dict(segments=[{**values["segments"][0], "images": "many"}]), dict(files={}), dict(dim=None),
-                   dict(extra=1), dict(segments=3)):
+    for change in (
+        dict(segments=[{**values["segments"][0], "vectors": "../../etc/passwd"}]),
+        dict(segments=[{**values["segments"][0], "images": "many"}]),
+        dict(files={}),
+        dict(dim=None),
+        dict(extra=1),
+        dict(segments=3),
+    ):
         wrong = {**values, **change}
-        (tmp_path / "manifest.json").write_text(json.dumps(
-            {"format": 1, "index": wrong, "sha256": store._digest_of_manifest(wrong)}))
+        (tmp_path / "manifest.json").write_text(
+            json.dumps({"format": 1, "index": wrong, "sha256": store._digest_of_manifest(wrong)})
+        )
         with pytest.raises(SearchIndexError, match="is not the manifest of an index, or damaged"):
             SearchIndex.open(tmp_path)
     for wrong in ("", "[]", "null", "{}", text[:100], "[" * 5000):
@@ -307,10 +326,18 @@ def test_sixty_kills_lose_nothing(tmp_path):
     """SIGKILL at random moments of adding, removing and learning lists: every change is there whole or not begun,
     apart from whole segments of an addition, and what was done before stays."""
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1",
-                   "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "index"), "60"], capture_output=True, text=True,
-                          timeout=600, env=environment)
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "index"), "60"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     faults, operations = map(int, done.stdout.split())
     assert faults == 60 and operations >= 5

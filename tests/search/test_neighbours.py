@@ -1,4 +1,5 @@
 """ealn_plugin/search/neighbours.py: what FAISS finds is what a plain sort finds."""
+
 import sys
 
 import numpy as np
@@ -109,5 +110,5 @@ def test_torch_and_faiss_take_turns():
 
 def test_without_faiss_a_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(RuntimeError, match=r'searching needs faiss, .* install it with pip install .*\[search\]'):
+    with pytest.raises(RuntimeError, match=r"searching needs faiss, .* install it with pip install .*\[search\]"):
         neighbours.import_faiss()

@@ -9,9 +9,26 @@ import pytest
 from ealn_plugin.benchmark import rank
 from tool_modules import load_tool
 
-SMALL = ["use_gpu", "False", "data.height", "32", "data.width", "32", "train.batch_size", "4",
-         "sampler.num_instances", "2", "ealn.generator.filters", "2", "ealn.generator.blocks", "0",
-         "ealn.discriminator.filters", "2", "ealn.discriminator.layers", "1"]
+SMALL = [
+    "use_gpu",
+    "False",
+    "data.height",
+    "32",
+    "data.width",
+    "32",
+    "train.batch_size",
+    "4",
+    "sampler.num_instances",
+    "2",
+    "ealn.generator.filters",
+    "2",
+    "ealn.generator.blocks",
+    "0",
+    "ealn.discriminator.filters",
+    "2",
+    "ealn.discriminator.layers",
+    "1",
+]
 TOOL = pathlib.Path(__file__).parents[2] / "tools" / "benchmark.py"
 
 
@@ -22,8 +39,23 @@ def benchmark():
 
 def test_the_command_line_prints_and_writes_the_same_figures(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(TOOL.parents[1]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, str(TOOL), "rank", "--json", str(tmp_path / "rank.json"), "--sizes", "small",
-                           "--repeats", "2"], capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(TOOL),
+            "rank",
+            "--json",
+            str(tmp_path / "rank.json"),
+            "--sizes",
+            "small",
+            "--repeats",
+            "2",
+        ],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "rank.json").read_text())
     assert os.listdir(tmp_path) == ["rank.json"]
@@ -38,8 +70,26 @@ def test_the_command_line_prints_and_writes_the_same_figures(tmp_path):
 
 def test_training_steps_are_measured_without_any_dataset(benchmark, tmp_path, capsys):
     path = tmp_path / "step.json"
-    assert benchmark.main(["train", "--json", str(path), "--rounds", "1", "--warmup", "1", "--scales", "1", "2",
-                           "--identities", "9", *SMALL]) == 0
+    assert (
+        benchmark.main(
+            [
+                "train",
+                "--json",
+                str(path),
+                "--rounds",
+                "1",
+                "--warmup",
+                "1",
+                "--scales",
+                "1",
+                "2",
+                "--identities",
+                "9",
+                *SMALL,
+            ]
+        )
+        == 0
+    )
     result = json.loads(path.read_text())
     assert result["image_size"] == [32, 32] and result["batch"] == 4 and result["identities"] == 9
     assert [row["batch"] for row in result["by_batch"]] == [4, 8] and result["scheme"] == "hard_view"
@@ -66,41 +116,68 @@ def test_settings_of_a_training_step(benchmark, capsys):
 
 def test_the_search_command(benchmark, tmp_path, capsys):
     pytest.importorskip("faiss")
-    assert benchmark.main(["search", "--vectors", "400", "--dim", "16", "--queries", "5", "--folder", str(tmp_path),
-                           "--json", str(tmp_path / "search.json")]) == 0
+    assert (
+        benchmark.main(
+            [
+                "search",
+                "--vectors",
+                "400",
+                "--dim",
+                "16",
+                "--queries",
+                "5",
+                "--folder",
+                str(tmp_path),
+                "--json",
+                str(tmp_path / "search.json"),
+            ]
+        )
+        == 0
+    )
     result = json.loads((tmp_path / "search.json").read_text())
     assert result["vectors"] == 400 and result["kinds"]["flat"]["recall"] == 1 and "ivf" in result["kinds"]
     assert capsys.readouterr().out.startswith("400 clustered vectors of 16 numbers")
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (["rank", "--sizes", "huge"], "invalid choice: 'huge'"), (["rank", "--repeats", "0"], "not at least 1"),
-    ([], "required: COMMAND"), (["rank", "--seed", "-1"], "-1 is not at least 0"),
-])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["rank", "--sizes", "huge"], "invalid choice: 'huge'"),
+        (["rank", "--repeats", "0"], "not at least 1"),
+        ([], "required: COMMAND"),
+        (["rank", "--seed", "-1"], "-1 is not at least 0"),
+    ],
+)
 def test_bad_arguments(benchmark, arguments, sentence, capsys):
     with pytest.raises(SystemExit):
         benchmark.main(arguments)
     assert sentence in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("path, sentence", [
-    ("/no/such/folder/f.json", "error: the folder '/no/such/folder' of --json does not exist"),
-    (".", "error: --json is '.', which is a folder, expected the name of a file"),
-])
-def test_a_path_that_cannot_be_written_is_refused_before_anything_is_timed(benchmark, path, sentence, capsys,
-                                                                           monkeypatch):
+@pytest.mark.parametrize(
+    "path, sentence",
+    [
+        ("/no/such/folder/f.json", "error: the folder '/no/such/folder' of --json does not exist"),
+        (".", "error: --json is '.', which is a folder, expected the name of a file"),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_refused_before_anything_is_timed(
+    benchmark, path, sentence, capsys, monkeypatch
+):
     monkeypatch.setattr(rank, "rank_methods", lambda: pytest.fail("the timing began"))
     assert benchmark.main(["rank", "--json", path]) == 1
     out, err = capsys.readouterr()
     assert err.startswith(sentence) and err.count("\n") == 1 and out == ""
 
 
-@pytest.mark.parametrize("error, status, sentence", [
-    (KeyboardInterrupt(), 130, "stopped; nothing was written"), (ValueError("bad task"), 1, "error: bad task\n"),
-])
+@pytest.mark.parametrize(
+    "error, status, sentence",
+    [(KeyboardInterrupt(), 130, "stopped; nothing was written"), (ValueError("bad task"), 1, "error: bad task\n")],
+)
 def test_errors_and_interrupts_are_sentences(benchmark, error, status, sentence, tmp_path, monkeypatch, capsys):
     def method(*task):
         raise error
+
     monkeypatch.setattr(rank, "rank_methods", lambda: {"ours": method})
     assert benchmark.main(["rank", "--json", str(tmp_path / "f.json"), "--sizes", "small"]) == status
     assert sentence in capsys.readouterr().err and os.listdir(tmp_path) == []
@@ -108,8 +185,29 @@ def test_errors_and_interrupts_are_sentences(benchmark, error, status, sentence,
 
 def test_loading_from_the_command_line(benchmark, veri_root, tmp_path, capsys):
     path = tmp_path / "data.json"
-    assert benchmark.main(["data", "--json", str(path), "--root", str(veri_root), "--height", "16", "--width", "24",
-                           "--batch-size", "8", "--repeats", "1", "--workers", "0", "--transforms"]) == 0
+    assert (
+        benchmark.main(
+            [
+                "data",
+                "--json",
+                str(path),
+                "--root",
+                str(veri_root),
+                "--height",
+                "16",
+                "--width",
+                "24",
+                "--batch-size",
+                "8",
+                "--repeats",
+                "1",
+                "--workers",
+                "0",
+                "--transforms",
+            ]
+        )
+        == 0
+    )
     result = json.loads(path.read_text())
     assert result["pixels_equal"] == {"cache off": True, "cache on": True} and result["transforms"] == []
     assert result["image_size"] == [16, 24] and "workers" not in result

@@ -1,4 +1,5 @@
 """tools/evaluate.py: the real command line on stand-in data."""
+
 import importlib.util
 import json
 import os
@@ -26,11 +27,43 @@ def runs(root, tmp_path_factory):
     """Two short runs, with and without a generator of other views."""
     folder = tmp_path_factory.mktemp("runs")
     for scheme in ("en", "view"):
-        assert train.main(["--root", str(root), "model.name", "osnet_x0_25", "model.pretrained", "False", "use_gpu",
-                           "False", "data.height", "32", "data.width", "32", "data.workers", "0", "train.max_epoch",
-                           "1", "train.batch_size", "8", "ealn.scheme", scheme, "ealn.generator.filters", "2",
-                           "ealn.generator.blocks", "1", "ealn.discriminator.filters", "2",
-                           "ealn.discriminator.layers", "1", "data.save_dir", str(folder / scheme)]) == 0
+        assert (
+            train.main(
+                [
+                    "--root",
+                    str(root),
+                    "model.name",
+                    "osnet_x0_25",
+                    "model.pretrained",
+                    "False",
+                    "use_gpu",
+                    "False",
+                    "data.height",
+                    "32",
+                    "data.width",
+                    "32",
+                    "data.workers",
+                    "0",
+                    "train.max_epoch",
+                    "1",
+                    "train.batch_size",
+                    "8",
+                    "ealn.scheme",
+                    scheme,
+                    "ealn.generator.filters",
+                    "2",
+                    "ealn.generator.blocks",
+                    "1",
+                    "ealn.discriminator.filters",
+                    "2",
+                    "ealn.discriminator.layers",
+                    "1",
+                    "data.save_dir",
+                    str(folder / scheme),
+                ]
+            )
+            == 0
+        )
     return folder
 
 
@@ -42,6 +75,7 @@ def extractions(monkeypatch):
     def counted(self, loaders, name, progress=True):
         names.append(name)
         return before(self, loaders, name, progress)
+
     monkeypatch.setattr(FeatureExtraction, "dataset", counted)
     return names
 
@@ -78,8 +112,26 @@ def test_features_are_stored_and_equal_runs_write_equal_files(runs, root, tmp_pa
     assert fused.shape[1] == 2 * own.shape[1]
     assert evaluate.main([*command, "--recompute", "--no-figures"]) == 0 and len(extractions) == 4
     assert evaluate.main([*command, "--no-fusion", "--no-figures"]) == 0 and len(extractions) == 5
-    assert evaluate.main([*command, "--no-figures", "--dist-metric", "cosine", "--normalize-feature", "--rerank",
-                          "--ranks", "1", "3", "--average-precision", "trapezoid", "--protocols", "veri_image"]) == 0
+    assert (
+        evaluate.main(
+            [
+                *command,
+                "--no-figures",
+                "--dist-metric",
+                "cosine",
+                "--normalize-feature",
+                "--rerank",
+                "--ranks",
+                "1",
+                "3",
+                "--average-precision",
+                "trapezoid",
+                "--protocols",
+                "veri_image",
+            ]
+        )
+        == 0
+    )
     assert len(extractions) == 6  # the fused features again
     found = results_of(tmp_path)
     assert found["datasets"]["veri776"].keys() == {"veri_image"}
@@ -133,20 +185,24 @@ def test_features_made_elsewhere(tmp_path):
     assert (tmp_path / "a" / "cmc_vehicleid_large_vehicleid_cmc.png").exists()
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    ([], "nothing to evaluate"), (["--weights", "x"], "--weights is 'x' without --model"),
-    (["--model", "resnet18"], "has no datasets to be tested on"),
-    (["--run", "/no/run"], "'/no/run' has no config.yaml"),
-    (["--features", "/no.npz"], "'/no.npz' does not exist"),
-    (["--features", "a", "-t", "a", "b"], "-t names 2 datasets"),
-    (["--model", "resnet18", "-t", "veri776", "--root", "/no"], "VeRi776 was not found"),
-    (["--model", "resnet18", "-t", "veri776", "--protocols", "veri"], "'veri' is not a protocol"),
-    (["--model", "resnet18", "-t", "veri776", "--ranks", "0"], "--ranks is 0, expected 1 or more"),
-    (["--model", "resnet18", "-t", "veri776", "--queries", "-1"], "--queries is -1, expected 0 or more"),
-    (["--model", "resnet18", "-t", "veri776", "--batch-size", "0"], "test.batch_size is 0, expected at least 1"),
-    (["--model", "resnet18", "-t", "veri776", "--height", "4"], "data.height is 4, expected at least 16"),
-    (["--model", "resnet18", "-t", "veri776", "--weights", "/no.pth"], "is '/no.pth', but there is no such file"),
-])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ([], "nothing to evaluate"),
+        (["--weights", "x"], "--weights is 'x' without --model"),
+        (["--model", "resnet18"], "has no datasets to be tested on"),
+        (["--run", "/no/run"], "'/no/run' has no config.yaml"),
+        (["--features", "/no.npz"], "'/no.npz' does not exist"),
+        (["--features", "a", "-t", "a", "b"], "-t names 2 datasets"),
+        (["--model", "resnet18", "-t", "veri776", "--root", "/no"], "VeRi776 was not found"),
+        (["--model", "resnet18", "-t", "veri776", "--protocols", "veri"], "'veri' is not a protocol"),
+        (["--model", "resnet18", "-t", "veri776", "--ranks", "0"], "--ranks is 0, expected 1 or more"),
+        (["--model", "resnet18", "-t", "veri776", "--queries", "-1"], "--queries is -1, expected 0 or more"),
+        (["--model", "resnet18", "-t", "veri776", "--batch-size", "0"], "test.batch_size is 0, expected at least 1"),
+        (["--model", "resnet18", "-t", "veri776", "--height", "4"], "data.height is 4, expected at least 16"),
+        (["--model", "resnet18", "-t", "veri776", "--weights", "/no.pth"], "is '/no.pth', but there is no such file"),
+    ],
+)
 def test_bad_input_gets_one_sentence(arguments, sentence, tmp_path, capsys):
     assert evaluate.main([*arguments, "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]

@@ -1,4 +1,5 @@
 """tools/export.py: the real command line on a run and on a plain model."""
+
 import importlib.util
 import json
 import pathlib
@@ -25,8 +26,18 @@ def tiny(monkeypatch, tmp_path):
     """Flags for a small network under a known model name, with weights in a file."""
     use_tiny_backbone(monkeypatch, "resnet18")
     torch.save(TinyBackbone(7).state_dict(), tmp_path / "weights.pth")
-    return ["--model", "resnet18", "--weights", str(tmp_path / "weights.pth"), "--height", "32", "--width", "48",
-            "--out", str(tmp_path / "deployed")]
+    return [
+        "--model",
+        "resnet18",
+        "--weights",
+        str(tmp_path / "weights.pth"),
+        "--height",
+        "32",
+        "--width",
+        "48",
+        "--out",
+        str(tmp_path / "deployed"),
+    ]
 
 
 def test_a_plain_model(export, tiny, tmp_path, capsys):
@@ -37,7 +48,11 @@ def test_a_plain_model(export, tiny, tmp_path, capsys):
     assert re.search(r"graph +batch +PyTorch +torch.export\nembedding +1 +\d", out)
     found = json.loads((tmp_path / "figures.json").read_text())
     assert [(line["runtime"], line["batch"]) for line in found["latency"]] == [
-        ("PyTorch", 1), ("program", 1), ("PyTorch", 8), ("program", 8)]
+        ("PyTorch", 1),
+        ("program", 1),
+        ("PyTorch", 8),
+        ("program", 8),
+    ]
     assert all(line["median_ms"] > 0 and line["calls"] == 2 for line in found["latency"])
     assert found["files"][0]["largest_difference"] <= 1e-5
 
@@ -59,8 +74,10 @@ def test_the_commands_of_the_readme(export, run_folder, tmp_path, capsys, monkey
     use_tiny_backbone(monkeypatch, "resnet50")
     torch.save(TinyBackbone(7).state_dict(), "model.pth.tar")
     assert len(README) == 2 and all(export.main(arguments) == 0 for arguments in README)
-    names = [sorted(path.name for path in pathlib.Path(folder).iterdir())
-             for folder in ("log/ealn_synthetic/export", "log/deployed")]
+    names = [
+        sorted(path.name for path in pathlib.Path(folder).iterdir())
+        for folder in ("log/ealn_synthetic/export", "log/deployed")
+    ]
     own = ["embedding.onnx", "embedding.pt2"]
     assert names == [[*own, "fused.onnx", "fused.pt2"], own]
     out = capsys.readouterr().out
@@ -68,14 +85,20 @@ def test_the_commands_of_the_readme(export, run_folder, tmp_path, capsys, monkey
     assert re.search(r"fused +8( +\d+\.\d \(\d+\.\d\)){3}", out)
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    ([], "either --run DIR or --model NAME"), (["--run", "x", "--model", "y"], "either --run DIR or --model NAME"),
-    (["--model", "resnet18", "--out", "x"], "--model and --weights go together"),
-    (["--model", "resnet18", "--weights", "x"], "has no folder of its own"),
-    (["--run", "/no/run"], "'/no/run' has no config.yaml"), (["--run", "x", "--opset", "7"], "--opset is 7"),
-    (["--run", "x", "--calls", "-1"], "--calls is -1"),
-    (["--run", "x", "--json", "/no/folder/x"], "the folder '/no/folder' of --json does not exist"),
-    (["--model", "resnet18", "--weights", "/no.pth", "--out", "x"], "is '/no.pth', but there is no such file")])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ([], "either --run DIR or --model NAME"),
+        (["--run", "x", "--model", "y"], "either --run DIR or --model NAME"),
+        (["--model", "resnet18", "--out", "x"], "--model and --weights go together"),
+        (["--model", "resnet18", "--weights", "x"], "has no folder of its own"),
+        (["--run", "/no/run"], "'/no/run' has no config.yaml"),
+        (["--run", "x", "--opset", "7"], "--opset is 7"),
+        (["--run", "x", "--calls", "-1"], "--calls is -1"),
+        (["--run", "x", "--json", "/no/folder/x"], "the folder '/no/folder' of --json does not exist"),
+        (["--model", "resnet18", "--weights", "/no.pth", "--out", "x"], "is '/no.pth', but there is no such file"),
+    ],
+)
 def test_bad_input_gets_one_sentence(export, arguments, sentence, capsys):
     assert export.main(arguments) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
@@ -85,5 +108,7 @@ def test_bad_input_gets_one_sentence(export, arguments, sentence, capsys):
 def test_missing_packages_are_named(export, monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert export.main(["--run", "x"]) == 1
-    assert ("onnx and onnxscript and onnxruntime are not installed, but ONNX files need them; install with pip install "
-            '-c constraints.txt -e ".[export]"') in capsys.readouterr().err
+    assert (
+        "onnx and onnxscript and onnxruntime are not installed, but ONNX files need them; install with pip install "
+        '-c constraints.txt -e ".[export]"'
+    ) in capsys.readouterr().err

@@ -1,4 +1,5 @@
 """tools/label_viewpoints.py: the real command line on stand-in data."""
+
 import json
 import pathlib
 import shutil
@@ -38,8 +39,19 @@ def unlabelled(labelled, tmp_path):
 @pytest.fixture
 def use(saved, tmp_path):
     """A function that runs the tool with the saved classifier."""
-    return lambda *options: tool.main(["--classifier", str(saved / "classifier.pth"), "--workers", "0",
-                                       "--device", "cpu", "--out", str(tmp_path / "out"), *map(str, options)])
+    return lambda *options: tool.main(
+        [
+            "--classifier",
+            str(saved / "classifier.pth"),
+            "--workers",
+            "0",
+            "--device",
+            "cpu",
+            "--out",
+            str(tmp_path / "out"),
+            *map(str, options),
+        ]
+    )
 
 
 def test_training_reports_on_held_out_vehicles(saved):
@@ -90,20 +102,35 @@ def test_rendered_vehicles_are_the_default(tmp_path, monkeypatch):
     def render(folder, layout, preset, seed):
         asked.append((folder, layout, preset, seed))
         return make_veri_folder(pathlib.Path(folder)) / "VeRi"
+
     monkeypatch.setattr(tool, "render_dataset", render)
     for preset in ([], ["--preset", "tiny", "--render-seed", "3"]):
-        assert tool.main(["--rendered", str(tmp_path / "r"), *preset, "--out", str(tmp_path / "out"), *SMALL,
-                          "--steps", "2"]) == 0
-    assert asked == [(str(tmp_path / "r" / "varied_0"), "veri776", VARIED, 0),
-                     (str(tmp_path / "r" / "tiny_3"), "veri776", "tiny", 3)]
+        assert (
+            tool.main(
+                ["--rendered", str(tmp_path / "r"), *preset, "--out", str(tmp_path / "out"), *SMALL, "--steps", "2"]
+            )
+            == 0
+        )
+    assert asked == [
+        (str(tmp_path / "r" / "varied_0"), "veri776", VARIED, 0),
+        (str(tmp_path / "r" / "tiny_3"), "veri776", "tiny", 3),
+    ]
     assert (tmp_path / "out" / "classifier.pth").is_file()
 
 
-@pytest.mark.parametrize("options, words", [
-    (["--min-confidence", "1.5"], "--min-confidence is 1.5"), (["--steps", "0"], "--steps is 0"),
-    (["--limit", "0"], "--limit is 0"), (["-s", "nothing"], "'nothing' is unknown"),
-    (["-t", "veri776", "--root", "nowhere"], "was not found"), (["--images", "nowhere"], "holds no image"),
-    (["--classifier", "none.pth"], "does not exist"), (["--classifier", "a", "-s", "b"], "leave one out")])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--min-confidence", "1.5"], "--min-confidence is 1.5"),
+        (["--steps", "0"], "--steps is 0"),
+        (["--limit", "0"], "--limit is 0"),
+        (["-s", "nothing"], "'nothing' is unknown"),
+        (["-t", "veri776", "--root", "nowhere"], "was not found"),
+        (["--images", "nowhere"], "holds no image"),
+        (["--classifier", "none.pth"], "does not exist"),
+        (["--classifier", "a", "-s", "b"], "leave one out"),
+    ],
+)
 def test_bad_input_is_one_sentence(options, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert tool.main(options) == 1

@@ -34,9 +34,14 @@ def tool():
     return load_tool("make_synthetic")
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (("--image-size", "8"), "image_size is 8"), (("--seed", "-4"), "seed is -4"),
-    (("--processes", "0"), "processes is 0")])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (("--image-size", "8"), "image_size is 8"),
+        (("--seed", "-4"), "seed is -4"),
+        (("--processes", "0"), "processes is 0"),
+    ],
+)
 def test_wrong_arguments_give_one_sentence(tool, tmp_path, capsys, arguments, sentence):
     assert tool.main(["--root", str(tmp_path / "new"), *arguments]) == 1
     error = capsys.readouterr().err

@@ -1,4 +1,5 @@
 """tools/report.py: the real command line on a run with every scheme."""
+
 import html
 import importlib.util
 import re
@@ -13,8 +14,21 @@ from standins import make_veri_folder, train_run
 from tool_modules import load_tool
 
 README = arguments_of("report")
-SECTIONS = ["runs", "results", "cmc", "ranked", "curves", "diagnostics", "time", "hard", "views", "responses",
-            "distances", "sweep", "settings"]
+SECTIONS = [
+    "runs",
+    "results",
+    "cmc",
+    "ranked",
+    "curves",
+    "diagnostics",
+    "time",
+    "hard",
+    "views",
+    "responses",
+    "distances",
+    "sweep",
+    "settings",
+]
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +65,39 @@ def test_the_command_of_the_readme(report, run_folder, tmp_path, monkeypatch):
 def test_a_page_with_everything_in_a_browser(report, tmp_path):
     """Two runs, one with every scheme; then the same page after the dataset is gone."""
     root = make_veri_folder(tmp_path / "data", train=4, test=4)
-    runs = [str(train_run(tmp_path / name, root, scheme, ["ealn.sample_every", 1, "ealn.diagnose_every", 1,
-                                                          "ealn.test_untrained", True, "train.max_epoch", 2]))
-            for name, scheme in (("<script>alert(1)</script>", "hard_view"), ("en", "en"))]
+    runs = [
+        str(
+            train_run(
+                tmp_path / name,
+                root,
+                scheme,
+                ["ealn.sample_every", 1, "ealn.diagnose_every", 1, "ealn.test_untrained", True, "train.max_epoch", 2],
+            )
+        )
+        for name, scheme in (("<script>alert(1)</script>", "hard_view"), ("en", "en"))
+    ]
     out = tmp_path / "page.html"
-    flags = ["--run", *runs, "--out", str(out), "--features", str(tmp_path / "features"), "--workers", "0",
-             "--device", "cpu", "--images", "16"]
+    flags = [
+        "--run",
+        *runs,
+        "--out",
+        str(out),
+        "--features",
+        str(tmp_path / "features"),
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+        "--images",
+        "16",
+    ]
     assert report.main(flags) == 0
     text = out.read_text(encoding="utf-8")
-    assert re.findall(r'<section id="(\w+)">', text) == SECTIONS and out.stat().st_size < 3 * 2 ** 20
+    assert re.findall(r'<section id="(\w+)">', text) == SECTIONS and out.stat().st_size < 3 * 2**20
     assert [note.partition(",")[0] for note in notes_of(text)] == [
         "No diagnostics of en: there is no diagnostics.csv",
-        "Not shown: the runs have fewer than two different settings of beta1 and beta2 with all else equal"]
+        "Not shown: the runs have fewer than two different settings of beta1 and beta2 with all else equal",
+    ]
     for width in (390, 1200):
         found = open_in_chromium(out, tmp_path, width)
         assert found["scrollWidth"] <= found["innerWidth"] == width
@@ -75,11 +110,17 @@ def test_a_page_with_everything_in_a_browser(report, tmp_path):
     assert sum("this needs the networks and the test images" in note for note in notes) == 6
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (["--run", "/no/run"], "'/no/run' has no config.yaml"), (["--run", "x", "--images", "3"], "--images is 3"),
-    (["--run", "x", "--queries", "-1"], "--queries is -1, expected 0 or more"),
-    (["--run", "RUN", "--out", "/no/folder/page.html"], "the folder '/no/folder' of --out does not exist"),
-    (["--run", "RUN", "RUN"], "is given twice"), (["--run", "x", "--device", "cuda"], "torch sees no GPU")])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["--run", "/no/run"], "'/no/run' has no config.yaml"),
+        (["--run", "x", "--images", "3"], "--images is 3"),
+        (["--run", "x", "--queries", "-1"], "--queries is -1, expected 0 or more"),
+        (["--run", "RUN", "--out", "/no/folder/page.html"], "the folder '/no/folder' of --out does not exist"),
+        (["--run", "RUN", "RUN"], "is given twice"),
+        (["--run", "x", "--device", "cuda"], "torch sees no GPU"),
+    ],
+)
 def test_bad_input_gets_one_sentence(report, run_folder, arguments, sentence, capsys):
     if "cuda" in arguments and torch.cuda.is_available():
         pytest.skip("there is a GPU")

@@ -1,4 +1,5 @@
 """tools/reproduce.py: a grid from the real command line, interrupted, gone on with, and read again."""
+
 import csv
 import json
 import os
@@ -10,15 +11,53 @@ from ealn_plugin.engine.interrupts import TrainingInterrupted
 from tool_modules import load_tool
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SMALL = ["use_gpu", "False", "data.height", "32", "data.width", "32", "data.workers", "0", "model.name", "osnet_x0_25",
-         "train.batch_size", "8", "sampler.num_instances", "2", "train.optim", "adam", "ealn.generator.filters", "4",
-         "ealn.generator.blocks", "1", "ealn.discriminator.filters", "4", "ealn.discriminator.layers", "1",
-         "ealn.render.preset", "", "train.max_epoch", "3", "ealn.warmup_epochs", "1"]
+SMALL = [
+    "use_gpu",
+    "False",
+    "data.height",
+    "32",
+    "data.width",
+    "32",
+    "data.workers",
+    "0",
+    "model.name",
+    "osnet_x0_25",
+    "train.batch_size",
+    "8",
+    "sampler.num_instances",
+    "2",
+    "train.optim",
+    "adam",
+    "ealn.generator.filters",
+    "4",
+    "ealn.generator.blocks",
+    "1",
+    "ealn.discriminator.filters",
+    "4",
+    "ealn.discriminator.layers",
+    "1",
+    "ealn.render.preset",
+    "",
+    "train.max_epoch",
+    "3",
+    "ealn.warmup_epochs",
+    "1",
+]
 
 
 def reproduce(root, out, *arguments, options=SMALL):
-    return load_tool("reproduce").main(["--config-file", os.path.join(ROOT, "configs", "ealn_synthetic.yaml"),
-                                        "--root", str(root), "--out", str(out), *arguments, *options])
+    return load_tool("reproduce").main(
+        [
+            "--config-file",
+            os.path.join(ROOT, "configs", "ealn_synthetic.yaml"),
+            "--root",
+            str(root),
+            "--out",
+            str(out),
+            *arguments,
+            *options,
+        ]
+    )
 
 
 def test_a_grid_goes_on_where_it_was_interrupted(veri_root, tmp_path, monkeypatch, capsys):
@@ -29,6 +68,7 @@ def test_a_grid_goes_on_where_it_was_interrupted(veri_root, tmp_path, monkeypatc
         if len(started) == 2:
             raise TrainingInterrupted("stopped")
         return train(config, progress)
+
     monkeypatch.setattr(reproduction.training, "train", counting)
     arguments = ["--schemes", "en", "hard", "--seeds", "1", "2", "--sweep", "beta2", "--jobs", "1"]
     assert reproduce(veri_root, tmp_path, *arguments) == 130
@@ -67,10 +107,15 @@ def test_runs_side_by_side_are_those_one_after_the_other(veri_root, tmp_path, mo
     assert "starting behind the warm-up" in (tmp_path / "two" / "seed_2" / "hard" / "train.log").read_text()
 
 
-@pytest.mark.parametrize("arguments, options, message", [
-    (["--jobs", "-1"], SMALL, "--jobs is -1"), (["--schemes", "hard"], SMALL, "expected en among them"),
-    (["--seeds", "1", "1"], SMALL, "--seeds are 1 1"),
-    ([], ["ealn.alhpa", "1"], "did you mean ealn.alpha")])
+@pytest.mark.parametrize(
+    "arguments, options, message",
+    [
+        (["--jobs", "-1"], SMALL, "--jobs is -1"),
+        (["--schemes", "hard"], SMALL, "expected en among them"),
+        (["--seeds", "1", "1"], SMALL, "--seeds are 1 1"),
+        ([], ["ealn.alhpa", "1"], "did you mean ealn.alpha"),
+    ],
+)
 def test_nonsense_gets_one_sentence(veri_root, tmp_path, capsys, arguments, options, message):
     assert reproduce(veri_root, tmp_path, *arguments, options=options) == 1
     error = capsys.readouterr().err

@@ -1,4 +1,5 @@
 """tools/search.py as a user runs it: index, query, add, remove, and what it refuses."""
+
 import json
 import os
 import shutil
@@ -21,8 +22,23 @@ search = load_tool("search")
 def built(veri_root, run_folder, tmp_path_factory):
     """An index of the stand-in VeRI-776's gallery."""
     folder = tmp_path_factory.mktemp("index") / "gallery"
-    assert search.main(["index", "veri776", "--root", str(veri_root), "--run", str(run_folder), "--index", str(folder),
-                        "--device", "cpu"]) == 0
+    assert (
+        search.main(
+            [
+                "index",
+                "veri776",
+                "--root",
+                str(veri_root),
+                "--run",
+                str(run_folder),
+                "--index",
+                str(folder),
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
     return folder
 
 
@@ -41,8 +57,9 @@ def run(capsys, *arguments):
 
 
 def answers(capsys, tmp_path, images, index, *more):
-    code, out, _ = run(capsys, "query", *images, "--index", index, "--json", tmp_path / "found.json", "--device", "cpu",
-                       *more)
+    code, out, _ = run(
+        capsys, "query", *images, "--index", index, "--json", tmp_path / "found.json", "--device", "cpu", *more
+    )
     assert code == 0
     return json.loads((tmp_path / "found.json").read_text()), out
 
@@ -66,16 +83,33 @@ def test_the_whole_gallery_is_ranked_as_the_evaluation_ranks_it(capsys, tmp_path
     pids, g_pids = ([int(os.path.basename(path)[:4]) for path in group] for group in (queries, paths))
     camids, g_camids = ([int(os.path.basename(path)[6:9]) - 1 for path in group] for group in (queries, paths))
     cmc, _ = evaluate_rank(1 - similarity, np.array(pids), np.array(g_pids), np.array(camids), np.array(g_camids), 1)
-    right = [next(hit["vehicle"] for hit in query["nearest"] if (hit["vehicle"], hit["camera"]) != (pid, camid)) == pid
-             for query, pid, camid in zip(found["queries"], pids, camids)]
+    right = [
+        next(hit["vehicle"] for hit in query["nearest"] if (hit["vehicle"], hit["camera"]) != (pid, camid)) == pid
+        for query, pid, camid in zip(found["queries"], pids, camids)
+    ]
     assert np.mean(right) == pytest.approx(cmc[0])
     assert f"{queries[0]} (front)" in out and "similarity  vehicle  camera  view" in out
 
 
 def test_the_sheet_and_an_approximate_search(capsys, tmp_path, veri_root, run_folder):
     folder, image = tmp_path / "ivf index", next((veri_root / "VeRi" / "image_query").iterdir())
-    code, out, _ = run(capsys, "index", veri_root / "VeRi" / "image_train", "--run", run_folder, "--index", folder,
-                       "--kind", "ivf", "--nlist", 4, "--device", "cpu", "--batch-size", 7)
+    code, out, _ = run(
+        capsys,
+        "index",
+        veri_root / "VeRi" / "image_train",
+        "--run",
+        run_folder,
+        "--index",
+        folder,
+        "--kind",
+        "ivf",
+        "--nlist",
+        4,
+        "--device",
+        "cpu",
+        "--batch-size",
+        7,
+    )
     assert code == 0 and "36 images added" in out and "of 4 lists; recall@10 against exact search" in out
     sheet = tmp_path / "found.png"
     found, _ = answers(capsys, tmp_path, [image, image], folder, "--sheet", sheet, "-k", 3, "--nprobe", 2)
@@ -120,8 +154,9 @@ def test_another_network_is_refused(capsys, tmp_path, veri_root, run_folder, ind
     for command in (["query", image], ["add", image]):
         code, _, err = run(capsys, *command, "--index", index, *model)
         assert code == 1 and "holds features of another model" in err and str(run_folder) in err
-    code, _, _ = run(capsys, "index", "veri776", "--root", veri_root, "--split", "query", "--index", tmp_path / "own",
-                     *model)
+    code, _, _ = run(
+        capsys, "index", "veri776", "--root", veri_root, "--split", "query", "--index", tmp_path / "own", *model
+    )
     assert code == 0 and answers(capsys, tmp_path, [image], tmp_path / "own")[0]["images"] == 8
 
 
@@ -129,20 +164,23 @@ def test_slips_get_one_sentence(capsys, tmp_path, veri_root, run_folder, index):
     image = next((veri_root / "VeRi" / "image_query").iterdir())
     here = ["--index", index, "--device", "cpu"]
     for arguments, sentence in (
-            (["query", image, "--index", tmp_path / "no"], "holds no index; make one with tools/search.py index"),
-            (["query", "/no.jpg", *here], "image '/no.jpg' does not exist"),
-            (["query", image, *here, "-k", 0], "--topk is 0"),
-            (["query", image, *here, "--json", tmp_path / "no" / "a.json"], "of --json does not exist"),
-            (["query", image, *here, "--run", run_folder, "--model", "resnet18"], "are both given"),
-            (["query", image, *here, "--model", "resnet18"], "expected both; give the name"),
-            (["query", image, *here, "--kind", "ivf"], "has no inverted lists"),
-            (["index", "veri776", "--root", veri_root, *here], "there is no network to make features with"),
-            (["index", "veri776", "--root", veri_root, "--run", run_folder, *here], "holds a finished index of 24"),
-            (["index", "veri776", "--root", veri_root, "--run", run_folder, "--index", tmp_path / "a", "--nlist", -1],
-             "nlist is -1"),
-            (["add", tmp_path / "no", *here], "there is no file or folder"),
-            (["remove", *here[:2]], "there is nothing to remove"),
-            (["remove", "--pid", -1, *here[:2]], "--pid holds -1")):
+        (["query", image, "--index", tmp_path / "no"], "holds no index; make one with tools/search.py index"),
+        (["query", "/no.jpg", *here], "image '/no.jpg' does not exist"),
+        (["query", image, *here, "-k", 0], "--topk is 0"),
+        (["query", image, *here, "--json", tmp_path / "no" / "a.json"], "of --json does not exist"),
+        (["query", image, *here, "--run", run_folder, "--model", "resnet18"], "are both given"),
+        (["query", image, *here, "--model", "resnet18"], "expected both; give the name"),
+        (["query", image, *here, "--kind", "ivf"], "has no inverted lists"),
+        (["index", "veri776", "--root", veri_root, *here], "there is no network to make features with"),
+        (["index", "veri776", "--root", veri_root, "--run", run_folder, *here], "holds a finished index of 24"),
+        (
+            ["index", "veri776", "--root", veri_root, "--run", run_folder, "--index", tmp_path / "a", "--nlist", -1],
+            "nlist is -1",
+        ),
+        (["add", tmp_path / "no", *here], "there is no file or folder"),
+        (["remove", *here[:2]], "there is nothing to remove"),
+        (["remove", "--pid", -1, *here[:2]], "--pid holds -1"),
+    ):
         code, _, err = run(capsys, *arguments)
         assert code == 1 and sentence in err and err.splitlines()[-1].startswith("error: "), err
 

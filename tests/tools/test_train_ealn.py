@@ -1,4 +1,5 @@
 """tools/train_ealn.py: the real command line, from files to results.json, killed, resumed, and fed with nonsense."""
+
 import dataclasses
 import json
 import os
@@ -21,15 +22,44 @@ from tool_modules import load_tool
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOOL = os.path.join(ROOT, "tools", "train_ealn.py")
-SMALL = ["use_gpu", "False", "data.height", "32", "data.width", "32", "data.workers", "0", "model.name", "osnet_x0_25",
-         "model.pretrained", "False", "train.batch_size", "8", "sampler.num_instances", "2", "train.max_epoch", "2",
-         "train.optim", "adam", "ealn.generator.filters", "4", "ealn.generator.blocks", "1",
-         "ealn.generator.residual", "True", "ealn.discriminator.filters", "4", "ealn.discriminator.layers", "1"]
+SMALL = [
+    "use_gpu",
+    "False",
+    "data.height",
+    "32",
+    "data.width",
+    "32",
+    "data.workers",
+    "0",
+    "model.name",
+    "osnet_x0_25",
+    "model.pretrained",
+    "False",
+    "train.batch_size",
+    "8",
+    "sampler.num_instances",
+    "2",
+    "train.max_epoch",
+    "2",
+    "train.optim",
+    "adam",
+    "ealn.generator.filters",
+    "4",
+    "ealn.generator.blocks",
+    "1",
+    "ealn.generator.residual",
+    "True",
+    "ealn.discriminator.filters",
+    "4",
+    "ealn.discriminator.layers",
+    "1",
+]
 
 
 def train(root, save_dir, *options):
-    return load_tool("train_ealn").main(["--root", str(root), *SMALL, "data.save_dir", str(save_dir),
-                                         *map(str, options)])
+    return load_tool("train_ealn").main(
+        ["--root", str(root), *SMALL, "data.save_dir", str(save_dir), *map(str, options)]
+    )
 
 
 def results_of(save_dir):
@@ -50,20 +80,35 @@ def test_every_scheme_from_the_command_line(veri_root, tmp_path, capsys, scheme)
     assert "epoch 2/2 (joint)" in (tmp_path / "train.log").read_text()
     assert any(name.startswith("events") for name in os.listdir(tmp_path))
     out = capsys.readouterr().out
-    assert "trained" in out and "untrained" in out and ("without fusion" in out) == (
-        scheme.split("_")[-1] in ("view", "cyclegan", "stargan"))
+    assert (
+        "trained" in out
+        and "untrained" in out
+        and ("without fusion" in out) == (scheme.split("_")[-1] in ("view", "cyclegan", "stargan"))
+    )
 
 
 def test_an_image_cache_changes_nothing(veri_root, tmp_path):
     """A whole run fills it, a second one reads it: results, weights and random states are those without one."""
-    options = ["data.transforms", "['random_flip', 'color_jitter']", "data.workers", "1", "ealn.scheme", "en",
-               "ealn.test_untrained", "False"]
+    options = [
+        "data.transforms",
+        "['random_flip', 'color_jitter']",
+        "data.workers",
+        "1",
+        "ealn.scheme",
+        "en",
+        "ealn.test_untrained",
+        "False",
+    ]
     cache = ["ealn.cache_dir", tmp_path / "cache"]
     for name, more in (("without", []), ("filling", cache), ("reading", cache)):
         assert train(veri_root, tmp_path / name, *options, *more) == 0
-    files = [((tmp_path / name / "results.json").read_bytes(),
-              leaves(checkpoint.load(str(tmp_path / name / checkpoint.LAST))))
-             for name in ("without", "filling", "reading")]
+    files = [
+        (
+            (tmp_path / name / "results.json").read_bytes(),
+            leaves(checkpoint.load(str(tmp_path / name / checkpoint.LAST))),
+        )
+        for name in ("without", "filling", "reading")
+    ]
     assert files[0] == files[1] == files[2]
     logs = [(tmp_path / name / "train.log").read_text() for name in ("without", "filling", "reading")]
     assert ["decoding 36 images of veri776_train" in log for log in logs] == [False, True, False]
@@ -80,8 +125,23 @@ def leaves(tree, path=""):
 
 def test_every_remedy_from_the_command_line(veri_root, tmp_path):
     """A killed run of them goes on bit for bit: tests/engine/test_ealn.py."""
-    assert train(veri_root, tmp_path, "ealn.degrade", "0.5", "ealn.reconstructions", "True", "ealn.adaptive_weight",
-                 "0.1", "ealn.negatives", "semi_hard", "ealn.generator.residual", "False") == 0
+    assert (
+        train(
+            veri_root,
+            tmp_path,
+            "ealn.degrade",
+            "0.5",
+            "ealn.reconstructions",
+            "True",
+            "ealn.adaptive_weight",
+            "0.1",
+            "ealn.negatives",
+            "semi_hard",
+            "ealn.generator.residual",
+            "False",
+        )
+        == 0
+    )
     log = (tmp_path / "train.log").read_text()
     for name in ("loss/E_reconstruction", "loss/G_hard_reconstruction", "weight/hard", "weight/view"):
         assert name in log
@@ -99,21 +159,36 @@ def test_testing_alone(veri_root, tmp_path):
     for key in ("datasets", "untrained", "primary"):
         assert results_of(tmp_path / "test")[key] == results_of(tmp_path / "run")[key]
     network = tmp_path / "run" / "model" / "model-last.pth.tar"
-    assert train(veri_root, tmp_path / "en", "test.evaluate", "True", "ealn.scheme", "en",
-                 "model.load_weights", network) == 0
+    assert (
+        train(veri_root, tmp_path / "en", "test.evaluate", "True", "ealn.scheme", "en", "model.load_weights", network)
+        == 0
+    )
     assert results_of(tmp_path / "en")["untrained"] == {}
 
 
 def start(root, save_dir, *options):
     command = [sys.executable, TOOL, "--root", str(root), *SMALL, "data.save_dir", str(save_dir), *map(str, options)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
 
 
 def test_killed_at_a_random_step_and_resumed(veri_root, tmp_path):
     """SIGKILL, data workers, random augmentation: the same weights and the same results.json, bit for bit."""
-    options = ["train.max_epoch", "6", "data.workers", "2", "ealn.checkpoint_every", "1", "ealn.warmup_epochs", "1",
-               "data.transforms", "['random_flip', 'color_jitter', 'random_erase']", "test.eval_freq", "1"]
+    options = [
+        "train.max_epoch",
+        "6",
+        "data.workers",
+        "2",
+        "ealn.checkpoint_every",
+        "1",
+        "ealn.warmup_epochs",
+        "1",
+        "data.transforms",
+        "['random_flip', 'color_jitter', 'random_erase']",
+        "test.eval_freq",
+        "1",
+    ]
     whole = start(veri_root, tmp_path / "whole", *options)
     output, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, output[-3000:]
@@ -167,18 +242,28 @@ def test_a_missing_dataset(tmp_path, capsys):
     assert str(tmp_path / "nowhere") in sentence and "VeRi" in sentence and "datasets.md" in sentence
 
 
-@pytest.mark.parametrize("options, expected", [
-    (["ealn.alhpa", "1"], "did you mean ealn.alpha"), (["ealn.alpha", "9"], "ealn.alpha is 9"),
-    (["train.batch_size", "9"], "sampler.num_instances 2 does not divide"),
-    (["data.height", "34"], "multiple of 4"), (["model.name", "resnet5"], "model.name is 'resnet5'"),
-    (["model.name", "pcb_p4", "data.height", "64"], "several branches"),
-    (["model.resume", "nowhere"], "no such file or folder"), (["model.load_weights", "nowhere"], "no such file"),
-    (["ealn.discriminator.layers", "5"], "leave no logits"), (["data.sources", "veri77"], "veri77"),
-    (["ealn.warmup_epochs", "2"], "leave no joint epoch"), (["train.batch_size", "64"], "lower train.batch_size"),
-    (["ealn.protocols", "['same_views']", "ealn.test_untrained", "False"], "same_views"),
-    (["ealn.view_embedding_off_epochs", "2"], "never learn from the cross views"),
-    (["train.fixbase_epoch", "1", "train.open_layers", "['nolayer']"], "open_layers holds 'nolayer'"),
-    (["ealn.constant_epochs", "9"], "constant_epochs is 9"), (["ealn.protocols", "['veri_images']"], "veri_images")])
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        (["ealn.alhpa", "1"], "did you mean ealn.alpha"),
+        (["ealn.alpha", "9"], "ealn.alpha is 9"),
+        (["train.batch_size", "9"], "sampler.num_instances 2 does not divide"),
+        (["data.height", "34"], "multiple of 4"),
+        (["model.name", "resnet5"], "model.name is 'resnet5'"),
+        (["model.name", "pcb_p4", "data.height", "64"], "several branches"),
+        (["model.resume", "nowhere"], "no such file or folder"),
+        (["model.load_weights", "nowhere"], "no such file"),
+        (["ealn.discriminator.layers", "5"], "leave no logits"),
+        (["data.sources", "veri77"], "veri77"),
+        (["ealn.warmup_epochs", "2"], "leave no joint epoch"),
+        (["train.batch_size", "64"], "lower train.batch_size"),
+        (["ealn.protocols", "['same_views']", "ealn.test_untrained", "False"], "same_views"),
+        (["ealn.view_embedding_off_epochs", "2"], "never learn from the cross views"),
+        (["train.fixbase_epoch", "1", "train.open_layers", "['nolayer']"], "open_layers holds 'nolayer'"),
+        (["ealn.constant_epochs", "9"], "constant_epochs is 9"),
+        (["ealn.protocols", "['veri_images']"], "veri_images"),
+    ],
+)
 def test_nonsense_gets_one_sentence(veri_root, tmp_path, capsys, options, expected):
     assert train(veri_root, tmp_path, *options) == 1
     assert expected in sentence_of(capsys)
@@ -197,8 +282,10 @@ def test_a_corrupt_image_is_named_and_costs_nothing(tmp_path, capsys, workers):
     capsys.readouterr()
     bad = next((root / "VeRi" / "image_train").iterdir())
     bad.write_bytes(b"not an image")
-    assert train(root, tmp_path / "run", "train.max_epoch", "3", "model.resume", tmp_path / "run",
-                 "data.workers", workers) == 1
+    assert (
+        train(root, tmp_path / "run", "train.max_epoch", "3", "model.resume", tmp_path / "run", "data.workers", workers)
+        == 1
+    )
     sentence = sentence_of(capsys)
     assert bad.name in sentence and "cannot be decoded" in sentence
     assert (tmp_path / "run" / checkpoint.LAST).read_bytes() == saved
@@ -267,8 +354,7 @@ def test_schemes_share_a_warm_up(veri_root, tmp_path):
     options = ["train.max_epoch", "4", "ealn.warmup_epochs", "2", "ealn.warmup_generator_epochs", "1"]
     assert train(veri_root, tmp_path / "en", *options, "ealn.scheme", "en") == 0
     assert train(veri_root, tmp_path / "whole", *options) == 0
-    assert train(veri_root, tmp_path / "behind", *options, "ealn.start_from",
-                 tmp_path / "en" / checkpoint.WARMUP) == 0
+    assert train(veri_root, tmp_path / "behind", *options, "ealn.start_from", tmp_path / "en" / checkpoint.WARMUP) == 0
     whole, behind, en = (checkpoint.load(str(tmp_path / name / checkpoint.LAST)) for name in ("whole", "behind", "en"))
     assert all(torch.equal(value, behind["model"][name]) for name, value in whole["model"].items())
     assert results_of(tmp_path / "whole")["datasets"] == results_of(tmp_path / "behind")["datasets"]
@@ -277,10 +363,22 @@ def test_schemes_share_a_warm_up(veri_root, tmp_path):
 
 
 def test_a_warm_up_of_another_length(veri_root, tmp_path, capsys):
-    assert train(veri_root, tmp_path / "en", "ealn.scheme", "en", "train.max_epoch", "3",
-                 "ealn.warmup_epochs", "1") == 0
-    assert train(veri_root, tmp_path / "run", "train.max_epoch", "5", "ealn.warmup_epochs", "2", "ealn.start_from",
-                 tmp_path / "en" / checkpoint.WARMUP) == 1
+    assert (
+        train(veri_root, tmp_path / "en", "ealn.scheme", "en", "train.max_epoch", "3", "ealn.warmup_epochs", "1") == 0
+    )
+    assert (
+        train(
+            veri_root,
+            tmp_path / "run",
+            "train.max_epoch",
+            "5",
+            "ealn.warmup_epochs",
+            "2",
+            "ealn.start_from",
+            tmp_path / "en" / checkpoint.WARMUP,
+        )
+        == 1
+    )
     assert "expected the end of a warm-up of 2 epochs" in sentence_of(capsys)
 
 
@@ -309,12 +407,18 @@ def test_an_output_folder_that_cannot_be_used(veri_root, tmp_path, capsys):
 
 def test_a_disk_that_fills_up(veri_root, tmp_path):
     """Files may not grow beyond 64 KiB: the first checkpoint cannot be written."""
-    code = ("import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-            "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)); sys.argv = sys.argv[1:];"
-            "runpy.run_path(sys.argv[0], run_name='__main__')")
+    code = (
+        "import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)); sys.argv = sys.argv[1:];"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
     options = [*SMALL, "ealn.sample_every", "0", "ealn.test_untrained", "False", "data.save_dir", str(tmp_path / "run")]
-    done = subprocess.run([sys.executable, "-c", code, TOOL, "--root", str(veri_root), *options],
-                          capture_output=True, text=True, timeout=200)
+    done = subprocess.run(
+        [sys.executable, "-c", code, TOOL, "--root", str(veri_root), *options],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-2000:]
     assert "could not be written" in done.stderr and "model.resume" in done.stderr
     assert not [name for name in os.listdir(tmp_path / "run") if "checkpoint" in name or name.startswith(".writing")]
@@ -322,12 +426,30 @@ def test_a_disk_that_fills_up(veri_root, tmp_path):
 
 def test_the_demo_renders_what_is_missing(tmp_path, monkeypatch):
     """configs/ealn_synthetic.yaml with a preset of a few vehicles in the place of tiny."""
-    small = dataclasses.replace(presets.PRESETS["tiny"], train_vehicles=8, train_images=64, train_tracks=32,
-                                test_vehicles=6, test_images=36, test_tracks=18, image_size=48)
+    small = dataclasses.replace(
+        presets.PRESETS["tiny"],
+        train_vehicles=8,
+        train_images=64,
+        train_tracks=32,
+        test_vehicles=6,
+        test_images=36,
+        test_tracks=18,
+        image_size=48,
+    )
     monkeypatch.setitem(presets.PRESETS, "tiny", small)
-    arguments = ["--config-file", os.path.join(ROOT, "configs", "ealn_synthetic.yaml"),
-                 "--root", str(tmp_path / "data"), *SMALL, "train.max_epoch", "3", "ealn.warmup_epochs", "1",
-                 "data.save_dir", str(tmp_path / "run")]
+    arguments = [
+        "--config-file",
+        os.path.join(ROOT, "configs", "ealn_synthetic.yaml"),
+        "--root",
+        str(tmp_path / "data"),
+        *SMALL,
+        "train.max_epoch",
+        "3",
+        "ealn.warmup_epochs",
+        "1",
+        "data.save_dir",
+        str(tmp_path / "run"),
+    ]
     assert load_tool("train_ealn").main(arguments) == 0
     assert (tmp_path / "data" / "VeRi" / "synthetic.json").exists()
     assert (tmp_path / "run" / "samples" / "epoch_003.png").exists()

@@ -1,4 +1,5 @@
 """tools/train_ealn.py under torchrun: two processes, killed, stopped, fed with nonsense, and gone on with by one."""
+
 import os
 import shutil
 import signal
@@ -19,10 +20,24 @@ PATIENCE = 300
 
 
 def start(root, save_dir, *options):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", TOOL, "--root",
-               str(root), *SMALL, "data.save_dir", str(save_dir), *map(str, options)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        TOOL,
+        "--root",
+        str(root),
+        *SMALL,
+        "data.save_dir",
+        str(save_dir),
+        *map(str, options),
+    ]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
 
 
 def run(root, save_dir, *options):
@@ -47,15 +62,20 @@ def curves(folder):
     """{name: [value of every step]} of a run's training, from its one file of events."""
     events = EventAccumulator(str(folder)).Reload()
     assert len([name for name in os.listdir(folder) if name.startswith("events")]) == 1
-    return {name: [event.value for event in events.Scalars(name)] for name in events.Tags()["scalars"]
-            if name.startswith("train/")}
+    return {
+        name: [event.value for event in events.Scalars(name)]
+        for name in events.Tags()["scalars"]
+        if name.startswith("train/")
+    }
 
 
 def slopes(state):
     """{network: its gradients in one vector}, summed up over the steps as the momentum of SGD does."""
     found = {"model": state["optimizer"], **state["adversaries"]}
-    return {name: torch.cat([state["state"][key]["momentum_buffer"].flatten() for key in sorted(state["state"])])
-            for name, state in found.items()}
+    return {
+        name: torch.cat([state["state"][key]["momentum_buffer"].flatten() for key in sorted(state["state"])])
+        for name, state in found.items()
+    }
 
 
 def test_the_command_of_the_readme(veri_root, tmp_path):
@@ -72,8 +92,9 @@ def test_the_command_of_the_readme(veri_root, tmp_path):
     assert train(veri_root, tmp_path / "one", *options) == 0
     one, two = (results_of(tmp_path / name) for name in ("one", "two"))
     assert one["config"] == two["config"]  # of eight test images a rounding can swap two, so metrics may differ
-    assert ({name: list(found) for name, found in one["datasets"].items()}
-            == {name: list(found) for name, found in two["datasets"].items()})
+    assert {name: list(found) for name, found in one["datasets"].items()} == {
+        name: list(found) for name, found in two["datasets"].items()
+    }
     losses, expected = curves(tmp_path / "two"), curves(tmp_path / "one")
     assert len(losses["train/loss/E"]) == len(losses["train/loss/G"]) == 7
     torch.testing.assert_close(losses, expected, rtol=1e-4, atol=1e-4)
@@ -100,8 +121,10 @@ def test_a_killed_worker_ends_the_other_and_the_run_goes_on(veri_root, tmp_path)
     os.kill(workers[1], signal.SIGKILL)
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert sentences(output) == ["error: one of the 2 processes ended without a word (killed, or out of memory?); what "
-                                 "was saved before is usable, go on with model.resume"]
+    assert sentences(output) == [
+        "error: one of the 2 processes ended without a word (killed, or out of memory?); what "
+        "was saved before is usable, go on with model.resume"
+    ]
     saved = checkpoint.load(str(tmp_path / checkpoint.LAST))
     assert saved["global_step"] > 0
     assert train(veri_root, tmp_path, "train.max_epoch", saved["epoch"] + 1, "model.resume", tmp_path) == 0
@@ -133,9 +156,16 @@ def test_an_error_of_one_process_is_the_error_of_the_run(tmp_path):
     shutil.rmtree(tmp_path / "data")
 
 
-@pytest.mark.parametrize("options, expected", [
-    (["ealn.alpha", "9"], "ealn.alpha is 9"),
-    (["train.batch_size", "6"], "train.batch_size is 6, which 2 processes cannot share equally in whole identities")])
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        (["ealn.alpha", "9"], "ealn.alpha is 9"),
+        (
+            ["train.batch_size", "6"],
+            "train.batch_size is 6, which 2 processes cannot share equally in whole identities",
+        ),
+    ],
+)
 def test_nonsense_gets_one_sentence(veri_root, tmp_path, options, expected):
     code, output = run(veri_root, tmp_path, *options)
     assert code == 1 and len(sentences(output)) == 1 and expected in sentences(output)[0], output

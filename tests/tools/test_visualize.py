@@ -1,4 +1,5 @@
 """tools/visualize.py: every figure from real runs on stand-in data, and the numbers beside it."""
+
 import csv
 import shutil
 
@@ -45,19 +46,68 @@ def root(tmp_path_factory):
 def runs(root, tmp_path_factory):
     """Three short runs: no generators, all of them, and all with another beta1."""
     folder = tmp_path_factory.mktemp("runs")
-    for name, *options in (("en", "ealn.scheme", "en"), ("hard_view", "train.print_freq", "2"),
-                           ("other", "ealn.beta1", "0.9")):
-        assert train.main(["--root", str(root), "model.name", "resnet18", "model.pretrained", "False", "use_gpu",
-                           "False", "data.height", "32", "data.width", "32", "data.workers", "0", "train.max_epoch",
-                           "2", "train.batch_size", "8", "train.print_freq", "1", "ealn.test_untrained", "False",
-                           "ealn.generator.filters", "2", "ealn.generator.blocks", "1", "ealn.discriminator.filters",
-                           "2", "ealn.discriminator.layers", "1", "data.save_dir", str(folder / name), *options]) == 0
+    for name, *options in (
+        ("en", "ealn.scheme", "en"),
+        ("hard_view", "train.print_freq", "2"),
+        ("other", "ealn.beta1", "0.9"),
+    ):
+        assert (
+            train.main(
+                [
+                    "--root",
+                    str(root),
+                    "model.name",
+                    "resnet18",
+                    "model.pretrained",
+                    "False",
+                    "use_gpu",
+                    "False",
+                    "data.height",
+                    "32",
+                    "data.width",
+                    "32",
+                    "data.workers",
+                    "0",
+                    "train.max_epoch",
+                    "2",
+                    "train.batch_size",
+                    "8",
+                    "train.print_freq",
+                    "1",
+                    "ealn.test_untrained",
+                    "False",
+                    "ealn.generator.filters",
+                    "2",
+                    "ealn.generator.blocks",
+                    "1",
+                    "ealn.discriminator.filters",
+                    "2",
+                    "ealn.discriminator.layers",
+                    "1",
+                    "data.save_dir",
+                    str(folder / name),
+                    *options,
+                ]
+            )
+            == 0
+        )
     return folder
 
 
 def flags(root, out, *more):
-    return ["--root", str(root), "--workers", "0", "--device", "cpu", "--images", "16", "--out", str(out),
-            *map(str, more)]
+    return [
+        "--root",
+        str(root),
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+        "--images",
+        "16",
+        "--out",
+        str(out),
+        *map(str, more),
+    ]
 
 
 def rows(path):
@@ -97,13 +147,15 @@ def test_hard_negatives_and_their_distances(drawn, run):
     for line in lines:
         row = fixed.names.index(line["image"])
         real = run.embeddings
-        assert float(line["d_generated"]) == pytest.approx(float((real[row] - made.embeddings[row]).pow(2).sum()),
-                                                           abs=1e-5)
+        assert float(line["d_generated"]) == pytest.approx(
+            float((real[row] - made.embeddings[row]).pow(2).sum()), abs=1e-5
+        )
         positives = [i for i in range(len(real)) if fixed.pids[i] == fixed.pids[row] and i != row]
         expected = np.mean([float((real[row] - real[i]).pow(2).sum()) for i in positives])
         assert float(line["d_real"]) == pytest.approx(expected, abs=1e-5)
-        assert float(line["mean_change"]) == pytest.approx(float((made.images[row] - run.images[row]).abs().mean()),
-                                                           abs=1e-6)
+        assert float(line["mean_change"]) == pytest.approx(
+            float((made.images[row] - run.images[row]).abs().mean()), abs=1e-6
+        )
 
 
 def test_cross_views_against_their_twins(drawn, run):
@@ -118,7 +170,8 @@ def test_cross_views_against_their_twins(drawn, run):
     twin = run.twins([row])
     line = next(line for line in rows(drawn / "figure_06_cross_views.csv") if line["image"] == run.fixed.names[row])
     assert float(line["ssim_to_twin"]) == pytest.approx(
-        float(ssim((made.images[:1] + 1) / 2, (twin + 1) / 2)), abs=1e-5)
+        float(ssim((made.images[:1] + 1) / 2, (twin + 1) / 2)), abs=1e-5
+    )
 
 
 def test_training_pictures_are_those_that_were_saved(drawn, run):
@@ -165,9 +218,14 @@ def test_data_without_views_or_twins(runs, tmp_path):
         cross_view_scores(TrainedRun(subject, 16))
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (["--run", "/no/run"], "'/no/run' has no config.yaml"), (["--run", "x", "--images", "3"], "--images is 3"),
-    (["--run", "x", "--device", "cuda"], "torch sees no GPU")])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["--run", "/no/run"], "'/no/run' has no config.yaml"),
+        (["--run", "x", "--images", "3"], "--images is 3"),
+        (["--run", "x", "--device", "cuda"], "torch sees no GPU"),
+    ],
+)
 def test_bad_input_gets_one_sentence(arguments, sentence, capsys):
     if "cuda" in arguments and torch.cuda.is_available():
         pytest.skip("there is a GPU")

@@ -1,4 +1,5 @@
 """ealn_plugin/visualization/curves.py: figures with every network, honest axes, the numbers beside them."""
+
 import csv
 import importlib.util
 import subprocess
@@ -30,10 +31,15 @@ def test_the_csv_holds_every_curve(tmp_path):
 def test_the_figure_shows_every_network(tmp_path):
     names = [f"network {number}" for number in range(9)]
     draw_cmc(tmp_path / "one.png", "title", {names[0]: measurement(0.1)})
-    draw_cmc(tmp_path / "nine.png", "title", {name: measurement(0.1 * number, draws=number == 3)
-                                              for number, name in enumerate(names)}, "a subtitle " * 20)
-    one, nine = (np.asarray(Image.open(tmp_path / name).convert("RGB")).reshape(-1, 3)
-                 for name in ("one.png", "nine.png"))
+    draw_cmc(
+        tmp_path / "nine.png",
+        "title",
+        {name: measurement(0.1 * number, draws=number == 3) for number, name in enumerate(names)},
+        "a subtitle " * 20,
+    )
+    one, nine = (
+        np.asarray(Image.open(tmp_path / name).convert("RGB")).reshape(-1, 3) for name in ("one.png", "nine.png")
+    )
     colours = [(0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233), (230, 159, 0)]
     assert [(one == colour).all(axis=1).any() for colour in colours] == [True] + [False] * 5
     assert all((nine == colour).all(axis=1).any() for colour in colours)

@@ -1,4 +1,5 @@
 """ealn_plugin/visualization/grid.py: means, paired differences and intervals by hand, and the three tables."""
+
 import math
 import statistics
 
@@ -10,8 +11,19 @@ from ealn_plugin.visualization import grid as grids
 
 def results(mean_ap, cross=0.2, dataset="veri776", protocol="veri_image"):
     metrics = {"mAP": mean_ap, "rank1": mean_ap + 0.1, "rank5": mean_ap + 0.2, "rank10": mean_ap + 0.3}
-    return {"primary": f"{dataset}/{protocol}", "config": {}, "untrained": {}, "datasets": {dataset: {
-        protocol: metrics, "cross_view": {"mAP": cross}, "same_view": {"mAP": 0.5}, "all_views": {"mAP": mean_ap}}}}
+    return {
+        "primary": f"{dataset}/{protocol}",
+        "config": {},
+        "untrained": {},
+        "datasets": {
+            dataset: {
+                protocol: metrics,
+                "cross_view": {"mAP": cross},
+                "same_view": {"mAP": 0.5},
+                "all_views": {"mAP": mean_ap},
+            }
+        },
+    }
 
 
 EN, HARD = [0.30, 0.34, 0.29], [0.33, 0.35, 0.35]
@@ -60,7 +72,8 @@ def test_tables(grid):
 
 
 def test_the_papers_table_2_stands_beside_vehicleid():
-    two = list(grids.tables(grids.Grid({("en", 1): results(0.5, dataset="vehicleid",
-                                                           protocol="vehicleid_cmc")})).values())[1]
+    two = list(
+        grids.tables(grids.Grid({("en", 1): results(0.5, dataset="vehicleid", protocol="vehicleid_cmc")})).values()
+    )[1]
     row = next(row for row in two if row["network"] == "Hard-View-EALN")
     assert row["source"] == "published" and row["cross view"] == "42.6" and row["same view"] == "89.2"

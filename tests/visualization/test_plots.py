@@ -1,4 +1,5 @@
 """ealn_plugin/visualization/plots.py: histograms, sensitivity, losses."""
+
 import math
 
 import numpy as np
@@ -38,9 +39,14 @@ def test_histograms_hold_every_value(tmp_path):
 def test_heights_of_bars_that_leave_the_panel_are_one_label(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(plots, "save", lambda figure, path: seen.append(figure.axes[0]))
-    draw_histograms(tmp_path / "h.png", "title", "subtitle",
-                    {"pairs": {"near": np.repeat([0.01, 0.06], [60, 40]), "far": np.linspace(0, 2, 99)}}, "d")
-    label, = seen[0].texts
+    draw_histograms(
+        tmp_path / "h.png",
+        "title",
+        "subtitle",
+        {"pairs": {"near": np.repeat([0.01, 0.06], [60, 40]), "far": np.linspace(0, 2, 99)}},
+        "d",
+    )
+    (label,) = seen[0].texts
     assert label.get_text() == " 60%, 40%" and label.get_position()[0] == pytest.approx(0.1)
 
 
@@ -64,13 +70,19 @@ def test_a_sweep_of_one_margin_at_a_time_is_one_line_in_each_panel(tmp_path, mon
     monkeypatch.setattr(plots, "save", lambda figure, path: seen.extend(figure.axes))
     draw_sensitivity(tmp_path / "s.png", [(0.4, 0.3, 0.5), (0.6, 0.3, 0.6), (0.6, 0.1, 0.55), (0.6, 0.3, 0.62)])
     assert [[line.get_label() for line in panel.get_legend().get_lines()] for panel in seen] == [
-        ["beta2 = 0.3"], ["beta1 = 0.6"]]
+        ["beta2 = 0.3"],
+        ["beta1 = 0.6"],
+    ]
     assert [len(panel.containers) for panel in seen] == [1, 1]  # bars where a setting was run twice
 
 
 def test_losses_of_several_runs(tmp_path):
-    draw_losses(tmp_path / "l.png", "title", "subtitle", {"all": {"en": ([1, 2, 3], [3, 2, 1]), "hard": ([1], [2])},
-                                                          "one": {"hard": ([1, 2], [1, 1])}})
+    draw_losses(
+        tmp_path / "l.png",
+        "title",
+        "subtitle",
+        {"all": {"en": ([1, 2, 3], [3, 2, 1]), "hard": ([1], [2])}, "one": {"hard": ([1, 2], [1, 1])}},
+    )
     assert colours_in(tmp_path / "l.png") == [BLUE, ORANGE]
 
 
@@ -88,8 +100,9 @@ def test_a_run_keeps_its_colour_where_others_are_missing(tmp_path):
 def test_a_legend_of_many_runs_lies_above_their_curves(tmp_path, monkeypatch, values, largest):
     seen = []
     monkeypatch.setattr(plots, "save", lambda figure, path: (figure.canvas.draw(), seen.append(figure.axes[0])))
-    draw_series(tmp_path / "s.png", "title", {f"run_{number}": ([1, 2], values) for number in range(8)}, "loss",
-                largest=largest)
+    draw_series(
+        tmp_path / "s.png", "title", {f"run_{number}": ([1, 2], values) for number in range(8)}, "loss", largest=largest
+    )
     box = seen[0].get_legend().get_window_extent()
     assert seen[0].transData.transform((1, 1.0))[1] < box.y0 < box.y1 <= seen[0].get_window_extent().y1
     assert len({line.get_color() for line in seen[0].lines}) == 8

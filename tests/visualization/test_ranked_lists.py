@@ -1,4 +1,5 @@
 """ealn_plugin/visualization/ranked_lists.py: the right frames in the right order, and sheets that can be read."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,8 +18,14 @@ from ealn_plugin.visualization.ranked_lists import (
 
 def line(paths=()):
     """Embeddings on a line, the query at 0: junk, wrong, correct, junk, wrong, correct."""
-    return Features([[0], [1], [2], [3], [4], [5], [6]], [7, 7, 8, 7, 7, 9, 7], [1, 1, 1, 2, 1, 2, 3],
-                    [0, 1, 2, -1, 0, 0, 0], [True] + [False] * 6, list(paths))
+    return Features(
+        [[0], [1], [2], [3], [4], [5], [6]],
+        [7, 7, 8, 7, 7, 9, 7],
+        [1, 1, 1, 2, 1, 2, 3],
+        [0, 1, 2, -1, 0, 0, 0],
+        [True] + [False] * 6,
+        list(paths),
+    )
 
 
 @pytest.fixture
@@ -33,8 +40,12 @@ def pictures(tmp_path):
 def test_a_list_by_hand():
     found = ranked_list(line(), 0, topk=3)
     assert [(entry.row, entry.kind, entry.place, entry.rank, entry.distance) for entry in found.entries] == [
-        (1, "junk", 1, 0, 1), (2, "wrong", 2, 1, 4), (3, "correct", 3, 2, 9), (4, "junk", 4, 0, 16),
-        (5, "wrong", 5, 3, 25)]
+        (1, "junk", 1, 0, 1),
+        (2, "wrong", 2, 1, 4),
+        (3, "correct", 3, 2, 9),
+        (4, "junk", 4, 0, 16),
+        (5, "wrong", 5, 3, 25),
+    ]
     assert found.query == 0 and found.num_junk == 2
     assert len(ranked_list(line(), 0, topk=50).entries) == 6
 
@@ -59,8 +70,10 @@ def test_queries_are_spread_evenly_and_have_a_match():
     chosen = choose_queries(features, 4)
     assert chosen == [5, 15, 25, 35]
     assert choose_queries(features, 100) == list(range(1, count, 2)) and choose_queries(features, 0) == []
-    named = Features(*(getattr(features, name) for name in ("embeddings", "pids", "camids", "views", "is_query")),
-                     [f"{99 - number:03d}.jpg" for number in range(2 * count)])
+    named = Features(
+        *(getattr(features, name) for name in ("embeddings", "pids", "camids", "views", "is_query")),
+        [f"{99 - number:03d}.jpg" for number in range(2 * count)],
+    )
     assert choose_queries(named, 4) == [35, 25, 15, 5]
 
 
@@ -81,8 +94,10 @@ def test_the_sheet_has_the_frames_of_its_entries(tmp_path, pictures):
     # The lower edge of the query's frame is that of all frames of its list.
     row = pixels[np.flatnonzero((pixels[:, left] == COLOURS["query"]).all(axis=1))[-1]]
     step, first = page.TILE + page.GAP, left + 2 * (page.TILE + 2 * page.GAP)
-    kinds = [next((kind for kind, colour in COLOURS.items() if tuple(row[first + 2 + rank * step]) == colour), None)
-             for rank in range(5)]
+    kinds = [
+        next((kind for kind, colour in COLOURS.items() if tuple(row[first + 2 + rank * step]) == colour), None)
+        for rank in range(5)
+    ]
     assert kinds == ["wrong", "correct", "wrong", "correct", None]
     assert (pixels == COLOURS["junk"]).all(axis=2).any()
 

@@ -1,4 +1,5 @@
 """ealn_plugin/visualization/responses.py: the last feature map of any backbone."""
+
 import pytest
 import torch
 from torch import nn

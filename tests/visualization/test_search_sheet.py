@@ -1,4 +1,5 @@
 """ealn_plugin/visualization/search_sheet.py: a frame for every image, and words for those that are gone."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,15 +19,20 @@ def test_one_row_per_query_and_one_frame_per_image(tmp_path):
         Image.new("RGB", size, (10, 200, 30)).save(tmp_path / name)
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff")
     hits = [hit(1, tmp_path / "b.png"), hit(2, tmp_path / "gone.png"), hit(3, tmp_path / "cut.jpg")]
-    results = [(str(tmp_path / "a\n.png"), View.FRONT, hits), (str(tmp_path / "c.png"), View.UNKNOWN, hits[:1]),
-               (str(tmp_path / "b.png"), View.SIDE, [])]
+    results = [
+        (str(tmp_path / "a\n.png"), View.FRONT, hits),
+        (str(tmp_path / "c.png"), View.UNKNOWN, hits[:1]),
+        (str(tmp_path / "b.png"), View.SIDE, []),
+    ]
     draw_search_sheet(tmp_path / "sheet.png", "title " * 50, results)
     pixels = np.asarray(Image.open(tmp_path / "sheet.png"))
     rows = np.flatnonzero((pixels[:, MARGIN] == QUERY).all(axis=1))
     tops = [rows[0], *rows[1:][np.diff(rows) > 1]]
     assert len(tops) == 3 and pixels.shape[1] == 2 * MARGIN + 4 * (TILE + GAP)
-    colours = [[tuple(pixels[top + 1, MARGIN + 2 * GAP + TILE + number * (TILE + GAP) + 9].tolist())
-                for number in range(3)] for top in tops]
+    colours = [
+        [tuple(pixels[top + 1, MARGIN + 2 * GAP + TILE + number * (TILE + GAP) + 9].tolist()) for number in range(3)]
+        for top in tops
+    ]
     white = (255, 255, 255)
     assert colours == [[FOUND, GONE, GONE], [FOUND, white, white], [white] * 3]
     draw_search_sheet(tmp_path / "empty.png", "nothing", [])

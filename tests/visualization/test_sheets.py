@@ -1,4 +1,5 @@
 """ealn_plugin/visualization/sheets.py: sheets of images, the most changed region, grids taken apart."""
+
 import numpy as np
 import pytest
 import torch
@@ -11,13 +12,25 @@ from ealn_plugin.visualization.sheets import Tile, crop, draw_sheet, most_change
 def test_a_sheet_shows_every_tile(tmp_path):
     colours = [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
     tiles = [Tile(np.full((8, 8, 3), colour, dtype=float), "two\nlines", box=(1, 1, 3, 3)) for colour in colours]
-    draw_sheet(tmp_path / "sheet.png", "title", "a long subtitle " * 20, ["a", "b", "c"],
-               [tiles, [tiles[0], Tile(None), tiles[2]]], ["one\nname", "two"])
+    draw_sheet(
+        tmp_path / "sheet.png",
+        "title",
+        "a long subtitle " * 20,
+        ["a", "b", "c"],
+        [tiles, [tiles[0], Tile(None), tiles[2]]],
+        ["one\nname", "two"],
+    )
     pixels = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).reshape(-1, 3)
     counts = [(pixels == np.array(colour) * 255).all(axis=1).sum() for colour in colours]
     assert counts[0] == pytest.approx(counts[2], rel=0.02) and counts[0] == pytest.approx(2 * counts[1], rel=0.02)
-    draw_sheet(tmp_path / "again.png", "title", "a long subtitle " * 20, ["a", "b", "c"],
-               [tiles, [tiles[0], Tile(None), tiles[2]]], ["one\nname", "two"])
+    draw_sheet(
+        tmp_path / "again.png",
+        "title",
+        "a long subtitle " * 20,
+        ["a", "b", "c"],
+        [tiles, [tiles[0], Tile(None), tiles[2]]],
+        ["one\nname", "two"],
+    )
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "sheet.png").read_bytes()
 
 
@@ -34,8 +47,9 @@ def test_the_most_changed_region():
 def test_a_saved_grid_comes_apart_again(tmp_path):
     torch.manual_seed(0)
     images = torch.rand(3 * 4, 3, 10, 14) * 2 - 1
-    save_image(make_grid(images, nrow=4, normalize=True, value_range=(-1, 1), padding=2, pad_value=1.0),
-               tmp_path / "grid.png")
+    save_image(
+        make_grid(images, nrow=4, normalize=True, value_range=(-1, 1), padding=2, pad_value=1.0), tmp_path / "grid.png"
+    )
     grid = split_grid(np.asarray(Image.open(tmp_path / "grid.png")), 10, 14)
     assert grid.shape == (3, 4, 3, 10, 14)
     torch.testing.assert_close(grid.reshape(12, 3, 10, 14), images, atol=1 / 127, rtol=0)

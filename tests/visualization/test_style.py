@@ -1,4 +1,5 @@
 """ealn_plugin/visualization/style.py: titles that fit, files in one go."""
+
 import importlib.util
 
 import pytest

@@ -1,4 +1,5 @@
 """ealn_plugin/visualization/tables.py: rows in order, published ones marked, nothing filled in."""
+
 import csv
 import io
 
@@ -7,37 +8,69 @@ import pytest
 from ealn_plugin.visualization.tables import Row, csv_table, markdown_table, published_rows, rows_of, text_table
 
 RESULTS = {
-    "ours": {"datasets": {"veri776": {"veri_image": {"mAP": 0.5, "rank1": 0.75, "rank10": 0.875, "mINP": 0.25},
-                                      "veri_track": {"mAP": 0.6, "rank1": 0.7}}},
-             "untrained": {"veri776": {"veri_image": {"mAP": 0.0625, "rank1": 0.125}}}},
-    "a|b": {"datasets": {"vehicleid": {"vehicleid_map": {"mAP": 0.3, "mAP_std": 0.01, "rank1": 0.4, "rank1_std": 0.02}},
-                         "veri776": {"veri_image": {"mAP": 1 / 3, "rank1": 0.5, "rank10": 1.0, "mINP": 0.0}}},
-            "untrained": {}},
+    "ours": {
+        "datasets": {
+            "veri776": {
+                "veri_image": {"mAP": 0.5, "rank1": 0.75, "rank10": 0.875, "mINP": 0.25},
+                "veri_track": {"mAP": 0.6, "rank1": 0.7},
+            }
+        },
+        "untrained": {"veri776": {"veri_image": {"mAP": 0.0625, "rank1": 0.125}}},
+    },
+    "a|b": {
+        "datasets": {
+            "vehicleid": {"vehicleid_map": {"mAP": 0.3, "mAP_std": 0.01, "rank1": 0.4, "rank1_std": 0.02}},
+            "veri776": {"veri_image": {"mAP": 1 / 3, "rank1": 0.5, "rank10": 1.0, "mINP": 0.0}},
+        },
+        "untrained": {},
+    },
 }
 
 
 def test_rows_of_one_task_stand_together():
     rows = rows_of(RESULTS)
     assert [(row.dataset, row.protocol, row.network, row.kind) for row in rows] == [
-        ("veri776", "veri_image", "ours", "measured"), ("veri776", "veri_image", "ours", "untrained"),
-        ("veri776", "veri_image", "a|b", "measured"), ("veri776", "veri_track", "ours", "measured"),
-        ("vehicleid", "vehicleid_map", "a|b", "measured")]
+        ("veri776", "veri_image", "ours", "measured"),
+        ("veri776", "veri_image", "ours", "untrained"),
+        ("veri776", "veri_image", "a|b", "measured"),
+        ("veri776", "veri_track", "ours", "measured"),
+        ("vehicleid", "vehicleid_map", "a|b", "measured"),
+    ]
     assert rows[1].metrics == {"mAP": 0.0625, "rank1": 0.125}
 
 
-@pytest.mark.parametrize("dataset, protocol, expected", [
-    ("veri776", "veri_image", {"EN": (47.85, None), "Hard-EALN": (55.36, 84.26), "Hard-View-EALN": (57.44, 84.39),
-                               "VAMI (2018)": (50.13, 77.03), "OIFE (2017)": (48.00, None),
-                               "FastReID, ResNet-50-IBN": (81.9, 97.0), "TransReID": (82.1, 97.4),
-                               "CLIP-SENet": (92.9, 98.7)}),
-    ("vehicleid", "vehicleid_map", {"EN": (67.5, None), "Hard-EALN": (75.1, None), "Hard-View-EALN": (77.5, None)}),
-    ("vehicleid_small", "cross_view", {"Hard-EALN": (37.8, None), "Hard-View-EALN": (42.6, None)}),
-    ("vehicleid_small", "same_view", {"Hard-EALN": (89.6, None), "Hard-View-EALN": (89.2, None)}),
-    ("vehicleid_small", "vehicleid_cmc", {}), ("vehicleid_large", "vehicleid_map", {}), ("veri776", "cross_view", {}),
-])
+@pytest.mark.parametrize(
+    "dataset, protocol, expected",
+    [
+        (
+            "veri776",
+            "veri_image",
+            {
+                "EN": (47.85, None),
+                "Hard-EALN": (55.36, 84.26),
+                "Hard-View-EALN": (57.44, 84.39),
+                "VAMI (2018)": (50.13, 77.03),
+                "OIFE (2017)": (48.00, None),
+                "FastReID, ResNet-50-IBN": (81.9, 97.0),
+                "TransReID": (82.1, 97.4),
+                "CLIP-SENet": (92.9, 98.7),
+            },
+        ),
+        ("vehicleid", "vehicleid_map", {"EN": (67.5, None), "Hard-EALN": (75.1, None), "Hard-View-EALN": (77.5, None)}),
+        ("vehicleid_small", "cross_view", {"Hard-EALN": (37.8, None), "Hard-View-EALN": (42.6, None)}),
+        ("vehicleid_small", "same_view", {"Hard-EALN": (89.6, None), "Hard-View-EALN": (89.2, None)}),
+        ("vehicleid_small", "vehicleid_cmc", {}),
+        ("vehicleid_large", "vehicleid_map", {}),
+        ("veri776", "cross_view", {}),
+    ],
+)
 def test_published_figures(dataset, protocol, expected):
-    found = {row.network: tuple(None if row.metrics.get(key) is None else round(100 * row.metrics[key], 4)
-                                for key in ("mAP", "rank1")) for row in published_rows(dataset, protocol)}
+    found = {
+        row.network: tuple(
+            None if row.metrics.get(key) is None else round(100 * row.metrics[key], 4) for key in ("mAP", "rank1")
+        )
+        for row in published_rows(dataset, protocol)
+    }
     assert found == expected
 
 
@@ -65,8 +98,18 @@ def test_text_is_aligned():
 
 def test_csv_keeps_every_digit_and_only_measured_rows():
     rows = list(csv.DictReader(io.StringIO(csv_table(rows_of(RESULTS)))))
-    assert list(rows[0]) == ["dataset", "protocol", "network", "kind", "mAP", "mAP_std", "rank1", "rank1_std", "rank10",
-                             "mINP"]
+    assert list(rows[0]) == [
+        "dataset",
+        "protocol",
+        "network",
+        "kind",
+        "mAP",
+        "mAP_std",
+        "rank1",
+        "rank1_std",
+        "rank10",
+        "mINP",
+    ]
     assert float(rows[2]["mAP"]) == 1 / 3 and rows[0]["mAP_std"] == "" and rows[4]["mAP_std"] == "0.01"
     assert [row["kind"] for row in rows] == ["measured", "untrained", "measured", "measured", "measured"]
 

@@ -1,4 +1,5 @@
 """The large surfaces of a vehicle: body, cabin, cargo, wheels, mirrors, underside, and its key points."""
+
 import dataclasses
 import functools
 
@@ -23,6 +24,7 @@ class Vehicle:
         builder: mesh.MeshBuilder with the model's polygons; copy it before adding marks.
         wheels: list of (x, side) in painting order: front left, rear left, front right, rear right.
     """
+
     model: shapes.Model
     body: shapes.Hull
     cabin: shapes.Hull
@@ -89,8 +91,13 @@ def _add_surfaces(vehicle):
     builder, body, cabin, model = vehicle.builder, vehicle.body, vehicle.cabin, vehicle.model
     low = body.bottom[1, 1]
     middle = np.array([(body.front + body.rear) / 2, 0, low + 0.4])
-    builder.add_box([middle[0], 0, low + 0.02], [body.front - body.rear - 0.5, body.half_width * 1.72, 0.22], BLACK,
-                    m.MATTE, m.UNDERBODY)
+    builder.add_box(
+        [middle[0], 0, low + 0.02],
+        [body.front - body.rear - 0.5, body.half_width * 1.72, 0.22],
+        BLACK,
+        m.MATTE,
+        m.UNDERBODY,
+    )
     heights = (0, 0.13, 0.4, 0.65, 0.88, 1.0)
     wall = body.wall_grid(9, heights)
     lower = PLASTIC if model.style["cladding"] else None
@@ -129,11 +136,16 @@ def _add_cargo(vehicle):
     builder.rear_part = True
     builder.split = cargo.front + 0.05
     middle = np.array([(cargo.front + cargo.rear) / 2, 0, 1.6])
-    builder.add_box([middle[0] + 0.2, 0, 0.78], [cargo.front - cargo.rear + 0.3, cargo.half_width * 1.2, 0.34],
-                    BLACK, m.MATTE, m.UNDERBODY)
+    builder.add_box(
+        [middle[0] + 0.2, 0, 0.78],
+        [cargo.front - cargo.rear + 0.3, cargo.half_width * 1.2, 0.34],
+        BLACK,
+        m.MATTE,
+        m.UNDERBODY,
+    )
     colour = CARGO_COLOURS[style["cargo"]] if style["cargo"] < 2 else None
     builder.add_grid(cargo.wall_grid(4, (0, 0.5, 1.0)), colour, m.PAINT, m.BODY, middle)
-    if style["cargo"] == 2:                              # a low open platform loaded with a tarpaulin
+    if style["cargo"] == 2:  # a low open platform loaded with a tarpaulin
         builder.add_grid(cargo.lid_grid(4), (60, 60, 58), m.MATTE, m.TOP, middle)
         load_x, length = middle[0] + 0.1, (cargo.front - cargo.rear) * 0.8
         top = float(cargo.top[0, 1])
@@ -182,8 +194,9 @@ def _add_mirrors(vehicle):
         colour = None if not tall else PLASTIC
         builder.add_box(centre, size, colour, m.PAINT, m.NEAR_PARTS, far_stage=m.FAR_PARTS, bottom=True)
         glass = centre - (size[0] / 2 + 0.004, 0, 0)
-        corners = [glass + (0, dy * size[1] * 0.4, dz * size[2] * 0.4)
-                   for dy, dz in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+        corners = [
+            glass + (0, dy * size[1] * 0.4, dz * size[2] * 0.4) for dy, dz in ((-1, -1), (1, -1), (1, 1), (-1, 1))
+        ]
         builder.add(corners, (120, 110, 100), m.GLASS, m.NEAR_PARTS, (-1, 0, 0), far_stage=m.FAR_PARTS)
 
 
@@ -207,8 +220,9 @@ def key_points(vehicle):
     roof = cabin if cargo is None else cargo
     points = [vehicle.wheel_centre(*wheel) for wheel in vehicle.wheels]
     normals = [(0, side, 0) for _, side in vehicle.wheels]
-    points += [body.front_point(u, t) for u, t in ((-0.74, 0.2), (0.74, 0.2), (-0.74, 0.7), (0.74, 0.7), (0, 0.76),
-                                                   (0, 0.4))]
+    points += [
+        body.front_point(u, t) for u, t in ((-0.74, 0.2), (0.74, 0.2), (-0.74, 0.7), (0.74, 0.7), (0, 0.76), (0, 0.4))
+    ]
     normals += [(1, -0.3, 0), (1, 0.3, 0), (1, -0.3, 0), (1, 0.3, 0), (1, 0, 0), (1, 0, 0)]
     mirror = cabin.side_point(cabin.front - 0.28, 0.25, 1)
     reach = body.half_width + 0.08

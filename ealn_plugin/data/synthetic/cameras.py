@@ -1,4 +1,5 @@
 """Traffic cameras: pose, light, colour, sharpness, what stands in the way and the road behind the vehicles."""
+
 import dataclasses
 
 import cv2
@@ -24,6 +25,7 @@ class Camera:
         occlusion, occluder: how often something stands in front, and what.
         fill: how much of the frame the vehicle takes, in (0, 1].
     """
+
     number: int
     heading: float
     oncoming: float
@@ -49,7 +51,7 @@ class Camera:
 
 def draw_camera(number, rng):
     """Draw camera `number` (from 1) with the numpy Generator `rng`."""
-    spread = (18.0, 42.0, 30.0, 55.0, 10.0, 48.0, 36.0, 80.0)[number % 8]     # every eighth camera looks from the side
+    spread = (18.0, 42.0, 30.0, 55.0, 10.0, 48.0, 36.0, 80.0)[number % 8]  # every eighth camera looks from the side
     heading = float(spread * rng.choice([-1, 1]) + rng.uniform(-9, 9))
     if rng.random() < 0.5:
         heading += 180.0
@@ -57,18 +59,28 @@ def draw_camera(number, rng):
     warm = float(rng.uniform(-1, 1))
     cast = 1 + 0.07 * warm * np.array([-1, 0, 1]) + rng.uniform(-0.03, 0.03, 3)
     return Camera(
-        number=number, heading=heading % 360, oncoming=(heading + 180 + float(rng.uniform(-14, 14))) % 360,
-        elevation=float(rng.uniform(9, 30)), distance=float(rng.uniform(2.2, 5.5)), roll=float(rng.uniform(-2, 2)),
-        sun_azimuth=float(rng.uniform(0, 360)), sun_elevation=float(rng.uniform(28, 70)),
+        number=number,
+        heading=heading % 360,
+        oncoming=(heading + 180 + float(rng.uniform(-14, 14))) % 360,
+        elevation=float(rng.uniform(9, 30)),
+        distance=float(rng.uniform(2.2, 5.5)),
+        roll=float(rng.uniform(-2, 2)),
+        sun_azimuth=float(rng.uniform(0, 360)),
+        sun_elevation=float(rng.uniform(28, 70)),
         sun=float(rng.uniform(0.12, 0.25) if cloudy else rng.uniform(0.45, 0.75)),
         ambient=float(rng.uniform(0.62, 0.78) if cloudy else rng.uniform(0.42, 0.56)),
         sky=tuple((np.array([232, 222, 210]) + rng.uniform(-24, 8) + rng.uniform(-8, 8, 3)).tolist()),
         ground=tuple((np.array([94, 96, 98]) + rng.uniform(-20, 26) + rng.uniform(-5, 5, 3)).tolist()),
-        gain=tuple((cast * rng.uniform(0.88, 1.1)).tolist()), gamma=float(rng.uniform(0.85, 1.2)),
-        lift=float(rng.uniform(0, 22)), blur=float(rng.choice([0, 0.35, 0.5, 0.7, 0.9])),
-        noise=float(rng.uniform(1.0, 5.0)), quality=int(rng.integers(62, 96)),
-        occlusion=float(rng.choice([0.03, 0.08, 0.15, 0.25])), occluder=str(rng.choice(OCCLUDERS)),
-        fill=float(rng.uniform(0.88, 0.97)))
+        gain=tuple((cast * rng.uniform(0.88, 1.1)).tolist()),
+        gamma=float(rng.uniform(0.85, 1.2)),
+        lift=float(rng.uniform(0, 22)),
+        blur=float(rng.choice([0, 0.35, 0.5, 0.7, 0.9])),
+        noise=float(rng.uniform(1.0, 5.0)),
+        quality=int(rng.integers(62, 96)),
+        occlusion=float(rng.choice([0.03, 0.08, 0.15, 0.25])),
+        occluder=str(rng.choice(OCCLUDERS)),
+        fill=float(rng.uniform(0.88, 0.97)),
+    )
 
 
 def draw_background(camera, rng, size):
@@ -102,8 +114,10 @@ def _paint_road(scene, horizon, rng):
 
     def stripe(foot, width, start, end, colour):
         feet = np.array([(foot - width, size), (foot + width, size)], dtype=float)
-        corners = [vanish + (point - vanish) * share for point, share in
-                   ((feet[0], end), (feet[1], end), (feet[1], start), (feet[0], start))]
+        corners = [
+            vanish + (point - vanish) * share
+            for point, share in ((feet[0], end), (feet[1], end), (feet[1], start), (feet[0], start))
+        ]
         cv2.fillConvexPoly(scene, np.round(corners).astype(np.int32), colour)
 
     pale = rng.uniform(150, 215)
@@ -143,8 +157,9 @@ def _paint_skyline(scene, horizon, camera, rng):
         green = np.array([52, 98, 70]) * rng.uniform(0.6, 1.15)
         for _ in range(12):
             spot = (int(middle + rng.normal(0, radius)), int(horizon - radius * rng.uniform(0.1, 1.6)))
-            cv2.circle(scene, spot, max(1, int(radius * rng.uniform(0.3, 0.7))),
-                       (green * rng.uniform(0.75, 1.3)).tolist(), -1)
+            cv2.circle(
+                scene, spot, max(1, int(radius * rng.uniform(0.3, 0.7))), (green * rng.uniform(0.75, 1.3)).tolist(), -1
+            )
     cv2.rectangle(scene, (0, horizon - 2), (size, horizon + max(1, size // 90)), (112, 116, 120), -1)
 
 
@@ -156,18 +171,35 @@ def paint_occluder(canvas, camera, rng):
         lean = rng.uniform(-0.03, 0.03) * size
         grey = rng.uniform(70, 150)
         for share, shade in ((1.0, 0.75), (0.5, 1.1)):
-            corners = [(x - width * share + lean, 0), (x + width * share * 0.6 + lean, 0),
-                       (x + width * share * 0.6, size), (x - width * share, size)]
+            corners = [
+                (x - width * share + lean, 0),
+                (x + width * share * 0.6 + lean, 0),
+                (x + width * share * 0.6, size),
+                (x - width * share, size),
+            ]
             cv2.fillConvexPoly(canvas, np.round(corners).astype(np.int32), (grey * shade,) * 3)
         return
     side = rng.random() < 0.5
     if camera.occluder == "car":
         reach, height = rng.uniform(0.12, 0.28) * size, rng.uniform(0.16, 0.34) * size
         tint = rng.uniform(25, 200) * rng.uniform(0.8, 1.2, 3)
-        corners = np.array([(0, size - height), (reach * 0.6, size - height * 0.92), (reach, size - height * 0.45),
-                            (reach, size), (0, size)])
-        glass = np.array([(0, size - height * 0.9), (reach * 0.5, size - height * 0.82), (reach * 0.75, size - height
-                          * 0.52), (0, size - height * 0.55)])
+        corners = np.array(
+            [
+                (0, size - height),
+                (reach * 0.6, size - height * 0.92),
+                (reach, size - height * 0.45),
+                (reach, size),
+                (0, size),
+            ]
+        )
+        glass = np.array(
+            [
+                (0, size - height * 0.9),
+                (reach * 0.5, size - height * 0.82),
+                (reach * 0.75, size - height * 0.52),
+                (0, size - height * 0.55),
+            ]
+        )
         for shape, colour in ((corners, tint), (glass, tint * 0.2 + 20)):
             shape = np.array([(size - x, y) for x, y in shape]) if side else shape
             cv2.fillConvexPoly(canvas, np.round(shape).astype(np.int32), np.clip(colour, 0, 255).tolist())

@@ -1,4 +1,5 @@
 """A picture of the benchmark: every type from every side, and look-alikes with their marks boxed."""
+
 import dataclasses
 import pathlib
 
@@ -9,8 +10,16 @@ from ealn_plugin.data.synthetic import population, presets, renderer
 from ealn_plugin.writing import replacing
 
 WIDTH = 896
-VIEWS = {"front": 0, "left-front": 40, "left": 85, "left-rear": 140, "rear": 180, "right-rear": 220, "right": 275,
-         "right-front": 320}
+VIEWS = {
+    "front": 0,
+    "left-front": 40,
+    "left": 85,
+    "left-rear": 140,
+    "rear": 180,
+    "right-rear": 220,
+    "right": 275,
+    "right-front": 320,
+}
 CAPTION = 18
 
 
@@ -27,8 +36,9 @@ def draw_contact_sheet(preset="small", seed=0):
     """
     preset = preset if isinstance(preset, presets.Preset) else presets.PRESETS[preset]
     drawn = population.draw_population(preset, seed)
-    clear = [dataclasses.replace(camera, blur=0.0, noise=0.0, occlusion=0.0, lift=4.0, roll=0.0)
-             for camera in drawn.cameras]
+    clear = [
+        dataclasses.replace(camera, blur=0.0, noise=0.0, occlusion=0.0, lift=4.0, roll=0.0) for camera in drawn.cameras
+    ]
     rows = [_caption(*VIEWS)]
     rows += _type_rows(drawn, clear, seed)
     rows += [_caption("one vehicle as eight cameras deliver it"), _camera_row(drawn, seed)]
@@ -43,7 +53,7 @@ def write_contact_sheet(path, preset="small", seed=0):
     """Write the contact sheet as a PNG file, atomically; returns its pathlib.Path. Raises OSError."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet = draw_contact_sheet(preset, seed) & 0xF8 | 4   # five bits a channel halve the file
+    sheet = draw_contact_sheet(preset, seed) & 0xF8 | 4  # five bits a channel halve the file
     data = cv2.imencode(".png", sheet, (cv2.IMWRITE_PNG_COMPRESSION, 9))[1].tobytes()
     with replacing(path) as partial:
         pathlib.Path(partial).write_bytes(data)
@@ -62,8 +72,10 @@ def _type_rows(drawn, clear, seed):
         chosen = (fresh or members)[0]
         used.add(chosen.colour)
         mesh, extent = population.build_mesh(chosen)
-        cells = [studio.render(mesh, extent, k % len(clear), renderer.Shot(float(azimuth), (seed, k))).image
-                 for k, azimuth in enumerate(VIEWS.values())]
+        cells = [
+            studio.render(mesh, extent, k % len(clear), renderer.Shot(float(azimuth), (seed, k))).image
+            for k, azimuth in enumerate(VIEWS.values())
+        ]
         _label(cells[0], kind)
         yield np.hstack(cells)
 
@@ -76,7 +88,7 @@ def _camera_row(drawn, seed):
     first = {}
     for picture in drawn.pictures[identity.number - 1]:
         first.setdefault(picture.camera, picture)
-    shots = (list(first.values()) + drawn.pictures[identity.number - 1])[:len(VIEWS)]
+    shots = (list(first.values()) + drawn.pictures[identity.number - 1])[: len(VIEWS)]
     cells = [real.render(mesh, extent, picture.camera, picture.shot).image for picture in shots]
     cells += [np.zeros_like(cells[0])] * (len(VIEWS) - len(cells))
     return np.hstack(cells)

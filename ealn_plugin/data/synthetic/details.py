@@ -1,4 +1,5 @@
 """What sits on a vehicle's surfaces: lamps, grille, plates, bumpers, door lines, handles."""
+
 import numpy as np
 
 from ealn_plugin.data.synthetic import mesh as m
@@ -58,10 +59,20 @@ def rear_lamp_box(model):
     if model.type == "truck":
         return (0.62, 0.95, -0.14, -0.06)
     if model.type in ("van", "suv", "pickup", "hatchback"):
-        return ((0.72, 0.97, 0.5, 0.98), (0.6, 0.97, 0.62, 0.9), (0.76, 0.97, 0.42, 0.95), (0.66, 0.97, 0.55, 0.92),
-                (0.62, 0.97, 0.6, 0.97))[style]
-    return ((0.55, 0.97, 0.62, 0.86), (0.62, 0.97, 0.58, 0.9), (0.5, 0.97, 0.66, 0.88), (0.68, 0.97, 0.52, 0.92),
-            (0.56, 0.97, 0.6, 0.92))[style]
+        return (
+            (0.72, 0.97, 0.5, 0.98),
+            (0.6, 0.97, 0.62, 0.9),
+            (0.76, 0.97, 0.42, 0.95),
+            (0.66, 0.97, 0.55, 0.92),
+            (0.62, 0.97, 0.6, 0.97),
+        )[style]
+    return (
+        (0.55, 0.97, 0.62, 0.86),
+        (0.62, 0.97, 0.58, 0.9),
+        (0.5, 0.97, 0.66, 0.88),
+        (0.68, 0.97, 0.52, 0.92),
+        (0.56, 0.97, 0.6, 0.92),
+    )[style]
 
 
 def add_headlight(builder, vehicle, side, broken=False):
@@ -73,8 +84,9 @@ def add_headlight(builder, vehicle, side, broken=False):
     builder.add(face(u, t), (52, 52, 54) if not broken else (26, 26, 28), m.SHINY, m.DETAILS, outward)
     inner = np.asarray(shape, dtype=float) * 0.8 + 0.1
     u, t = _scaled(inner, box, side)
-    builder.add(face(u, t), LENS if not broken else (58, 58, 62), m.SHINY if not broken else m.MATTE, m.DETAILS,
-                outward)
+    builder.add(
+        face(u, t), LENS if not broken else (58, 58, 62), m.SHINY if not broken else m.MATTE, m.DETAILS, outward
+    )
     if broken:
         return
     u, t = _scaled(0.5 + 0.2 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]), box, side)
@@ -148,8 +160,9 @@ def _add_grille_bars(vehicle, face, width, low, high):
             add_strip(builder, face, box, colour, m.SHINY, (1, 0, 0), pieces=1)
         return
     for t in np.linspace(low, high, style["bars"] + 2)[1:-1]:
-        add_strip(builder, face, (-width * 0.94, width * 0.94, t - 0.014, t + 0.014), colour, m.SHINY, (1, 0, 0),
-                  pieces=4)
+        add_strip(
+            builder, face, (-width * 0.94, width * 0.94, t - 0.014, t + 0.014), colour, m.SHINY, (1, 0, 0), pieces=4
+        )
     if style["grille"] == 1:
         add_strip(builder, face, (-width, width, high - 0.02, high + 0.02), colour, m.SHINY, (1, 0, 0), pieces=4)
 
@@ -207,19 +220,38 @@ def _add_side(vehicle, side):
     half = 0.012
     for x in doors:
         for low, high in ((0.12, 0.4), (0.4, 0.7), (0.7, 0.98)):
-            add_patch(builder, surface, ((x - half, low), (x + half, low), (x + half, high), (x - half, high)), LINE,
-                      m.MATTE, outward=outward)
+            add_patch(
+                builder,
+                surface,
+                ((x - half, low), (x + half, low), (x + half, high), (x - half, high)),
+                LINE,
+                m.MATTE,
+                outward=outward,
+            )
     for x in doors[1:]:
-        add_patch(builder, surface, ((x + 0.06, 0.76), (x + 0.26, 0.76), (x + 0.26, 0.82), (x + 0.06, 0.82)),
-                  CHROME if model.style["chrome_line"] else (40, 40, 42), m.SHINY, outward=outward)
+        add_patch(
+            builder,
+            surface,
+            ((x + 0.06, 0.76), (x + 0.26, 0.76), (x + 0.26, 0.82), (x + 0.06, 0.82)),
+            CHROME if model.style["chrome_line"] else (40, 40, 42),
+            m.SHINY,
+            outward=outward,
+        )
     axles = [x for x, where in vehicle.wheels if where == side and x > body.rear]
     ends = (max(axles) - 0.4, min(axles) + 0.4) if len(axles) > 1 else (max(axles) - 0.4, body.rear + 0.05)
     add_strip(builder, surface, (*ends, 0.0, 0.1), (44, 44, 44), m.MATTE, outward, pieces=3)
     if model.style["moulding"]:
         add_strip(builder, surface, (*ends, 0.4, 0.47), (56, 56, 56), m.MATTE, outward, pieces=4)
     if model.type == "bus":
-        add_strip(builder, surface, (body.front - 0.6, body.rear + 0.5, 0.52, 0.66), (190, 190, 188), m.PAINT, outward,
-                  pieces=8)
+        add_strip(
+            builder,
+            surface,
+            (body.front - 0.6, body.rear + 0.5, 0.52, 0.66),
+            (190, 190, 188),
+            m.PAINT,
+            outward,
+            pieces=8,
+        )
 
 
 def door_lines(model, first, last):

@@ -1,4 +1,5 @@
 """File names and text files of the two folder layouts, written as the releases write them."""
+
 import csv
 import pathlib
 
@@ -32,8 +33,13 @@ class Veri776Layout:
             paths = []
             for p in pictures:
                 name = f"{identity.number:04d}_c{p.camera + 1:03d}_{starts[p.track] + 5 * p.frame:08d}_{p.frame}.jpg"
-                folders = ["image_train"] if identity.split == "train" else \
-                    ["image_test", "image_query"] if p.query else ["image_test"]
+                folders = (
+                    ["image_train"]
+                    if identity.split == "train"
+                    else ["image_test", "image_query"]
+                    if p.query
+                    else ["image_test"]
+                )
                 paths.append([f"{folder}/{name}" for folder in folders])
             result.append(paths)
         return result
@@ -49,20 +55,26 @@ class Veri776Layout:
         self._write_xml(folder / "test_label.xml", "TestImages", test)
         self._write_index_files(folder, queries, test)
         self._write_key_points(folder, train, test)
-        _write_lines(folder / "list_color.txt", [f"{number} {colour}" for colour, (number, _)
-                                                 in population.COLOURS.items()])
+        _write_lines(
+            folder / "list_color.txt", [f"{number} {colour}" for colour, (number, _) in population.COLOURS.items()]
+        )
         _write_lines(folder / "list_type.txt", [f"{k} {name}" for k, name in enumerate(VERI_TYPES, 1)])
         _write_lines(folder / "camera_ID.txt", [f"{k} c{k:03d}" for k in range(1, len(drawn.cameras) + 1)])
         self._write_distances(folder / "camera_Dist.txt", drawn)
 
     @staticmethod
     def _write_xml(path, root, rows):
-        lines = ['<?xml version="1.0" encoding="gb2312"?>', f'<{root} Version="1.0">',
-                 f'  <Items number="{len(rows)}">']
+        lines = [
+            '<?xml version="1.0" encoding="gb2312"?>',
+            f'<{root} Version="1.0">',
+            f'  <Items number="{len(rows)}">',
+        ]
         for r in rows:
             colour, kind = population.COLOURS[r.identity.colour][0], VERI_TYPES.index(r.identity.model.type) + 1
-            lines.append(f'    <Item imageName="{_name(r)}" vehicleID="{r.identity.number:04d}" '
-                         f'cameraID="c{r.picture.camera + 1:03d}" colorID="{colour}" typeID="{kind}" />')
+            lines.append(
+                f'    <Item imageName="{_name(r)}" vehicleID="{r.identity.number:04d}" '
+                f'cameraID="c{r.picture.camera + 1:03d}" colorID="{colour}" typeID="{kind}" />'
+            )
         _write_lines(path, lines + ["  </Items>", f"</{root}>"], encoding="gb2312")
 
     @staticmethod
@@ -120,15 +132,19 @@ class VehicleIDLayout:
         test = [identity.number for identity in drawn.identities if identity.split == "test"]
         rng = np.random.default_rng((*drawn.pictures[0][0].shot.entropy[:1], 97))
         for name, share in VEHICLEID_LISTS.items():
-            chosen = set(rng.permutation(test)[:max(1, round(share * len(test)))].tolist())
+            chosen = set(rng.permutation(test)[: max(1, round(share * len(test)))].tolist())
             lines = [self._line(r) for r in records if r.identity.number in chosen]
             _write_lines(split / f"test_list_{name}.txt", lines)
         _write_lines(folder / "attribute" / "img2vid.txt", [self._line(r) for r in records])
         colours = list(population.COLOURS)
-        _write_lines(folder / "attribute" / "model_attr.txt",
-                     [f"{identity.number} {identity.model.number}" for identity in drawn.identities])
-        _write_lines(folder / "attribute" / "color_attr.txt",
-                     [f"{identity.number} {colours.index(identity.colour)}" for identity in drawn.identities])
+        _write_lines(
+            folder / "attribute" / "model_attr.txt",
+            [f"{identity.number} {identity.model.number}" for identity in drawn.identities],
+        )
+        _write_lines(
+            folder / "attribute" / "color_attr.txt",
+            [f"{identity.number} {colours.index(identity.colour)}" for identity in drawn.identities],
+        )
 
     @staticmethod
     def _line(record):
@@ -146,9 +162,14 @@ def write_annotations(folder, records, drawn):
         twins += [(path, twin_path(r.paths[0])) for path in r.paths if r.identity.split == "test"]
     _write_csv(folder / "viewpoints.csv", ("image", "view"), sorted(views))
     _write_csv(folder / "twins.csv", ("image", "twin"), sorted(twins))
-    _write_csv(folder / "attributes.csv", ("vehicle", "model", "type", "colour", "marks"),
-               [(f"{i.number:04d}", i.model_name, i.model.type, i.colour, ";".join(str(mark) for mark in i.marks))
-                for i in drawn.identities])
+    _write_csv(
+        folder / "attributes.csv",
+        ("vehicle", "model", "type", "colour", "marks"),
+        [
+            (f"{i.number:04d}", i.model_name, i.model.type, i.colour, ";".join(str(mark) for mark in i.marks))
+            for i in drawn.identities
+        ],
+    )
 
 
 def twin_path(path):

@@ -1,4 +1,5 @@
 """How each kind of mark is put on a vehicle: polygons on its surfaces or behind its windows."""
+
 import numpy as np
 
 from ealn_plugin.data.synthetic import details, marks, windows
@@ -44,7 +45,7 @@ def _glass_label(builder, vehicle, mark):
     size = 0.115 * _scale(vehicle, mark) / vehicle.cabin.half_width
     rise = 0.125 * _scale(vehicle, mark) / max(0.55, vehicle.model.size["height"] - vehicle.model.size["cowl"])
     _label(builder, surface, place, (size, rise), mark.colour, mark.variant, (1 - 2 * rear, 0, 0.2), m.ON_GLASS)
-    if mark.variant == 0 and not rear:                   # inspection stickers come in rows
+    if mark.variant == 0 and not rear:  # inspection stickers come in rows
         other = (place[0] - side * size * 2.3, place[1])
         _label(builder, surface, other, (size * 0.8, rise * 0.8), "green", 0, (1, 0, 0.2), m.ON_GLASS)
 
@@ -84,10 +85,22 @@ def _tissue_box(builder, vehicle, mark):
     place, _ = _shelf_place(vehicle, mark, 0.16)
     k = _scale(vehicle, mark)
     height = (0.11, 0.14, 0.17)[mark.variant] * k
-    builder.add_box(place + (0, 0, height / 2), (0.16 * k, 0.3 * k, height), marks.COLOURS[mark.colour], m.INTERIOR,
-                    m.INSIDE, clip=glass)
-    builder.add_box(place + (0, 0, height * 1.25), (0.05, 0.13 * k, height * 0.5), marks.COLOURS["white"], m.INTERIOR,
-                    m.INSIDE, clip=glass)
+    builder.add_box(
+        place + (0, 0, height / 2),
+        (0.16 * k, 0.3 * k, height),
+        marks.COLOURS[mark.colour],
+        m.INTERIOR,
+        m.INSIDE,
+        clip=glass,
+    )
+    builder.add_box(
+        place + (0, 0, height * 1.25),
+        (0.05, 0.13 * k, height * 0.5),
+        marks.COLOURS["white"],
+        m.INTERIOR,
+        m.INSIDE,
+        clip=glass,
+    )
 
 
 def _ornament(builder, vehicle, mark):
@@ -98,8 +111,14 @@ def _ornament(builder, vehicle, mark):
     for offset in rows:
         for radius, rise in ((0.1, 0.08), (0.075, 0.22)):
             centre = place + (0, offset * k, rise * k)
-            builder.add(m.disc(centre, radius * k, 9, axis=0), marks.COLOURS[mark.colour], m.INTERIOR, m.INSIDE,
-                        outward, clip=glass)
+            builder.add(
+                m.disc(centre, radius * k, 9, axis=0),
+                marks.COLOURS[mark.colour],
+                m.INTERIOR,
+                m.INSIDE,
+                outward,
+                clip=glass,
+            )
 
 
 def _glass_strip(builder, vehicle, mark):
@@ -111,8 +130,9 @@ def _glass_strip(builder, vehicle, mark):
         box = (*span, low, high) if mark.variant < 2 else (-width, width, high - 0.2, high)
     else:
         box = (-0.88, 0.88, 0.93 - 0.16 * mark.size, 0.93)
-    details.add_strip(builder, surface, box, marks.COLOURS[mark.colour], m.MATTE, (1 - 2 * rear, 0, 0.2),
-                      stage=m.ON_GLASS)
+    details.add_strip(
+        builder, surface, box, marks.COLOURS[mark.colour], m.MATTE, (1 - 2 * rear, 0, 0.2), stage=m.ON_GLASS
+    )
 
 
 def _rear_surface(vehicle):
@@ -133,8 +153,16 @@ def _end_decal(builder, vehicle, mark):
         _label(builder, surface, place, half, mark.colour, mark.variant, (-1, 0, 0.05), m.DETAILS)
     elif vehicle.model.type in ("van", "bus", "truck"):
         place = (_spread(mark.u, -0.45, 0.45), 0.72)
-        _label(builder, vehicle.body.front_point, place, (0.12 * k, 0.13 * k), mark.colour, mark.variant, (1, 0, 0.05),
-               m.DETAILS)
+        _label(
+            builder,
+            vehicle.body.front_point,
+            place,
+            (0.12 * k, 0.13 * k),
+            mark.colour,
+            mark.variant,
+            (1, 0, 0.05),
+            m.DETAILS,
+        )
     else:
         near, far = vehicle.cabin.front + 0.25, vehicle.body.front - 0.5
         x, v, half = _spread(mark.v, near, far), _spread(mark.u, -0.5, 0.5), 0.14 * k
@@ -171,8 +199,12 @@ def _scratch(builder, vehicle, mark):
         outward, reach = (1 - 2 * rear, 0, 0.05), 0.2 * k
     for row, lean in ((-0.09, 0.05), (0.0, 0.08), (0.08, 0.03)):
         t = place[1] + row
-        corners = ((place[0] - reach, t), (place[0] + reach, t + lean), (place[0] + reach, t + lean + 0.035),
-                   (place[0] - reach, t + 0.035))
+        corners = (
+            (place[0] - reach, t),
+            (place[0] + reach, t + lean),
+            (place[0] + reach, t + lean + 0.035),
+            (place[0] - reach, t + 0.035),
+        )
         details.add_patch(builder, surface, corners, tint, m.MATTE, m.DETAILS, outward)
     builder.rear_part = False
 
@@ -180,8 +212,11 @@ def _scratch(builder, vehicle, mark):
 def _side_surface(vehicle, mark, side):
     """Return (surface(x, t), place (x, t), outward) of the free part of a side."""
     hull = vehicle.cargo if vehicle.cargo is not None else vehicle.body
-    near, far = (hull.front - 0.6, hull.rear + 0.6) if vehicle.cargo is not None else \
-        (vehicle.cabin.front - 0.5, vehicle.cabin.front - 0.55 * (vehicle.cabin.front - vehicle.body.rear))
+    near, far = (
+        (hull.front - 0.6, hull.rear + 0.6)
+        if vehicle.cargo is not None
+        else (vehicle.cabin.front - 0.5, vehicle.cabin.front - 0.55 * (vehicle.cabin.front - vehicle.body.rear))
+    )
     place = (_spread(mark.u, near, far), _spread(mark.v, 0.42, 0.68))
     return (lambda x, t: hull.side_point(x, t, side)), place, (0, side, 0)
 
@@ -193,8 +228,16 @@ def _door_decal(builder, vehicle, mark):
     k = _scale(vehicle, mark)
     if mark.kind == "door_decal":
         big = 1.6 if vehicle.cargo is not None else 1.0
-        _label(builder, surface, place, (0.24 * k * big, 0.2 * (0.8 if big > 1 else 1.0)), mark.colour, mark.variant,
-               outward, m.DETAILS)
+        _label(
+            builder,
+            surface,
+            place,
+            (0.24 * k * big, 0.2 * (0.8 if big > 1 else 1.0)),
+            mark.colour,
+            mark.variant,
+            outward,
+            m.DETAILS,
+        )
     else:
         x = place[0]
         reach, t = 0.85 * k, (0.3, 0.5, 0.66)[mark.variant]
@@ -263,11 +306,30 @@ def _roof(builder, vehicle, mark):
 
 
 _PAINTERS = {
-    "windscreen_sticker": _glass_label, "rear_window_sticker": _glass_label, "pendant": _pendant,
-    "tissue_box": _tissue_box, "rear_tissue_box": _tissue_box, "ornament": _ornament, "rear_ornament": _ornament,
-    "sun_strip": _glass_strip, "rear_curtain": _glass_strip, "bonnet_decal": _end_decal, "boot_decal": _end_decal,
-    "front_badge": _bumper_mark, "bumper_sticker": _bumper_mark, "front_scratch": _scratch, "rear_scratch": _scratch,
-    "door_scratch": _scratch, "headlight_damage": _lamp_damage, "tail_light_damage": _lamp_damage,
-    "door_decal": _door_decal, "door_stripe": _door_decal, "missing_hubcap": _missing_hubcap,
-    "window_sticker": _window_label, "roof_rack": _roof, "roof_box": _roof, "roof_lamp": _roof, "antenna": _roof,
+    "windscreen_sticker": _glass_label,
+    "rear_window_sticker": _glass_label,
+    "pendant": _pendant,
+    "tissue_box": _tissue_box,
+    "rear_tissue_box": _tissue_box,
+    "ornament": _ornament,
+    "rear_ornament": _ornament,
+    "sun_strip": _glass_strip,
+    "rear_curtain": _glass_strip,
+    "bonnet_decal": _end_decal,
+    "boot_decal": _end_decal,
+    "front_badge": _bumper_mark,
+    "bumper_sticker": _bumper_mark,
+    "front_scratch": _scratch,
+    "rear_scratch": _scratch,
+    "door_scratch": _scratch,
+    "headlight_damage": _lamp_damage,
+    "tail_light_damage": _lamp_damage,
+    "door_decal": _door_decal,
+    "door_stripe": _door_decal,
+    "missing_hubcap": _missing_hubcap,
+    "window_sticker": _window_label,
+    "roof_rack": _roof,
+    "roof_box": _roof,
+    "roof_lamp": _roof,
+    "antenna": _roof,
 }

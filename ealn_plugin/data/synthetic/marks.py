@@ -1,17 +1,45 @@
 """Small marks that tell two vehicles of the same model and colour apart: their kinds and the draw."""
+
 import dataclasses
 
 COLOURS = {
-    "red": (40, 36, 214), "yellow": (40, 214, 246), "white": (246, 246, 244), "blue": (206, 110, 36),
-    "green": (74, 172, 52), "orange": (30, 132, 244), "pink": (176, 112, 240), "black": (26, 26, 26),
+    "red": (40, 36, 214),
+    "yellow": (40, 214, 246),
+    "white": (246, 246, 244),
+    "blue": (206, 110, 36),
+    "green": (74, 172, 52),
+    "orange": (30, 132, 244),
+    "pink": (176, 112, 240),
+    "black": (26, 26, 26),
 }
 BRIGHT = ("red", "yellow", "white", "blue", "green", "orange", "pink")
 
 # Where a kind of mark can be seen from; 'any' is the roof.
-FRONT_KINDS = ("windscreen_sticker", "windscreen_sticker", "pendant", "pendant", "tissue_box", "ornament", "sun_strip",
-               "bonnet_decal", "front_scratch", "headlight_damage", "front_badge")
-REAR_KINDS = ("rear_window_sticker", "rear_window_sticker", "rear_tissue_box", "rear_ornament", "rear_curtain",
-              "boot_decal", "boot_decal", "rear_scratch", "tail_light_damage", "bumper_sticker")
+FRONT_KINDS = (
+    "windscreen_sticker",
+    "windscreen_sticker",
+    "pendant",
+    "pendant",
+    "tissue_box",
+    "ornament",
+    "sun_strip",
+    "bonnet_decal",
+    "front_scratch",
+    "headlight_damage",
+    "front_badge",
+)
+REAR_KINDS = (
+    "rear_window_sticker",
+    "rear_window_sticker",
+    "rear_tissue_box",
+    "rear_ornament",
+    "rear_curtain",
+    "boot_decal",
+    "boot_decal",
+    "rear_scratch",
+    "tail_light_damage",
+    "bumper_sticker",
+)
 SIDE_KINDS = ("door_decal", "door_stripe", "door_scratch", "missing_hubcap", "window_sticker")
 ROOF_KINDS = ("roof_rack", "roof_box", "roof_lamp", "antenna")
 NEEDS_REAR_WINDOW = ("rear_window_sticker", "rear_tissue_box", "rear_ornament", "rear_curtain")
@@ -29,6 +57,7 @@ class Mark:
         colour: name in COLOURS.
         variant: which of the kind's shapes, 0 to 2.
     """
+
     kind: str
     face: str
     u: float
@@ -52,8 +81,15 @@ def draw_mark(face, has_rear_window, rng):
         kinds = tuple(kind for kind in kinds if kind not in NEEDS_REAR_WINDOW)
     kind = str(rng.choice(kinds))
     colour = str(rng.choice(BRIGHT)) if kind not in ("roof_rack", "antenna") else "black"
-    return Mark(kind, face, float(rng.random()), float(rng.random()), float(rng.uniform(0.85, 1.3)), colour,
-                int(rng.integers(3)))
+    return Mark(
+        kind,
+        face,
+        float(rng.random()),
+        float(rng.random()),
+        float(rng.uniform(0.85, 1.3)),
+        colour,
+        int(rng.integers(3)),
+    )
 
 
 def draw_marks(has_rear_window, rng):

@@ -1,4 +1,5 @@
 """Flat coloured polygons in space, the order in which a painter puts them on the canvas, and the lists of both."""
+
 import dataclasses
 
 import numpy as np
@@ -9,8 +10,9 @@ PAINT, GLASS, MATTE, SHINY, INTERIOR = range(5)
 
 # Painting stages. A vehicle's surfaces are convex enough that back-face culling and this fixed order replace a depth
 # sort: what is on or above something is painted after it.
-UNDERBODY, TREADS, FAR_PARTS, BODY, TOP, BED, DETAILS, WHEELS, CABIN, WINDOWS, INSIDE, ON_GLASS, NEAR_PARTS, ROOF = \
+UNDERBODY, TREADS, FAR_PARTS, BODY, TOP, BED, DETAILS, WHEELS, CABIN, WINDOWS, INSIDE, ON_GLASS, NEAR_PARTS, ROOF = (
     range(14)
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Mesh:
         outline: float32 [n, 3], points whose convex hull throws the shadow.
         key_points, key_normals: float32 [20, 3] and [20, 3], VeRi-776's key points and the direction each faces.
     """
+
     points: np.ndarray
     bounds: list
     centres: np.ndarray
@@ -150,13 +153,14 @@ class MeshBuilder:
             split=self.split,
             outline=np.asarray(outline, dtype=np.float32),
             key_points=np.asarray(key_points, dtype=np.float32),
-            key_normals=np.asarray(key_normals, dtype=np.float32))
+            key_normals=np.asarray(key_normals, dtype=np.float32),
+        )
 
     def _orders(self):
         ranks, left, right = (np.array(values) for values in zip(*self.stages))
         orders = {}
         for ahead in (False, True):
-            part = -ranks if ahead else ranks          # seen from ahead, the rear part is painted first
+            part = -ranks if ahead else ranks  # seen from ahead, the rear part is painted first
             for on_left in (False, True):
                 orders[ahead, on_left] = np.argsort(part + (left if on_left else right), kind="stable")
         return orders
@@ -164,7 +168,7 @@ class MeshBuilder:
 
 def newell_normal(points):
     """Return the unit normal (3 floats) of a polygon [corners, 3] by Newell's method; zeros if it has no area."""
-    nx = ny = nz = 0.0                                   # plain floats: several times faster than arrays of this size
+    nx = ny = nz = 0.0  # plain floats: several times faster than arrays of this size
     rows = points.tolist()
     ax, ay, az = rows[-1]
     for bx, by, bz in rows:
@@ -184,8 +188,10 @@ def _grid_normals(quads, middle, closed):
     padded = np.pad(normals, ((1, 1), (0, 0), (0, 0)), mode="edge")
     padded = np.pad(padded, ((0, 0), (1, 1), (0, 0)), mode="wrap" if closed else "edge")
     rows, columns = normals.shape[:2]
-    total = sum(weight * padded[r:r + rows, c:c + columns]
-                for r, c, weight in ((0, 1, 1), (2, 1, 1), (1, 0, 1), (1, 2, 1), (1, 1, 2)))
+    total = sum(
+        weight * padded[r : r + rows, c : c + columns]
+        for r, c, weight in ((0, 1, 1), (2, 1, 1), (1, 0, 1), (1, 2, 1), (1, 1, 2))
+    )
     return normals, total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-9)
 
 

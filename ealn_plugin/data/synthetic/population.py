@@ -1,4 +1,5 @@
 """Who appears where: models, look-alike groups, tracks and shots of a data set, all drawn from its seed."""
+
 import dataclasses
 
 import numpy as np
@@ -7,12 +8,29 @@ from ealn_plugin.data.synthetic import bodywork, cameras, mark_painters, marks, 
 
 # VeRi-776's colours with their numbers, and a paint (BGR) for each.
 COLOURS = {
-    "yellow": (1, (52, 196, 232)), "orange": (2, (40, 112, 226)), "green": (3, (78, 118, 52)),
-    "gray": (4, (122, 120, 118)), "red": (5, (40, 36, 172)), "blue": (6, (150, 84, 34)), "white": (7, (232, 232, 230)),
-    "golden": (8, (122, 176, 196)), "brown": (9, (48, 66, 96)), "black": (10, (40, 38, 38)),
+    "yellow": (1, (52, 196, 232)),
+    "orange": (2, (40, 112, 226)),
+    "green": (3, (78, 118, 52)),
+    "gray": (4, (122, 120, 118)),
+    "red": (5, (40, 36, 172)),
+    "blue": (6, (150, 84, 34)),
+    "white": (7, (232, 232, 230)),
+    "golden": (8, (122, 176, 196)),
+    "brown": (9, (48, 66, 96)),
+    "black": (10, (40, 38, 38)),
 }
-COLOUR_SHARES = {"yellow": 0.06, "orange": 0.04, "green": 0.06, "gray": 0.15, "red": 0.12, "blue": 0.12, "white": 0.2,
-                 "golden": 0.07, "brown": 0.05, "black": 0.13}
+COLOUR_SHARES = {
+    "yellow": 0.06,
+    "orange": 0.04,
+    "green": 0.06,
+    "gray": 0.15,
+    "red": 0.12,
+    "blue": 0.12,
+    "white": 0.2,
+    "golden": 0.07,
+    "brown": 0.05,
+    "black": 0.13,
+}
 TYPE_SHARES = {"sedan": 0.3, "hatchback": 0.17, "suv": 0.17, "van": 0.14, "pickup": 0.07, "bus": 0.06, "truck": 0.09}
 GROUP_SIZES = ((1, 2, 3, 4, 5, 6), (0.06, 0.2, 0.24, 0.22, 0.16, 0.12))
 
@@ -23,6 +41,7 @@ MODELS, CAMERAS, GROUPS, MARKS, NUMBERS, TRACKS, SHOTS = range(1, 8)
 @dataclasses.dataclass(frozen=True)
 class Identity:
     """One vehicle: number from 1, split 'train' or 'test', shapes.Model, colour name, paint (BGR), marks."""
+
     number: int
     split: str
     model: shapes.Model
@@ -39,6 +58,7 @@ class Identity:
 @dataclasses.dataclass(frozen=True)
 class Picture:
     """One picture of an identity: camera index, track and frame numbers, the shot, and whether it is a query."""
+
     identity: int
     camera: int
     track: int
@@ -50,6 +70,7 @@ class Picture:
 @dataclasses.dataclass(frozen=True)
 class Population:
     """Everything that a data set shows: cameras, identities (by number - 1) and one list of pictures per identity."""
+
     cameras: list
     identities: list
     pictures: list
@@ -73,13 +94,18 @@ def draw_population(preset, seed, ends_only=False):
     identities = []
     for part, (split, count) in enumerate((("train", preset.train_vehicles), ("test", preset.test_vehicles))):
         offset = 0 if split == "train" else preset.train_vehicles
-        identities += _draw_split(split, numbers[offset:offset + count], models, _stream(seed, GROUPS, part), seed)
+        identities += _draw_split(split, numbers[offset : offset + count], models, _stream(seed, GROUPS, part), seed)
     identities.sort(key=lambda identity: identity.number)
     pictures = [None] * total
     for part, split in enumerate(("train", "test")):
         members = [identity for identity in identities if identity.split == split]
-        plans = _draw_tracks(len(members), getattr(preset, f"{split}_tracks"), getattr(preset, f"{split}_images"),
-                             preset.cameras, _stream(seed, TRACKS, part))
+        plans = _draw_tracks(
+            len(members),
+            getattr(preset, f"{split}_tracks"),
+            getattr(preset, f"{split}_images"),
+            preset.cameras,
+            _stream(seed, TRACKS, part),
+        )
         for identity, plan in zip(members, plans):
             pictures[identity.number - 1] = _draw_pictures(identity, plan, all_cameras, seed, ends_only)
     return Population(all_cameras, identities, pictures)
@@ -111,8 +137,8 @@ def _draw_split(split, numbers, models, rng, seed):
         used.add((model.number, colour))
         shade = _stream(seed, MODELS, model.number, COLOURS[colour][0]).uniform(0.88, 1.12)
         paint = tuple(min(255.0, float(channel * shade)) for channel in COLOURS[colour][1])
-        members = _draw_group_marks(model, numbers[start:start + size], seed)
-        for number, own in zip(numbers[start:start + size], members):
+        members = _draw_group_marks(model, numbers[start : start + size], seed)
+        for number, own in zip(numbers[start : start + size], members):
             identities.append(Identity(int(number), split, model, colour, paint, own))
         start += size
     return identities
@@ -151,7 +177,7 @@ def _draw_tracks(vehicles, tracks, images, camera_count, rng):
     plans, start = [], 0
     for count in per_vehicle:
         chosen = rng.permutation(camera_count)[:count]
-        plans.append(list(zip(chosen.tolist(), frames[start:start + count])))
+        plans.append(list(zip(chosen.tolist(), frames[start : start + count])))
         start += count
     return plans
 

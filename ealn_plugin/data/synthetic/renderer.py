@@ -1,4 +1,5 @@
 """From polygons to a JPEG: projection, shading, the painter's loop and the camera's defects."""
+
 import dataclasses
 import functools
 
@@ -8,9 +9,9 @@ import numpy as np
 from ealn_plugin.data.synthetic import cameras
 from ealn_plugin.data.synthetic import mesh as m
 
-SHIFT = 4                       # sub-pixel bits of the polygon corners
+SHIFT = 4  # sub-pixel bits of the polygon corners
 NOISE_SIZE = 384
-STRETCH = 1.25                  # how far a crop may be stretched in one direction to fill its square frame
+STRETCH = 1.25  # how far a crop may be stretched in one direction to fill its square frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Shot:
         azimuth: degrees; 0 looks at the front, 90 at the left side, 180 at the rear, 270 at the right side.
         entropy: tuple of non-negative integers that seeds jitter, occlusion and noise.
     """
+
     azimuth: float
     entropy: tuple
 
@@ -43,6 +45,7 @@ def view_name(azimuth):
 @dataclasses.dataclass(frozen=True)
 class Pose:
     """Where the camera is in the vehicle's frame: eye [3], axes [3, 3] (rows right, down, forward), light [3]."""
+
     eye: np.ndarray
     axes: np.ndarray
     light: np.ndarray
@@ -156,6 +159,7 @@ def _cast_shadow(canvas, mesh, pose, camera, scale, shift):
 @dataclasses.dataclass(frozen=True)
 class Rendering:
     """A picture (uint8 [size, size, 3], BGR) and how it came about: the Pose, and scale [2] and shift [2] to pixels."""
+
     image: np.ndarray
     pose: Pose
     scale: np.ndarray
@@ -189,7 +193,7 @@ class Renderer:
         image_size: width and height of the pictures in pixels, at least 32.
     """
 
-    BACKGROUNDS = 3             # scenes per camera
+    BACKGROUNDS = 3  # scenes per camera
 
     def __init__(self, seed, all_cameras, image_size):
         self.seed = seed
@@ -239,7 +243,7 @@ class Renderer:
     def _crop_background(self, camera, rng):
         scene = self._background(camera, int(rng.integers(self.BACKGROUNDS)))
         x, y = rng.integers(0, scene.shape[0] - self.canvas_size, 2)
-        return scene[y:y + self.canvas_size, x:x + self.canvas_size]
+        return scene[y : y + self.canvas_size, x : x + self.canvas_size]
 
     def _expose(self, canvas, camera, rng):
         eye, size = self.cameras[camera], self.image_size
@@ -250,7 +254,7 @@ class Renderer:
             picture = cv2.GaussianBlur(picture, (0, 0), blur)
         grain = self._grain(camera)
         x, y = rng.integers(0, grain.shape[0] - size, 2)
-        return cv2.add(picture, grain[y:y + size, x:x + size], dtype=cv2.CV_8U)
+        return cv2.add(picture, grain[y : y + size, x : x + size], dtype=cv2.CV_8U)
 
 
 @functools.lru_cache(maxsize=4096)

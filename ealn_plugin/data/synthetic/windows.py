@@ -1,4 +1,5 @@
 """Windscreen, rear window and side windows of a vehicle, and what one sees through them."""
+
 import numpy as np
 
 from ealn_plugin.data.synthetic import details
@@ -26,7 +27,7 @@ def add_windows(vehicle):
     if has_rear_window(model):
         extent = (0.84, rear_window_foot(model), 0.9 if model.type != "bus" else 0.88)
         _add_end_glass(vehicle, "rear", cabin.rear_point, extent, (-1, 0, 0.2))
-    if model.type == "bus":                              # the destination board
+    if model.type == "bus":  # the destination board
         for box, colour in (((-0.6, 0.6, 0.84, 0.93), BLACK), ((-0.45, 0.45, 0.865, 0.91), (40, 130, 230))):
             details.add_strip(vehicle.builder, cabin.front_point, box, colour, m.MATTE, (1, 0, 0.2), stage=m.WINDOWS)
     for side, name in ((1, "left"), (-1, "right")):
@@ -38,8 +39,16 @@ def _add_end_glass(vehicle, name, surface, extent, outward):
     builder = vehicle.builder
     width, low, high = extent
     rim = 0.035
-    details.add_strip(builder, surface, (-width - 0.03, width + 0.03, low - rim, high + rim), BLACK, m.MATTE, outward,
-                      stage=m.WINDOWS, pieces=6)
+    details.add_strip(
+        builder,
+        surface,
+        (-width - 0.03, width + 0.03, low - rim, high + rim),
+        BLACK,
+        m.MATTE,
+        outward,
+        stage=m.WINDOWS,
+        pieces=6,
+    )
     corners = ((-width, low), (width, low), (width * 0.97, high), (-width * 0.97, high))
     glass = details.add_patch(builder, surface, corners, GLASS, m.GLASS, m.WINDOWS, outward)
     builder.glass[name] = glass

@@ -1,4 +1,5 @@
 """Renders a whole data set into a folder, in several processes, and puts the folder in place when it is finished."""
+
 import contextlib
 import dataclasses
 import json
@@ -22,13 +23,14 @@ from ealn_plugin.workers import core_count, end_with_parent
 
 LOGGER = logging.getLogger(__name__)
 MARKER = "synthetic.json"
-FORMAT = 1                      # raise when the same parameters give other pictures
+FORMAT = 1  # raise when the same parameters give other pictures
 SMALLEST = 32
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
     """A written picture: its identity, its population.Picture, its paths in the folder, key points int [20, 2]."""
+
     identity: population.Identity
     picture: population.Picture
     paths: list
@@ -38,6 +40,7 @@ class Record:
 @dataclasses.dataclass(frozen=True)
 class _Task:
     """One identity's pictures for a worker."""
+
     identity: population.Identity
     pictures: list
     paths: list
@@ -69,8 +72,13 @@ def render_dataset(root, layout="veri776", preset="tiny", seed=0, image_size=Non
     preset = _check_arguments(layout, preset, seed, image_size, processes)
     image_size = preset.image_size if image_size is None else image_size
     style = layouts.LAYOUTS[layout]
-    parameters = {"format": FORMAT, "layout": layout, "preset": dataclasses.asdict(preset), "seed": seed,
-                  "image_size": image_size}
+    parameters = {
+        "format": FORMAT,
+        "layout": layout,
+        "preset": dataclasses.asdict(preset),
+        "seed": seed,
+        "image_size": image_size,
+    }
     root = pathlib.Path(root)
     target = root / style.folder
     try:
@@ -79,14 +87,16 @@ def render_dataset(root, layout="veri776", preset="tiny", seed=0, image_size=Non
             return target
         root.mkdir(parents=True, exist_ok=True)
         with _only_writer(root, style.folder):
-            if _finished(target, parameters):            # another process has finished it meanwhile
+            if _finished(target, parameters):  # another process has finished it meanwhile
                 return target
             _render_into(target, style, parameters, preset, processes or core_count(), progress)
     except OSError as error:
         if isinstance(error, FileExistsError) and error.errno is None:
             raise
-        raise RuntimeError(f"cannot write the rendered data set to {target} ({error.strerror or error}): check the "
-                           f"folder's permissions and free space, then run again.") from error
+        raise RuntimeError(
+            f"cannot write the rendered data set to {target} ({error.strerror or error}): check the "
+            f"folder's permissions and free space, then run again."
+        ) from error
     return target
 
 
@@ -124,12 +134,15 @@ def _finished(target, parameters):
         return False
     marker = read_marker(target)
     if marker is None:
-        raise FileExistsError(f"{target} exists and was not rendered by this program: choose another root folder, or "
-                              f"move it away.")
+        raise FileExistsError(
+            f"{target} exists and was not rendered by this program: choose another root folder, or move it away."
+        )
     if marker["parameters"] != parameters:
         changed = [name for name in parameters if marker["parameters"].get(name) != parameters[name]]
-        raise FileExistsError(f"{target} was rendered with another {' and '.join(changed)}: choose another root "
-                              f"folder, or delete it to render it anew.")
+        raise FileExistsError(
+            f"{target} was rendered with another {' and '.join(changed)}: choose another root "
+            f"folder, or delete it to render it anew."
+        )
     return True
 
 
@@ -139,6 +152,7 @@ def _only_writer(root, name):
     with open(root / f".{name}.lock", "w", encoding="ascii") as file:
         try:
             import fcntl
+
             fcntl.flock(file, fcntl.LOCK_EX)
         except (ImportError, OSError):
             LOGGER.debug("no file locks in %s: two runs at once would both render", root)
@@ -168,8 +182,14 @@ def _render_into(target, style, parameters, preset, processes, progress):
         seconds = time.perf_counter() - started
         speed = counts["rendered"] / seconds / min(processes, core_count())
         LOGGER.info("%s is complete: %s", target, _describe(counts))
-        LOGGER.info("rendered %d images of %d px in %.1f s with %d processes: %.0f images/s per core",
-                    counts["rendered"], parameters["image_size"], seconds, processes, speed)
+        LOGGER.info(
+            "rendered %d images of %d px in %.1f s with %d processes: %.0f images/s per core",
+            counts["rendered"],
+            parameters["image_size"],
+            seconds,
+            processes,
+            speed,
+        )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -178,14 +198,22 @@ def _render_into(target, style, parameters, preset, processes, progress):
 def _count(records):
     train = [r for r in records if r.identity.split == "train"]
     test = [r for r in records if r.identity.split == "test"]
-    return {"train_images": len(train), "train_vehicles": len({r.identity.number for r in train}),
-            "test_images": len(test), "test_vehicles": len({r.identity.number for r in test}),
-            "tracks": sum(r.picture.query for r in test), "twins": len(test), "rendered": len(records) + len(test)}
+    return {
+        "train_images": len(train),
+        "train_vehicles": len({r.identity.number for r in train}),
+        "test_images": len(test),
+        "test_vehicles": len({r.identity.number for r in test}),
+        "tracks": sum(r.picture.query for r in test),
+        "twins": len(test),
+        "rendered": len(records) + len(test),
+    }
 
 
 def _describe(counts):
-    return ("{train_images} images of {train_vehicles} vehicles for training; {test_images} images of {test_vehicles} "
-            "vehicles for testing, in {tracks} tracks, with {twins} twins".format(**counts))
+    return (
+        "{train_images} images of {train_vehicles} vehicles for training; {test_images} images of {test_vehicles} "
+        "vehicles for testing, in {tracks} tracks, with {twins} twins".format(**counts)
+    )
 
 
 def _picture_count(task):
@@ -196,8 +224,9 @@ def _run(tasks, arguments, processes, progress, target):
     """Render all tasks; returns the Records in the order of the tasks."""
     results = _sequential(tasks, arguments) if processes == 1 else _parallel(tasks, arguments, processes)
     records = [None] * len(tasks)
-    with tqdm.tqdm(total=sum(map(_picture_count, tasks)), unit="img", desc=f"rendering {target.name}",
-                   disable=not progress) as bar:
+    with tqdm.tqdm(
+        total=sum(map(_picture_count, tasks)), unit="img", desc=f"rendering {target.name}", disable=not progress
+    ) as bar:
         for index, key_points in results:
             task = tasks[index]
             records[index] = [Record(task.identity, *row) for row in zip(task.pictures, task.paths, key_points)]
@@ -242,8 +271,10 @@ def _collect(pool, waiting):
         for future in futures.as_completed(waiting):
             yield waiting[future], future.result()
     except futures.process.BrokenProcessPool as error:
-        raise RuntimeError("a rendering process ended unexpectedly (out of memory, or killed, or the calling script "
-                           "has no 'if __name__ == \"__main__\"' guard): run again with fewer processes.") from error
+        raise RuntimeError(
+            "a rendering process ended unexpectedly (out of memory, or killed, or the calling script "
+            "has no 'if __name__ == \"__main__\"' guard): run again with fewer processes."
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -253,7 +284,7 @@ _worker = None
 
 def _start_worker(*arguments):
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)         # Ctrl-C is the parent's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     end_with_parent()
     if cv2.getNumThreads() != 1:
         cv2.setNumThreads(1)

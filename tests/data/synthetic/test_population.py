@@ -46,8 +46,9 @@ def test_counts_and_views_of_the_presets(tiny):
     counts = collections.Counter(i.split for i in tiny.identities)
     assert counts == {"train": preset.train_vehicles, "test": preset.test_vehicles}
     assert [identity.number for identity in tiny.identities] == list(range(1, 137))
-    images = {split: sum(len(tiny.pictures[i.number - 1]) for i in tiny.identities if i.split == split)
-              for split in counts}
+    images = {
+        split: sum(len(tiny.pictures[i.number - 1]) for i in tiny.identities if i.split == split) for split in counts
+    }
     assert images == {"train": preset.train_images, "test": preset.test_images}
     views = collections.Counter(renderer.view_name(p.shot.azimuth) for rows in tiny.pictures for p in rows)
     assert (views["front"] + views["rear"]) / views.total() >= 0.6
@@ -61,7 +62,7 @@ def test_every_query_has_a_match_in_another_camera(tiny):
         rows = tiny.pictures[identity.number - 1]
         seen = {p.camera for p in rows}
         assert len(seen) >= 2
-        assert sorted(p.camera for p in rows if p.query) == sorted(seen)                    # one per vehicle and camera
+        assert sorted(p.camera for p in rows if p.query) == sorted(seen)  # one per vehicle and camera
 
 
 def test_full_preset_has_the_counts_of_veri776():
@@ -93,7 +94,7 @@ def test_impossible_presets_are_refused():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(1, 40), st.integers(0, 3), st.integers(0, 12), st.integers(0, 2 ** 32))
+@given(st.integers(1, 40), st.integers(0, 3), st.integers(0, 12), st.integers(0, 2**32))
 def test_spread_adds_up_and_stays_in_range(parts, low, extra, seed):
     rng = np.random.default_rng(seed)
     total = int(rng.integers(low * parts, (low + extra) * parts + 1))
@@ -110,8 +111,13 @@ def test_every_kind_of_mark_changes_the_picture_on_its_side():
     model = shapes.draw_model(2, "hatchback", np.random.default_rng(2))
     plain = population.Identity(1, "train", model, "blue", (150, 84, 34), ())
     mesh, extent = population.build_mesh(plain)
-    for face, kinds in (("front", marks.FRONT_KINDS), ("rear", marks.REAR_KINDS), ("left", marks.SIDE_KINDS),
-                        ("right", marks.SIDE_KINDS), ("any", marks.ROOF_KINDS)):
+    for face, kinds in (
+        ("front", marks.FRONT_KINDS),
+        ("rear", marks.REAR_KINDS),
+        ("left", marks.SIDE_KINDS),
+        ("right", marks.SIDE_KINDS),
+        ("any", marks.ROOF_KINDS),
+    ):
         shot = renderer.Shot(azimuths[face], (0, 1))
         before = studio.render(mesh, extent, 0, shot)
         for kind in sorted(set(kinds)):
@@ -129,6 +135,7 @@ def test_marks_of_one_end_are_invisible_from_the_other():
     kinds = ("windscreen_sticker", "pendant", "tissue_box", "headlight_damage")
     own = tuple(marks.Mark(kind, "front", 0.7, 0.6, 1.0, "red", 1) for kind in kinds)
     marked = dataclasses.replace(plain, marks=own)
-    images = [studio.render(*population.build_mesh(one), 0, renderer.Shot(180.0, (0, 1))).image
-              for one in (plain, marked)]
+    images = [
+        studio.render(*population.build_mesh(one), 0, renderer.Shot(180.0, (0, 1))).image for one in (plain, marked)
+    ]
     assert (images[0] == images[1]).all()

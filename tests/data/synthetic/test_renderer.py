@@ -5,8 +5,17 @@ import pytest
 
 from ealn_plugin.data.synthetic import cameras, population, presets, renderer
 
-PRESET = presets.Preset(train_vehicles=6, train_images=30, train_tracks=14, test_vehicles=4, test_images=16,
-                        test_tracks=9, cameras=4, models=7, image_size=48)
+PRESET = presets.Preset(
+    train_vehicles=6,
+    train_images=30,
+    train_tracks=14,
+    test_vehicles=4,
+    test_images=16,
+    test_tracks=9,
+    cameras=4,
+    models=7,
+    image_size=48,
+)
 
 
 @pytest.fixture(scope="module")
@@ -14,9 +23,22 @@ def drawn():
     return population.draw_population(PRESET, 5)
 
 
-@pytest.mark.parametrize("azimuth, code, name", [
-    (0, 0, "front"), (45, 3, "front"), (90, 2, "side"), (135, 4, "rear"), (180, 1, "rear"), (225, 7, "rear"),
-    (270, 5, "side"), (315, 6, "front"), (359, 0, "front"), (22.4, 0, "front"), (22.6, 3, "front")])
+@pytest.mark.parametrize(
+    "azimuth, code, name",
+    [
+        (0, 0, "front"),
+        (45, 3, "front"),
+        (90, 2, "side"),
+        (135, 4, "rear"),
+        (180, 1, "rear"),
+        (225, 7, "rear"),
+        (270, 5, "side"),
+        (315, 6, "front"),
+        (359, 0, "front"),
+        (22.4, 0, "front"),
+        (22.6, 3, "front"),
+    ],
+)
 def test_view_classes(azimuth, code, name):
     assert renderer.view_class(azimuth) == code
     assert renderer.view_name(azimuth) == name
@@ -37,7 +59,7 @@ def test_camera_ahead_sees_the_vehicles_left_on_the_right():
     pose = renderer.place_camera(camera, 0.0, 15.0, 4.5, 1.5)
     spots = renderer.project(np.array([(0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, 0)], dtype=np.float32), pose)
     assert spots[0, 0] > 0 > spots[1, 0]
-    assert spots[2, 1] < spots[3, 1]                                                        # y grows downwards
+    assert spots[2, 1] < spots[3, 1]  # y grows downwards
     assert np.allclose(pose.axes @ pose.axes.T, np.eye(3), atol=1e-5)
 
 
@@ -60,8 +82,10 @@ def test_render_fills_the_frame(drawn, size):
 
 def test_rendering_twice_gives_the_same_pixels_and_another_seed_does_not(drawn):
     mesh, extent = population.build_mesh(drawn.identities[1])
-    images = [renderer.Renderer(5, drawn.cameras, 64).render(mesh, extent, 1, renderer.Shot(200.0, (5, k))).image
-              for k in (1, 1, 2)]
+    images = [
+        renderer.Renderer(5, drawn.cameras, 64).render(mesh, extent, 1, renderer.Shot(200.0, (5, k))).image
+        for k in (1, 1, 2)
+    ]
     assert (images[0] == images[1]).all()
     assert (images[0] != images[2]).any()
 
@@ -71,9 +95,9 @@ def test_key_points_belong_to_the_visible_side(drawn):
     mesh, extent = population.build_mesh(drawn.identities[2])
     front = renderer.visible_key_points(mesh, studio.render(mesh, extent, 0, renderer.Shot(0.0, (5, 3))))
     rear = renderer.visible_key_points(mesh, studio.render(mesh, extent, 0, renderer.Shot(180.0, (5, 3))))
-    assert (front[9] >= 0).all() and (rear[9] == -1).all()                                  # the front plate
-    assert (rear[19] >= 0).all() and (front[19] == -1).all()                                # the rear plate
-    assert front[7, 0] > front[6, 0]                                                        # headlights
+    assert (front[9] >= 0).all() and (rear[9] == -1).all()  # the front plate
+    assert (rear[19] >= 0).all() and (front[19] == -1).all()  # the rear plate
+    assert front[7, 0] > front[6, 0]  # headlights
     assert ((front >= -1) & (front < 96)).all()
 
 

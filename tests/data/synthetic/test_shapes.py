@@ -13,7 +13,7 @@ def test_models_stay_inside_their_size(kind):
         low, high = built.points.min(axis=0), built.points.max(axis=0)
         assert np.isfinite(built.points).all()
         assert high[0] - low[0] == pytest.approx(model.size["length"], abs=0.35)
-        assert model.size["width"] <= high[1] - low[1] < model.size["width"] + 0.6          # mirrors stick out
+        assert model.size["width"] <= high[1] - low[1] < model.size["width"] + 0.6  # mirrors stick out
         assert low[2] == pytest.approx(0, abs=0.02)
         assert np.allclose(np.linalg.norm(built.normals, axis=1), 1, atol=1e-3)
 
@@ -58,5 +58,5 @@ def test_order_puts_the_far_mirror_first_and_the_rear_part_behind():
     built = builder.build((1, 2, 3), np.zeros((1, 3)), np.zeros((20, 3)), np.ones((20, 3)))
     from_ahead_left, from_behind_left = built.orders[True, True].tolist(), built.orders[False, True].tolist()
     assert from_ahead_left[0] == cargo and from_behind_left[-1] == cargo
-    assert set(from_ahead_left[1:6]) == set(range(5, 10))                                   # the right mirror is far
+    assert set(from_ahead_left[1:6]) == set(range(5, 10))  # the right mirror is far
     assert built.colours[0] == pytest.approx([1, 2, 3])

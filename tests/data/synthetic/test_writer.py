@@ -13,8 +13,17 @@ import pytest
 
 from ealn_plugin.data.synthetic import contact_sheet, is_complete, layouts, population, presets, renderer, writer
 
-PRESET = presets.Preset(train_vehicles=6, train_images=30, train_tracks=14, test_vehicles=4, test_images=16,
-                        test_tracks=9, cameras=4, models=7, image_size=40)
+PRESET = presets.Preset(
+    train_vehicles=6,
+    train_images=30,
+    train_tracks=14,
+    test_vehicles=4,
+    test_images=16,
+    test_tracks=9,
+    cameras=4,
+    models=7,
+    image_size=40,
+)
 
 
 def _render(root, **changes):
@@ -137,7 +146,7 @@ def test_twin_is_the_shot_turned_around(veri):
     for picture, paths in zip(drawn.pictures[identity.number - 1][:2], names):
         twin = studio.render(mesh, size, picture.camera, picture.shot.turned()).image
         written = cv2.imread(str(veri / layouts.twin_path(paths[0])))
-        assert abs(twin.astype(int) - written).mean() < 8                                   # all that JPEG changes
+        assert abs(twin.astype(int) - written).mean() < 8  # all that JPEG changes
 
 
 def test_vehicleid_lists(vehicleid):
@@ -146,8 +155,10 @@ def test_vehicleid_lists(vehicleid):
     full = [line.split() for line in _lines(vehicleid / "train_test_split" / "test_list_13164.txt")]
     assert {name for name, _ in train + full} == images and len(images) == 46
     assert not {vehicle for _, vehicle in train} & {vehicle for _, vehicle in full}
-    sizes = [len({line.split()[1] for line in _lines(vehicleid / "train_test_split" / f"test_list_{name}.txt")})
-             for name in ("800", "1600", "2400")]
+    sizes = [
+        len({line.split()[1] for line in _lines(vehicleid / "train_test_split" / f"test_list_{name}.txt")})
+        for name in ("800", "1600", "2400")
+    ]
     assert sizes == [1, 3, 4]
     assert sorted(_lines(vehicleid / "attribute" / "img2vid.txt")) == sorted(" ".join(row) for row in train + full)
     for name in ("model_attr", "color_attr"):
@@ -173,10 +184,18 @@ def test_finished_folder_is_returned_at_once_and_others_are_refused(veri, tmp_pa
     assert not is_complete(tmp_path / "VeRi")
 
 
-@pytest.mark.parametrize("changes, sentence", [
-    (dict(layout="market"), "layout 'market' is unknown"), (dict(preset="huge"), "preset 'huge' is unknown"),
-    (dict(seed=-1), "seed is -1"), (dict(image_size=31), "image_size is 31"), (dict(processes=0), "processes is 0"),
-    (dict(seed=1.5), "seed is 1.5"), (dict(image_size=True), "image_size is True")])
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        (dict(layout="market"), "layout 'market' is unknown"),
+        (dict(preset="huge"), "preset 'huge' is unknown"),
+        (dict(seed=-1), "seed is -1"),
+        (dict(image_size=31), "image_size is 31"),
+        (dict(processes=0), "processes is 0"),
+        (dict(seed=1.5), "seed is 1.5"),
+        (dict(image_size=True), "image_size is True"),
+    ],
+)
 def test_wrong_arguments_give_one_sentence(tmp_path, changes, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         _render(tmp_path / "new", **changes)
@@ -244,8 +263,15 @@ def test_killed_run_leaves_nothing_finished_and_the_next_run_cleans_up(tmp_path,
 def test_marker_holds_parameters_and_counts(veri):
     content = json.loads((veri / writer.MARKER).read_text(encoding="utf-8"))
     assert content["parameters"]["seed"] == 1 and content["parameters"]["preset"]["cameras"] == 4
-    assert content["counts"] == {"train_images": 30, "train_vehicles": 6, "test_images": 16, "test_vehicles": 4,
-                                 "tracks": 9, "twins": 16, "rendered": 62}
+    assert content["counts"] == {
+        "train_images": 30,
+        "train_vehicles": 6,
+        "test_images": 16,
+        "test_vehicles": 4,
+        "tracks": 9,
+        "twins": 16,
+        "rendered": 62,
+    }
     (veri.parent / "broken").mkdir(exist_ok=True)
     (veri.parent / "broken" / writer.MARKER).write_text("{", encoding="utf-8")
     assert writer.read_marker(veri.parent / "broken") is None
