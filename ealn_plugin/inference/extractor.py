@@ -123,7 +123,7 @@ class FeatureExtractor:
             "fusion": "" if self.fusing is None else self.run.config.ealn.fusion,
         }
 
-    def __call__(self, images, views=None, progress=False):
+    def __call__(self, images, views=None, progress=False, *, predict=False):
         """Features of one image or many.
 
         Args:
@@ -137,21 +137,23 @@ class FeatureExtractor:
             views: from which side the vehicles are seen, for the fused feature; None: what the datasets built in this
                 process know of the paths (viewpoints.csv among it); 'predict': the classifier where they know
                 nothing; or one ``View`` or name ('front', 'rear', 'side', 'unknown') for each image.
+            predict: have the classifier predict the views that are unknown among those; views='predict' is short for
+                it.
             progress: show a progress bar.
         Returns:
             float32 tensor [n, dim] on the CPU, a row for each image, n = 1 for one image.
         Raises:
             FileNotFoundError, UnreadableImageError, ValueError: naming the image that cannot be used.
         """
-        return self.extract(images, views, progress=progress).features
+        return self.extract(images, views, progress=progress, predict=predict).features
 
-    def extract(self, images, views=None, skip_unreadable=False, progress=False):
+    def extract(self, images, views=None, skip_unreadable=False, progress=False, *, predict=False):
         """As calling it, but tells which views were used and can pass over images that cannot be read.
 
         Returns:
             Extracted
         """
-        parts = list(self.batches(images, views, skip_unreadable, progress))
+        parts = list(self.batches(images, views, skip_unreadable, progress, predict=predict))
         if not parts:
             return Extracted(torch.empty(0, self.dim), [], torch.empty(0, dtype=torch.long))
         return Extracted(
@@ -161,14 +163,21 @@ class FeatureExtractor:
             {row: why for part in parts for row, why in part.unreadable.items()},
         )
 
-    def batches(self, images, views=None, skip_unreadable=False, progress=False):
+    def batches(self, images, views=None, skip_unreadable=False, progress=False, *, predict=False):
         """As ``extract``, batch by batch, for more images than fit in memory: yields Extracted.
 
         Raises:
             FileNotFoundError, UnreadableImageError, ValueError: as for calling it, once the image's turn has come.
         """
         images = as_list(images)
-        known = self._known_views(images, views)
+        if isinstance(views, str) and views == "predict":
+            views, predict = None, True
+        if predict and self.classifier is None:
+            raise ValueError(
+                "views is 'predict', but there is no classifier; give classifier=FILE, a file that "
+                "tools/label_viewpoints.py has saved"
+            )
+        known = _known_views(images, views)
         loader = (
             DataLoader(
                 _Prepared(images, self.run.transform, self.run.size),
@@ -198,16 +207,16 @@ class FeatureExtractor:
                     rows,
                     images,
                     known[rows],
-                    views,
+                    predict,
                     {row: str(why) for row, why in failed.items()},
                 )
                 bar.update(len(prepared))
 
-    def _features(self, tensors, rows, images, seen, views, unreadable):
+    def _features(self, tensors, rows, images, seen, predict, unreadable):
         """The Extracted of one batch of prepared images."""
         if not rows:
             return Extracted(torch.empty(0, self.dim), rows, seen, unreadable)
-        if isinstance(views, str) and views == "predict":
+        if predict:
             seen = self._predicted(seen, [images[row] for row in rows])
         device, kind = self.run.device, PRECISIONS[self.precision]
         autocast = torch.autocast(device.type, dtype=kind) if kind else contextlib.nullcontext()
@@ -220,22 +229,6 @@ class FeatureExtractor:
         return Extracted(features.float().cpu().clone(), rows, seen, unreadable)
 
     # ------------------------------------------------------------------------------------------ views
-    def _known_views(self, images, views):
-        """int64 [images], -1 where nothing is known."""
-        if views is None or (isinstance(views, str) and views == "predict"):
-            if views and self.classifier is None:
-                raise ValueError(
-                    "views is 'predict', but there is no classifier; give classifier=FILE, a file that "
-                    "tools/label_viewpoints.py has saved"
-                )
-            return torch.tensor(
-                [VIEWPOINTS.get(image) if name_of(image) else View.UNKNOWN for image in images], dtype=torch.long
-            )
-        views = [views] if isinstance(views, (str, int)) else list(views)
-        if len(views) != len(images):
-            raise ValueError(f"views has {len(views)} entries, expected {len(images)}, one for each image")
-        return torch.tensor([as_view(view) for view in views], dtype=torch.long)
-
     def _predicted(self, seen, images):
         """The views that are known, and predictions for the other images."""
         unknown = (seen == View.UNKNOWN).nonzero().flatten().tolist()
@@ -265,6 +258,18 @@ class _Prepared(Dataset):
             return to_network(self.images[row], self.transform, self.size, row)
         except (FileNotFoundError, UnreadableImageError, ValueError) as error:
             return error  # raised in a worker it would arrive with the worker's traceback
+
+
+def _known_views(images, views):
+    """int64 [images] of views as they were given, of None what the datasets know of the paths; -1 where unknown."""
+    if views is None:
+        return torch.tensor(
+            [VIEWPOINTS.get(image) if name_of(image) else View.UNKNOWN for image in images], dtype=torch.long
+        )
+    views = [views] if isinstance(views, (str, int)) else list(views)
+    if len(views) != len(images):
+        raise ValueError(f"views has {len(views)} entries, expected {len(images)}, one for each image")
+    return torch.tensor([as_view(view) for view in views], dtype=torch.long)
 
 
 def as_view(view):

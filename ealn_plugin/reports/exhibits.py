@@ -16,7 +16,7 @@ from ealn_plugin.evaluation.fixed_images import embed, fixed_images, make_all
 from ealn_plugin.evaluation.twins import read_twins
 from ealn_plugin.losses.distance import pairwise_distance
 from ealn_plugin.models.modes import evaluating
-from ealn_plugin.runs.folder import read_results
+from ealn_plugin.runs.folder import RESULTS, primary_protocol, read_results
 from ealn_plugin.system.randomness import derived_seed, own_randomness
 from ealn_plugin.visualization.sheets import split_grid
 
@@ -48,7 +48,7 @@ class Generated:
         return int(found[0]) if len(found) else None
 
 
-class TrainedRun:
+class ExhibitedRun:
     """A run folder opened for looking at. Networks and images are loaded when they are first needed.
 
     Args:
@@ -181,11 +181,11 @@ class TrainedRun:
     # ------------------------------------------------------------------------------------------ written while training
     def primary_map(self):
         """mAP in [0, 1] of the run's primary protocol from its results.json, or None where there is none."""
-        path = os.path.join(self.folder, "results.json")
+        path = os.path.join(self.folder, RESULTS)
         if not os.path.isfile(path):
             return None
         results = read_results(path)
-        dataset, _, protocol = results["primary"].partition("/")
+        dataset, protocol = primary_protocol(results)
         return results["datasets"][dataset][protocol]["mAP"]
 
     def sample_grids(self):

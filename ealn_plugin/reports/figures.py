@@ -40,7 +40,7 @@ def write_figures(runs, numbers, out):
     """Draw figures.
 
     Args:
-        runs: list of TrainedRun, labels different. numbers: of figures, keys of ``FIGURES``. out: existing folder.
+        runs: list of ExhibitedRun, labels different. numbers: of figures, keys of ``FIGURES``. out: existing folder.
     Returns:
         {number: list of the paths of PNG files, or the sentence that says why there are none}.
     Raises:

@@ -8,6 +8,7 @@ from scipy import stats
 
 from ealn_plugin.config.defaults import NAMES
 from ealn_plugin.reports.published import PUBLISHED
+from ealn_plugin.runs.folder import primary_protocol
 
 ABLATION = ("en", "hard", "view", "hard_view")
 
@@ -51,7 +52,7 @@ class Grid:
         self.seeds = sorted({seed for _, seed in self.results})
         self.schemes = list(dict.fromkeys(scheme for scheme, _ in self.results))
         first = next(iter(self.results.values()))
-        self.dataset, self.protocol = first["primary"].split("/")
+        self.dataset, self.protocol = primary_protocol(first)
 
     def values(self, scheme, protocol, metric):
         """{seed: value} of one cell."""

@@ -200,7 +200,7 @@ def cross_view_scores(run):
     """Cross views of one run against the truth, over all front and rear images of its fixed set.
 
     Args:
-        run: TrainedRun with generators of other views on a rendered dataset.
+        run: ExhibitedRun with generators of other views on a rendered dataset.
     Returns:
         {"generated" | "input" | "twin": {"ssim", "psnr", "distance", "mAP", "rank1", "queries"}}: of the generated
         views, of the inputs handed over unchanged, and of the true twins.
@@ -256,7 +256,7 @@ def draw_training(runs, out, inputs=4, columns=6, kind=HARD):
     """Hard negatives, or other views, of fixed inputs, epoch by epoch, from the pictures saved while training.
 
     Args:
-        runs: list of TrainedRun. out: existing folder. inputs, columns: inputs and epochs to be shown, at most.
+        runs: list of ExhibitedRun. out: existing folder. inputs, columns: inputs and epochs to be shown, at most.
         kind: HARD or OTHER_VIEW.
     Returns:
         list of the paths of PNG files.

@@ -4,7 +4,6 @@ Each subject gives, dataset by dataset, the features and everything that ranking
 """
 
 import abc
-import contextlib
 import logging
 import os
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ import torch
 import yaml
 
 from ealn_plugin import config as configuration
-from ealn_plugin.data import DATASETS, VIEWPOINTS, VehicleID
+from ealn_plugin.data import DATASETS, VIEWPOINTS
 from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.evaluation.extraction import FeatureExtraction
 from ealn_plugin.evaluation.feature_store import fingerprint_of_images, fingerprint_of_networks, with_paths
@@ -125,8 +124,7 @@ class RunSubject(Subject):
         Raises:
             CheckpointError, ValueError, OSError: with one sentence.
         """
-        with _view_labels_mean(self._build.ealn.view_order):
-            engine = build.build_engine(self._build)
+        engine = build.build_engine(self._build)
         engine.optimizer = None  # a test needs the networks alone
         state.restore(engine, self.checkpoint)
         return engine
@@ -183,8 +181,7 @@ class ModelSubject(Subject):
         """See ``Subject``."""
         data = self.config.data
         seed_everything(self.config.train.seed)
-        with _view_labels_mean(self.config.ealn.view_order):
-            datamanager = build.build_datamanager(self.config, train=False)
+        datamanager = build.build_datamanager(self.config, train=False)
         model = build.build_embedding_backbone(self.config, datamanager.num_train_pids)
         if self.weights:
             load_weights(model, self.weights)
@@ -244,17 +241,6 @@ class FeaturesSubject(Subject):
 
 
 # ---------------------------------------------------------------------------------------------- extraction
-@contextlib.contextmanager
-def _view_labels_mean(view_order):
-    """Datasets built within it read VehicleID's view lists by ``view_order``, whatever another subject's order was."""
-    before = VehicleID.view_order
-    VehicleID.view_order = tuple(view_order)
-    try:
-        yield
-    finally:
-        VehicleID.view_order = before
-
-
 def _extracted(label, test_loader, extraction, key, store, networks, fusion=True):
     """Yield the TestSets of torchreid's test loaders."""
     for name, loaders in test_loader.items():

@@ -8,7 +8,6 @@ from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
 from ealn_plugin.data.images import speed_up
 from ealn_plugin.data.synthetic import render_dataset
-from ealn_plugin.data.vehicleid import VehicleID
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.ealn import EALNEngine
 from ealn_plugin.models import (
@@ -46,7 +45,6 @@ def build_engine(config, datamanager=None, views=None, world=None):
     if datamanager is None:
         render_if_missing(config)
     seed_everything(config.train.seed)
-    VehicleID.view_order = tuple(config.ealn.view_order)
     if datamanager is None:
         datamanager = build_datamanager(config, train=not config.test.evaluate)
     model = build_embedding_backbone(config, datamanager.num_train_pids)
@@ -64,9 +62,9 @@ def build_engine(config, datamanager=None, views=None, world=None):
         label_smooth=config.loss.softmax.label_smooth,
         distance=ealn.distance,
         triplets=ealn.triplets,
-        gan_optim=ealn.optim,
-        gan_lr=ealn.lr,
-        gan_betas=(ealn.beta_1, ealn.beta_2),
+        gan_optim=ealn.gan_optim,
+        gan_lr=ealn.gan_lr,
+        gan_betas=(ealn.gan_beta1, ealn.gan_beta2),
         constant_epochs=_or_none(ealn.constant_epochs),
         warmup_epochs=ealn.warmup_epochs,
         warmup_generator_epochs=_or_none(ealn.warmup_generator_epochs),

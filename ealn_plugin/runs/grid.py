@@ -43,7 +43,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Run:
+class GridCell:
     """One cell of the grid.
 
     Attributes:
@@ -85,7 +85,7 @@ def plan(out, schemes, seeds, options, warmup_epochs):
         for scheme in sorted(schemes, key=lambda name: name != "en"):
             folder = os.path.join(out, f"seed_{seed}", scheme)
             runs.append(
-                Run(
+                GridCell(
                     scheme,
                     seed,
                     NAMES.get(scheme, scheme),
@@ -103,7 +103,7 @@ def sweep(out, seeds, options, values, warmup_epochs):
     Args:
         values: {'beta1' | 'beta2': list of values}.
     Returns:
-        list of (name, value, Run)
+        list of (name, value, GridCell)
     """
     cells = []
     for name, candidates in values.items():
@@ -116,7 +116,7 @@ def sweep(out, seeds, options, values, warmup_epochs):
                         (
                             name,
                             value,
-                            Run(
+                            GridCell(
                                 "hard",
                                 run.seed,
                                 f"{name} = {value:g}",
@@ -149,7 +149,7 @@ def execute_all(runs, config_file, processes=1, **flags):
     the finished runs are counted.
 
     Args:
-        runs: list of Run; one that starts from another's warm-up stands behind it, or that is finished.
+        runs: list of GridCell; one that starts from another's warm-up stands behind it, or that is finished.
         config_file, flags: as ``load_config``. processes: how many runs at a time.
     Returns:
         list of results, as ``execute`` returns them.
@@ -217,8 +217,8 @@ def finished(run, config):
     if not os.path.exists(path):
         return None
     results = read_results(path)
-    wanted, found = (configuration.flat(tree) for tree in (configuration.recorded(config), results["config"]))
-    differing = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+    wanted, recorded = (configuration.flat(tree) for tree in (configuration.recorded(config), results["config"]))
+    differing = sorted(key for key in wanted.keys() | recorded.keys() if wanted.get(key) != recorded.get(key))
     if differing:
         raise ValueError(
             f"{run.folder!r} holds the results of other settings ({', '.join(differing[:5])}); give "

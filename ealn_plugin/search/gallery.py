@@ -33,10 +33,10 @@ def images_of(sources, root="reid-data", splits=("gallery",)):
 
 def _images_of(source, root, splits):
     if os.path.isdir(source):
-        found = images_of_folder(source)
-        views = gather_views(found.folder, list(found.views), {})
-        paths = [found.path(image) for image in found.views]
-        VIEWPOINTS.update({path: view for path, view in zip(paths, views.values()) if view != View.UNKNOWN})
+        folder = images_of_folder(source)
+        paths = [folder.path(image) for image in folder.views]
+        labelled = gather_views(folder.folder, list(folder.views), {}).values()
+        return Records(paths, views=np.array([known_view(path, view) for path, view in zip(paths, labelled)]))
     elif os.path.exists(source):
         paths = [os.path.abspath(source)]
     elif os.sep in source or os.path.splitext(source)[1]:
@@ -54,14 +54,19 @@ def _images_of(source, root, splits):
     return Records(paths, views=VIEWPOINTS.lookup(paths).numpy())
 
 
+def known_view(path, view=View.UNKNOWN):
+    """The View of an image: ``view`` where it is known, else what the datasets built in this process know of it."""
+    return View(view) if view != View.UNKNOWN else View(VIEWPOINTS.get(path))
+
+
 def features_of(extractor, records, skip_unreadable=False, progress=True):
     """Yield (Records, float32 [n, dim]) batch by batch, for ``IndexWriter.add``.
 
-    Views that are not known are predicted where the extractor has a classifier. Images that cannot be read are left
-    out with a warning, if asked to, and else raise the error of ``FeatureExtractor``.
+    Views that the records do not know are predicted where the extractor has a classifier. Images
+    that cannot be read are left out with a warning, if asked to, and else raise the error of ``FeatureExtractor``.
     """
-    views = None if extractor.classifier is None else "predict"
-    for part in extractor.batches(records.paths, views, skip_unreadable, progress):
+    predict = extractor.classifier is not None
+    for part in extractor.batches(records.paths, records.views, skip_unreadable, progress, predict=predict):
         for why in part.unreadable.values():
             log.warning("left out: %s", why)
         yield replace(records.take(part.rows), views=part.views.numpy()), part.features.numpy()

@@ -157,7 +157,7 @@ def _check_optimizers(engine, state, path):
         if state["kinds"].get(name) != kind:
             raise checkpoint.CheckpointError(
                 f"checkpoint {path!r} was trained with {state['kinds'].get(name)} for the {name}, this run has {kind}; "
-                "use train.optim, ealn.optim, train.staged_lr and train.lr_scheduler of the run that wrote it"
+                "use train.optim, ealn.gan_optim, train.staged_lr and train.lr_scheduler of the run that wrote it"
             )
 
 
@@ -185,7 +185,7 @@ def check_finite(engine):
         if values and not torch.isfinite(torch.stack([value.float() for value in values])).all():
             raise checkpoint.CheckpointError(
                 f"{name} holds values that are not finite after step {engine.global_step}, so nothing was saved; "
-                "lower train.lr or ealn.lr and go on from the last checkpoint with model.resume"
+                "lower train.lr or ealn.gan_lr and go on from the last checkpoint with model.resume"
             )
 
 
