@@ -3,6 +3,8 @@
 import logging
 import os
 
+import torch
+
 from ealn_plugin import toolkit
 from ealn_plugin.distributed.world import check_batch
 from ealn_plugin.engine import schedule
@@ -27,6 +29,19 @@ def checked_schemes(schemes):
     if len(set(names)) < len(names):
         raise ValueError(f"schemes holds {names}, expected each kind at most once")
     return schemes
+
+
+def check_scheduler(scheduler):
+    """Refuse a scheduler that needs to be told of a result.
+
+    Raises:
+        ValueError: one sentence.
+    """
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        raise ValueError(
+            "the scheduler is a ReduceLROnPlateau, expected one that steps by epoch alone, such as those of "
+            "torchreid.optim.build_lr_scheduler"
+        )
 
 
 def check_training(engine, visrank, open_layers):

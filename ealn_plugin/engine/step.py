@@ -4,6 +4,7 @@ import contextlib
 
 import torch
 
+from ealn_plugin.engine.degradation import Degradation
 from ealn_plugin.losses.distance import distance
 from ealn_plugin.losses.embedding_network import embedding_network_loss
 from ealn_plugin.losses.selection import select_negatives, select_positives
@@ -180,6 +181,23 @@ class AdversarialStep:
             weight = valid.to(real.dtype)
             values[f"distance/{name}"] = (distance(real, real[index], kind) * weight).sum() / weight.sum().clamp(min=1)
         return values
+
+
+def build_step(embedding, optimizer, schemes, adversaries, pixels, losses, options, amp):
+    """The AdversarialStep of ``losses``, LossOptions, and ``options``, AdversaryOptions; others as there."""
+    return AdversarialStep(
+        embedding,
+        optimizer,
+        schemes,
+        adversaries,
+        pixels,
+        losses.arguments(),
+        options.discriminator_steps,
+        options.refresh_fakes,
+        options.fake_statistics,
+        Degradation(options.degrade) if options.degrade else None,
+        amp,
+    )
 
 
 def _random_negatives(pids, generator):

@@ -1,6 +1,7 @@
 """From a configuration to the parts of a run; the only place where config keys meet constructors."""
 
 import logging
+from dataclasses import fields
 
 import torch
 
@@ -10,6 +11,7 @@ from ealn_plugin.data.images import speed_up
 from ealn_plugin.data.synthetic import render_dataset
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.ealn import EALNEngine
+from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS
 from ealn_plugin.models import (
     ReconstructingGenerator,
     StarGANDiscriminator,
@@ -30,6 +32,30 @@ from ealn_plugin.system.randomness import seed_everything
 
 log = logging.getLogger(__name__)
 
+_KEYS = {
+    "margin": "loss.triplet.margin",
+    "weight_t": "loss.triplet.weight_t",
+    "weight_x": "loss.triplet.weight_x",
+    "label_smooth": "loss.softmax.label_smooth",
+    "gan_betas": ("ealn.gan_beta1", "ealn.gan_beta2"),
+    "print_freq": "train.print_freq",
+    "use_metric_cuhk03": "cuhk03.use_metric_cuhk03",
+    **{
+        name: f"test.{name}"
+        for name in (
+            "start_eval",
+            "eval_freq",
+            "dist_metric",
+            "normalize_feature",
+            "visrank",
+            "visrank_topk",
+            "ranks",
+            "rerank",
+        )
+    },
+}
+"""Configuration keys of the options that are not called ealn.<name of the option>."""
+
 
 def build_engine(config, datamanager=None, views=None, world=None):
     """Data manager, networks, optimisers and engine of a configuration.
@@ -49,41 +75,36 @@ def build_engine(config, datamanager=None, views=None, world=None):
         datamanager = build_datamanager(config, train=not config.test.evaluate)
     model = build_embedding_backbone(config, datamanager.num_train_pids)
     optimizer = toolkit.build_optimizer(model, **configuration.optimizer_options(config))
-    ealn, triplet = config.ealn, config.loss.triplet
     return EALNEngine(
         datamanager,
         model,
         optimizer,
         build_scheduler(config, optimizer),
         build_schemes(config),
-        margin=triplet.margin,
-        weight_t=triplet.weight_t,
-        weight_x=triplet.weight_x,
-        label_smooth=config.loss.softmax.label_smooth,
-        distance=ealn.distance,
-        triplets=ealn.triplets,
-        gan_optim=ealn.gan_optim,
-        gan_lr=ealn.gan_lr,
-        gan_betas=(ealn.gan_beta1, ealn.gan_beta2),
-        constant_epochs=_or_none(ealn.constant_epochs),
-        warmup_epochs=ealn.warmup_epochs,
-        warmup_generator_epochs=_or_none(ealn.warmup_generator_epochs),
-        discriminator_steps=ealn.discriminator_steps,
-        refresh_fakes=ealn.refresh_fakes,
-        fake_statistics=ealn.fake_statistics,
-        degrade=ealn.degrade,
-        amp=ealn.amp,
-        compile=ealn.compile,
-        channels_last=ealn.channels_last,
-        fusion=ealn.fusion,
+        **option_groups(ENGINE_OPTIONS, config),
+        fusion=config.ealn.fusion,
         norm_mean=list(config.data.norm_mean),
         norm_std=list(config.data.norm_std),
         views=views,
         seed=config.train.seed,
         use_gpu=config.use_gpu,
         world=world,
-        sync_norm=ealn.sync_norm,
     )
+
+
+def option_groups(kinds, config):
+    """{argument: options} of the groups of engine/options.py, each field from its key: ``_KEYS``, else ealn.<name>."""
+    values = configuration.flat(config)
+    groups = {}
+    for argument, kind in kinds.items():
+        found = {}
+        for field in fields(kind):
+            keys = _KEYS.get(field.name, f"ealn.{field.name}")
+            value = tuple(values[key] for key in keys) if isinstance(keys, tuple) else values[keys]
+            value = tuple(value) if isinstance(value, list) else value
+            found[field.name] = _or_none(value) if field.default is None else value
+        groups[argument] = kind(**found)
+    return groups
 
 
 def build_datamanager(config, train=True):
@@ -100,30 +121,15 @@ def build_datamanager(config, train=True):
 
 def run_options(config):
     """Keyword arguments of ``EALNEngine.run``."""
-    train, test = config.train, config.test
     return dict(
         save_dir=config.data.save_dir,
-        max_epoch=train.max_epoch,
-        print_freq=train.print_freq,
-        fixbase_epoch=train.fixbase_epoch,
-        open_layers=list(train.open_layers),
-        start_eval=test.start_eval,
-        eval_freq=test.eval_freq,
-        test_only=test.evaluate,
-        dist_metric=test.dist_metric,
-        normalize_feature=test.normalize_feature,
-        visrank=test.visrank,
-        visrank_topk=test.visrank_topk,
-        use_metric_cuhk03=config.cuhk03.use_metric_cuhk03,
-        ranks=tuple(test.ranks),
-        rerank=test.rerank,
+        max_epoch=config.train.max_epoch,
+        fixbase_epoch=config.train.fixbase_epoch,
+        open_layers=list(config.train.open_layers),
+        test_only=config.test.evaluate,
         resume=config.model.resume,
         start_from=config.ealn.start_from,
-        checkpoint_every=config.ealn.checkpoint_every,
-        sample_every=config.ealn.sample_every,
-        diagnose_every=config.ealn.diagnose_every,
-        test_untrained=config.ealn.test_untrained,
-        protocols=tuple(config.ealn.protocols),
+        **option_groups(RUN_OPTIONS, config),
     )
 
 
