@@ -1,6 +1,7 @@
 """One training step: generators, discriminators, embedding network, each phase with only its own networks learning."""
 
 import contextlib
+from dataclasses import replace
 
 import torch
 
@@ -80,7 +81,9 @@ class AdversarialStep:
         """The batch, with embeddings where generators learn from it, and each scheme's {name: Fakes}, detached."""
         if "generators" in self.adversaries:
             batch = self._with_embeddings(images, batch)
-            return batch, self._generator_phase(batch, values)
+            fakes, parts = self._generator_phase(batch)
+            values.update(parts)
+            return replace(batch, generator_losses=parts), fakes
         with self._precision(images), torch.no_grad():
             return batch, [scheme.generate(batch) for scheme in self.schemes]
 
@@ -91,7 +94,7 @@ class AdversarialStep:
     def _with_embeddings(self, images, batch):
         with frozen(self.embedding, evaluate=True), torch.no_grad(), self._precision(images):
             seen = self._seen(images, batch.images, batch.random)
-            return type(batch)(**{**vars(batch), "embeddings": self.embedding(seen)})
+            return replace(batch, embeddings=self.embedding(seen))
 
     def _seen(self, images, generator_range, random):
         """What D_emb is given of real images, known in both normalizations."""
@@ -104,7 +107,9 @@ class AdversarialStep:
                 images = self.degradation(images, random)
         return self.pixels.to_embedding(images)
 
-    def _generator_phase(self, batch, values):
+    def _generator_phase(self, batch):
+        """Each scheme's {name: Fakes}, detached, and {name: detached tensor} of the losses."""
+        values = {}
         judges = [scheme.discriminators for scheme in self.schemes]
 
         def embed(generated):
@@ -122,8 +127,8 @@ class AdversarialStep:
         values["loss/G"] = total.detach()
         if self.refresh_fakes:
             with self._precision(batch.images), torch.no_grad():
-                return [scheme.generate(batch) for scheme in self.schemes]
-        return [{name: fake.detach() for name, fake in made.items()} for made in fakes]
+                return [scheme.generate(batch) for scheme in self.schemes], values
+        return [{name: fake.detach() for name, fake in made.items()} for made in fakes], values
 
     def _discriminator_phase(self, batch, fakes, values):
         makers = [scheme.generators for scheme in self.schemes]

@@ -32,6 +32,8 @@ class Batch:
         groups: [batch] images with the same number share colour and type; -1 where unknown.
         embeddings: [batch, dim] L2-normalised, of ``images`` under the frozen D_emb in evaluation mode.
         random: source of every random choice, on the CPU.
+        generator_losses: {name: detached tensor} that the schemes' ``generator_loss`` returned in this step, once the
+            generators' phase is over; {} before it and in steps without one.
     """
 
     images: torch.Tensor
@@ -40,6 +42,7 @@ class Batch:
     groups: torch.Tensor
     embeddings: torch.Tensor | None = None
     random: torch.Generator | None = field(default=None, repr=False)
+    generator_losses: dict = field(default_factory=dict, repr=False)
 
 
 class Fakes(NamedTuple):
@@ -93,7 +96,6 @@ class Scheme(nn.Module, abc.ABC):
         self.generators, self.discriminators = nn.ModuleDict(generators), nn.ModuleDict(discriminators)
         self.alpha, self.lambda_ed, self.distance = alpha, lambda_ed, distance
         self.negatives, self.gan_loss, self.adaptive_weight = negatives, gan_loss, adaptive_weight
-        self._misfit = None  # the generators' embedding loss in this step
 
     def check(self, views, height, width):
         """Refuse training data that the scheme cannot learn from.
@@ -189,17 +191,21 @@ class Scheme(nn.Module, abc.ABC):
         d_positive, has_positive = self.distance_to_positives(batch, real)
         d_fake = distances.distance(real[anchor], fake, self.distance)
         valid = has_positive[anchor] & valid
-        return hinges.hard_embedding_loss(d_positive[anchor], d_fake, self.alpha, valid), d_fake
+        return hinges.hard_or_view_embedding_loss(d_positive[anchor], d_fake, self.alpha, valid), d_fake
 
-    def remember_misfit(self, loss):
-        """Keep Eq. 4 or Eq. 9 of this step, a scalar, for ``embedding_weight``."""
-        self._misfit = loss.detach()
+    def embedding_weight(self, batch, names):
+        """The weight of D_emb's loss on the fakes: lambda_ed, times ``synthetic_weight`` with adaptive_weight.
 
-    def embedding_weight(self):
-        """(weight of D_emb's loss on the fakes, {name: tensor} to log): lambda_ed, times w with adaptive_weight."""
-        if not self.adaptive_weight or self._misfit is None:
+        Args:
+            batch: Batch with the losses of the generators' phase of this step.
+            names: those among them that are Eq. 4 or Eq. 9, whose mean is the L of ``synthetic_weight``.
+        Returns:
+            (weight, {name: tensor} to log).
+        """
+        constraint = [batch.generator_losses[name] for name in names if name in batch.generator_losses]
+        if not self.adaptive_weight or not constraint:
             return self.lambda_ed, {}
-        weight = synthetic_weight(self._misfit, self.adaptive_weight)
+        weight = synthetic_weight(sum(constraint) / len(constraint), self.adaptive_weight)
         return self.lambda_ed * weight, {f"weight/{self.name}": weight}
 
 

@@ -102,7 +102,6 @@ class CrossViewScheme(ViewScheme):
             near = hinges.view_generator_loss(d_fake, d_negative[anchor], self.alpha, valid[anchor])
             total = total + near
             parts.update({f"loss/G_{made}_near": near, f"distance/{made}": d_fake.mean()})
-        self.remember_misfit(total / len(made_of))
         return self.lambda_ed * total, parts
 
     def distances_to_fakes(self, batch, made_of, embed):
@@ -132,5 +131,5 @@ class CrossViewScheme(ViewScheme):
         embeddings = torch.cat([fake["rear"][0], fake["front"][0]])
         anchor = torch.cat([fake["rear"][1], fake["front"][1]])
         loss, _ = self.pushed_away(batch, real, embeddings, anchor)
-        weight, parts = self.embedding_weight()
+        weight, parts = self.embedding_weight(batch, ["loss/G_rear_near", "loss/G_front_near"])
         return weight * loss, detached({**parts, "loss/E_view": loss})
