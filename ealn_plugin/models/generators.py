@@ -11,7 +11,7 @@ from torch import nn
 
 from ealn_plugin.models.normalization import InstanceNorm
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _PADDING_MODES = {"reflect": "reflect", "zero": "zeros"}
 
@@ -150,7 +150,7 @@ def resnet_generator_9blocks(num_classes=None, loss=None, pretrained=False, use_
     pretrained=True only logs a warning.
     """
     if pretrained:
-        logger.warning(
+        log.warning(
             "no weights can be downloaded for resnet_generator_9blocks, it starts from random "
             "ones; training gives it its weights, pass pretrained=False to say so"
         )

@@ -9,7 +9,7 @@ import torch
 from ealn_plugin import config as configuration
 from ealn_plugin import visualization
 from ealn_plugin.evaluation.feature_store import FeatureStore
-from ealn_plugin.reports import comparison, picture_figures
+from ealn_plugin.reports import comparison, hard_negative_figure, picture_figures
 from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, FigureUnavailable
 from ealn_plugin.reports.picture_figures import stem_of
 from ealn_plugin.system.files import write_csv
@@ -198,7 +198,7 @@ def draw_loss_curves(runs, out):
 
 FIGURES = {
     4: (draw_cmc_curves, "CMC curves"),
-    5: (picture_figures.draw_hard_negatives, "hard negatives"),
+    5: (hard_negative_figure.draw_hard_negatives, "hard negatives"),
     6: (picture_figures.draw_cross_views, "other views"),
     7: (picture_figures.draw_training, "hard negatives during training"),
     8: (picture_figures.draw_responses, "response maps"),

@@ -1,4 +1,4 @@
-"""Figures 5 to 8: what the generators of finished runs make, as sheets of images with the numbers beside them."""
+"""Figures 6 to 8: what the generators of finished runs make, as sheets of images with the numbers beside them."""
 
 import os
 
@@ -6,123 +6,32 @@ import numpy as np
 import torch
 
 from ealn_plugin import visualization
-from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.twins import retrieve_other_views, score_pictures, ssim, summarize
 from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, FigureUnavailable
 from ealn_plugin.reports.names import file_name
 from ealn_plugin.system.files import write_csv
 from ealn_plugin.visualization.responses import last_response, overlay
-from ealn_plugin.visualization.sheets import Tile, crop, most_changed, to_picture
+from ealn_plugin.visualization.sheets import Tile, to_picture
 
 
 def stem_of(out, number, name, run=None):
+    """Path of a figure's files in the folder ``out``, without ending."""
     return os.path.join(out, f"figure_{number:02d}_{name}" + (f"_{file_name(run.label)}" if run else ""))
 
 
 def runs_with(runs, kind, what):
-    """The runs whose networks make images of a kind."""
-    found = [run for run in runs if kind in run.generated]
-    if not found:
+    """The runs whose networks make images of a kind, HARD or OTHER_VIEW.
+
+    Raises:
+        FigureUnavailable: none does; ``what`` is what such images are called in the message.
+    """
+    makers = [run for run in runs if kind in run.generated]
+    if not makers:
         raise FigureUnavailable(
             f"none of {', '.join(run.label for run in runs)} has a generator of {what}, expected "
             "at least one; give a run of another ealn.scheme"
         )
-    return found
-
-
-# ---------------------------------------------------------------------------------------------- 5
-def draw_hard_negatives(runs, out, vehicles=4):
-    """Inputs beside their hard negatives, the most changed region enlarged, and the distances."""
-    paths = []
-    for run in runs_with(runs, HARD, "hard negatives"):
-        pairs = run.rows_by_vehicle(vehicles)
-        numbers = [[_hard_numbers(run, row) for row in pair] for pair in pairs]
-        rows, names = [], []
-        for pair, measured in zip(pairs, numbers):
-            for row, values in zip(pair, measured):
-                rows.append(_hard_tiles(run, row, values))
-                names.append(
-                    f"vehicle {values[0]}, {values[1]}\nd(x, G(x)) = {values[3]:.2f}\n"
-                    f"d_real = {values[4]:.2f}\nnearest other\nvehicle: {values[5]:.2f}"
-                )
-        stem = stem_of(out, 5, "hard_negatives", run)
-        visualization.draw_sheet(
-            f"{stem}.png",
-            f"Hard negatives of {run.label}",
-            _hard_summary(run),
-            ["input", "hard negative", "enlarged: input", "hard negative", "what changed"],
-            rows,
-            names,
-        )
-        write_csv(
-            f"{stem}.csv",
-            [
-                "vehicle",
-                "view",
-                "image",
-                "d_generated",
-                "d_real",
-                "d_nearest_negative",
-                "mean_change",
-                "box_top",
-                "box_left",
-                "box_height",
-                "box_width",
-            ],
-            [values for pair in numbers for values in pair],
-        )
-        paths.append(f"{stem}.png")
-    return paths
-
-
-def _hard_summary(run):
-    """How to read figure 5, and its distances over all fixed images."""
-    made, views = run.generated[HARD], run.fixed.views[run.generated[HARD].anchor]
-    means = [
-        f"d(x, G(x)) of {view.name.lower()} images {float(made.distance[views == view].mean()):.2f}"
-        for view in (View.FRONT, View.REAR)
-        if (views == view).any()
-    ] or [f"d(x, G(x)) {float(made.distance.mean()):.2f}"]
-    real = float(run.apart[run.same].mean())
-    return (
-        f"Means over {len(views)} test images: {', '.join(means)}, d_real {real:.2f}. d: {run.distance} distance; "
-        "d_real: input to the vehicle's other images. What changed: |G(x) - x|, stretched, white for no change. "
-        "Vehicles taken evenly from all, not by outcome"
-    )
-
-
-def _hard_numbers(run, row):
-    made, apart = run.generated[HARD], run.apart[row]
-    place = made.place(row)
-    others = run.fixed.pids != run.fixed.pids[row]
-    nearest = float(apart[others].min()) if others.any() else float("nan")
-    change = float((made.images[place] - run.images[row]).abs().mean())
-    return [
-        int(run.fixed.pids[row]),
-        run.view_name(row),
-        run.fixed.names[row],
-        float(made.distance[place]),
-        float(apart[run.same[row]].mean()),
-        nearest,
-        change,
-        *most_changed(run.images[row], made.images[place]),
-    ]
-
-
-def _hard_tiles(run, row, values):
-    before, after = run.images[row], run.generated[HARD].images[run.generated[HARD].place(row)]
-    box, change = tuple(values[-4:]), (after - before).abs()
-    strongest = float(change.max())
-    return [
-        Tile(to_picture(before), box=box),
-        Tile(to_picture(after), box=box),
-        Tile(to_picture(crop(before, box)), enlarged=True),
-        Tile(to_picture(crop(after, box)), enlarged=True),
-        Tile(
-            1 - (change / max(strongest, 1e-6)).permute(1, 2, 0).numpy(),
-            f"mean |change| {100 * values[6] / 2:.1f}%\nlargest {100 * strongest / 2:.0f}% of the range",
-        ),
-    ]
+    return makers
 
 
 # ---------------------------------------------------------------------------------------------- 6

@@ -5,33 +5,13 @@ import math
 
 import pytest
 import torch
-from torch.nn import functional
 
 from ealn_plugin import schemes
 from ealn_plugin.losses import selection
 from ealn_plugin.losses.checks import check_not_negative
-from ealn_plugin.schemes.base import Batch, where
+from ealn_plugin.schemes.base import where
+from tests.helpers.scheme_batches import d, embed, make_batch
 from tests.helpers.standins import build_engine, small_schemes
-
-
-def make_batch(views=(0, 1, 0, 1, 2, -1), pids=(0, 0, 1, 1, 2, 2), size=16):
-    images = torch.rand(len(pids), 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return Batch(
-        images=images,
-        pids=torch.tensor(pids),
-        views=torch.tensor(views),
-        groups=torch.full((len(pids),), -1),
-        embeddings=embed(images),
-        random=torch.Generator().manual_seed(1),
-    )
-
-
-def embed(images):
-    return functional.normalize(functional.adaptive_avg_pool2d(images, 2).flatten(1), dim=1)
-
-
-def d(a, b):
-    return float(((a - b) ** 2).sum())
 
 
 def test_reconstructions_equal_their_equations(monkeypatch):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ealn_plugin.evaluation.feature_store import FeatureStore
-from ealn_plugin.reports import comparison, figures, picture_figures
+from ealn_plugin.reports import comparison, figures, hard_negative_figure, picture_figures
 from ealn_plugin.reports.exhibits import OTHER_VIEW, FigureUnavailable
 from ealn_plugin.reports.html.blocks import Charts, Line, Note, Section, Table, embed_picture
 from ealn_plugin.system.messages import sentence
@@ -144,7 +144,7 @@ _SECTIONS = (
         "Hard negatives",
         (
             _Exhibit(
-                picture_figures.draw_hard_negatives,
+                hard_negative_figure.draw_hard_negatives,
                 "Test images beside their hard negatives, the most changed part "
                 "enlarged, with the distances in the embedding",
                 single=True,
