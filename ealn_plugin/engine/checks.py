@@ -94,12 +94,12 @@ def check_open_layers(model, layers):
 
 
 def make_folder(path):
-    """Make the run folder.
+    """Create the run folder.
 
     Raises:
-        ValueError: it cannot be made.
+        ValueError: it cannot be created.
     """
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"save_dir {path!r} cannot be made ({error}); choose another data.save_dir") from error
+        raise ValueError(f"save_dir {path!r} cannot be created ({error}); choose another data.save_dir") from error

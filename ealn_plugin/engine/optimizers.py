@@ -38,14 +38,14 @@ def adversarial_optimizers(schemes, kind, rate, betas):
     """
     if schemes:
         check_choice("gan_optim", kind, ("adam", "sgd"))
-    made = {}
+    optimizers = {}
     for role in ("generators", "discriminators"):
         parameters = [parameter for scheme in schemes for parameter in getattr(scheme, role).parameters()]
         if not parameters:
             continue
-        made[role] = (
+        optimizers[role] = (
             torch.optim.Adam(parameters, lr=rate, betas=tuple(betas))
             if kind == "adam"
             else torch.optim.SGD(parameters, lr=rate, momentum=0.9)
         )
-    return made
+    return optimizers

@@ -119,8 +119,8 @@ class AdversarialStep:
             total = 0
             with self._precision(batch.images):
                 fakes = [scheme.generate(batch) for scheme in self.schemes]
-                for scheme, made in zip(self.schemes, fakes):
-                    loss, parts = scheme.generator_loss(batch, made, embed)
+                for scheme, own_fakes in zip(self.schemes, fakes):
+                    loss, parts = scheme.generator_loss(batch, own_fakes, embed)
                     total = total + loss
                     values.update(parts)
             _update(self.adversaries["generators"], total)
@@ -128,7 +128,7 @@ class AdversarialStep:
         if self.refresh_fakes:
             with self._precision(batch.images), torch.no_grad():
                 return [scheme.generate(batch) for scheme in self.schemes], values
-        return [{name: fake.detach() for name, fake in made.items()} for made in fakes], values
+        return [{name: fake.detach() for name, fake in own_fakes.items()} for own_fakes in fakes], values
 
     def _discriminator_phase(self, batch, fakes, values):
         makers = [scheme.generators for scheme in self.schemes]
@@ -136,8 +136,8 @@ class AdversarialStep:
             for _ in range(self.discriminator_steps):
                 total = 0
                 with self._precision(batch.images):
-                    for scheme, made in zip(self.schemes, fakes):
-                        loss, parts = scheme.discriminator_loss(batch, made)
+                    for scheme, own_fakes in zip(self.schemes, fakes):
+                        loss, parts = scheme.discriminator_loss(batch, own_fakes)
                         total = total + loss
                         values.update(parts)
                 _update(self.adversaries["discriminators"], total)
@@ -149,25 +149,25 @@ class AdversarialStep:
         total, parts = embedding_network_loss(logits, real, batch.pids, generator=batch.random, **self.en)
         values.update({f"loss/E_{name}": value for name, value in parts.items()})
         with frozen(*self.schemes):
-            for scheme, made in zip(self.schemes, fakes):
+            for scheme, own_fakes in zip(self.schemes, fakes):
                 if not scheme.embedding_active:
                     continue
-                loss, parts = scheme.embedding_loss(batch, real, self._embed_fakes(made, real, batch.random))
+                loss, parts = scheme.embedding_loss(batch, real, self._embed_fakes(own_fakes, real, batch.random))
                 total = total + loss
                 values.update(parts)
             _update(self.optimizer, total)
         values["loss/E"] = total.detach()
         values.update(self._real_distances(real.detach(), batch))
 
-    def _embed_fakes(self, made, real, random):
+    def _embed_fakes(self, fakes, real, random):
         """{name: (embeddings, anchor_index)} of one scheme's fakes, apart from the real images.
 
         All of them pass in one go and leave the running statistics alone. A single image has no statistics of its
         own; it is normalized with the running ones.
         """
-        if not made:
+        if not fakes:
             return {}
-        images = torch.cat([fake.images for fake in made.values()])
+        images = torch.cat([fake.images for fake in fakes.values()])
         own = self.fake_statistics == "batch" and len(images) > 1
         statistics = untouched_statistics if own else running_statistics
         if len(images):
@@ -175,8 +175,8 @@ class AdversarialStep:
                 embeddings = self.embedding(self._of_generated(images, random))[1]
         else:
             embeddings = real[:0]
-        sizes = [len(fake.anchor_index) for fake in made.values()]
-        return {name: (part, fake.anchor_index) for (name, fake), part in zip(made.items(), embeddings.split(sizes))}
+        sizes = [len(fake.anchor_index) for fake in fakes.values()]
+        return {name: (part, fake.anchor_index) for (name, fake), part in zip(fakes.items(), embeddings.split(sizes))}
 
     def _real_distances(self, real, batch):
         """Mean d(x, x_p) and d(x, x_n) of random pairs, to be read beside those of the fakes."""

@@ -98,7 +98,7 @@ class Features:
 
     @classmethod
     def load(cls, path):
-        """Read what ``save`` wrote, or features made elsewhere.
+        """Read what ``save`` wrote, or features from another program.
 
         ``features`` [n, dim] and ``pids`` [n] must be there. Where ``is_query`` is missing no image is a query;
         where ``camids`` is missing queries get camera 0 and gallery images camera 1, so that none is junk;

@@ -27,7 +27,7 @@ class FusedExtractor(nn.Module):
     def __init__(self, embedding, pixels, scheme, fusion):
         super().__init__()
         self.embedding, self.pixels, self.fusion = embedding, pixels, fusion
-        # Not the scheme itself: its discriminators are as large as its generators, and nobody deploys them.
+        # Not the scheme itself: its discriminators are as large as its generators, and they are not deployed.
         self.generators, self.turn = scheme.generators, scheme.turn
 
     def forward(self, images, views):
@@ -75,7 +75,7 @@ def graphs_of(run, metadata):
         ValueError: the model gives no single feature for images of the run's size.
     """
     dim, embedding = run.dim, without_classifier(run.embedding)
-    found = [
+    graphs = [
         Graph(
             "embedding", embedding, ("images",), "embedding", run.embedding, run.size, dim, metadata("embedding", dim)
         )
@@ -83,7 +83,7 @@ def graphs_of(run, metadata):
     if run.fusing is not None:
         extraction = run.extraction()
         module = FusedExtractor(embedding, run.pixels, run.fusing, run.config.ealn.fusion).eval()
-        found.append(
+        graphs.append(
             Graph(
                 "fused",
                 module,
@@ -95,7 +95,7 @@ def graphs_of(run, metadata):
                 metadata("fused", 2 * dim),
             )
         )
-    return found
+    return graphs
 
 
 def without_classifier(embedding):

@@ -62,7 +62,7 @@ def measure_files(graphs, written, calls=20, progress=True):
     Returns:
         list of {"graph", "runtime", "batch", "median_ms", "processor_ms", "calls"}
     """
-    found = []
+    measured = []
     for graph, batch in tqdm(
         [(graph, batch) for graph in graphs for batch in BATCHES],
         desc="latency",
@@ -73,7 +73,7 @@ def measure_files(graphs, written, calls=20, progress=True):
     ):
         runs = {"PyTorch": graph.reference, **{file.kind: file.run for file in written if file.graph == graph.name}}
         measured = measure_latencies(list(runs.values()), sample_inputs(graph, batch)[0], calls)
-        found += [
+        measured += [
             {
                 "graph": graph.name,
                 "runtime": runtime,
@@ -84,7 +84,7 @@ def measure_files(graphs, written, calls=20, progress=True):
             }
             for runtime, latency in zip(runs, measured)
         ]
-    return found
+    return measured
 
 
 def latency_table(latencies):

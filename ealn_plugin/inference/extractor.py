@@ -197,13 +197,13 @@ class FeatureExtractor:
             for prepared in loader:
                 rows = range(done, done + len(prepared))
                 done += len(prepared)
-                failed = {row: made for row, made in zip(rows, prepared) if isinstance(made, Exception)}
+                failed = {row: item for row, item in zip(rows, prepared) if isinstance(item, Exception)}
                 for error in failed.values():
                     if not skip_unreadable or isinstance(error, ValueError):
                         raise error
                 rows = [row for row in rows if row not in failed]
                 yield self._features(
-                    [made for made in prepared if not isinstance(made, Exception)],
+                    [item for item in prepared if not isinstance(item, Exception)],
                     rows,
                     images,
                     known[rows],
@@ -238,9 +238,9 @@ class FeatureExtractor:
             [viewpoint_classifier.as_pixels(read(images[row]), self.classifier.size) for row in unknown]
         )
         confidence, place = viewpoint_classifier.probabilities(self.classifier, pixels).max(1)
-        found = torch.tensor([int(view) for view in viewpoint_classifier.CLASSES])[place]
+        predicted = torch.tensor([int(view) for view in viewpoint_classifier.CLASSES])[place]
         seen = seen.clone()
-        seen[unknown] = torch.where(confidence >= MIN_CONFIDENCE, found, int(View.UNKNOWN))
+        seen[unknown] = torch.where(confidence >= MIN_CONFIDENCE, predicted, int(View.UNKNOWN))
         return seen
 
 

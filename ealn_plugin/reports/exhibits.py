@@ -1,4 +1,4 @@
-"""What a finished run has to show: fixed test images, what its generators make of them, and where both are embedded."""
+"""What a finished run has to show: fixed test images, the images generated from them, and the embeddings of both."""
 
 import contextlib
 import functools
@@ -30,7 +30,7 @@ class FigureUnavailable(ValueError):
 
 @dataclass(frozen=True)
 class Generated:
-    """What one generator made.
+    """Images of one generator.
 
     Attributes:
         images: tensor [m, 3, h, w] in [-1, 1], on the CPU. anchor: tensor [m], rows of the inputs in the fixed set.
@@ -43,9 +43,9 @@ class Generated:
     distance: torch.Tensor
 
     def place(self, row):
-        """Where what was made of the fixed image ``row`` stands, or None."""
-        found = (self.anchor == row).nonzero().flatten()
-        return int(found[0]) if len(found) else None
+        """Position of the image generated from the fixed image ``row``, or None."""
+        places = (self.anchor == row).nonzero().flatten()
+        return int(places[0]) if len(places) else None
 
 
 class ExhibitedRun:
@@ -89,12 +89,12 @@ class ExhibitedRun:
             FigureUnavailable: no vehicle has two images.
         """
         with self.looking() as engine:
-            found = fixed_images(
+            fixed = fixed_images(
                 engine.test_loader[self.dataset], engine.views_of, self.num_images // PER_VEHICLE, PER_VEHICLE
             )
-        if not len(found.pids):
+        if not len(fixed.pids):
             raise FigureUnavailable(f"no test vehicle of {self.dataset} has two images, expected some that have")
-        return found
+        return fixed
 
     @functools.cached_property
     def images(self):
@@ -127,14 +127,16 @@ class ExhibitedRun:
     def generated(self):
         """{kind: Generated}, HARD and OTHER_VIEW among the kinds where the run has such generators."""
         with self.looking() as engine:
-            made = make_all(engine.schemes, self.images.to(engine.device), self.fixed.views)
-        found = {}
-        for name, _, images, anchor in made:
+            pictures = make_all(engine.schemes, self.images.to(engine.device), self.fixed.views)
+        generated = {}
+        for name, _, images, anchor in pictures:
             images = images.cpu()
             embeddings = self.embed(images)
             apart = (embeddings.double() - self.embeddings[anchor].double()).pow(2).sum(dim=1)
-            found[name] = Generated(images, anchor, embeddings, apart if self.distance == "squared" else apart.sqrt())
-        return found
+            generated[name] = Generated(
+                images, anchor, embeddings, apart if self.distance == "squared" else apart.sqrt()
+            )
+        return generated
 
     @functools.cached_property
     def own_features(self):
@@ -191,16 +193,16 @@ class ExhibitedRun:
     def sample_grids(self):
         """The pictures in ``samples/``: {epoch: tensor [rows, images, 3, h, w] in [-1, 1]}, in order.
 
-        The first row holds the inputs, the following ones what each generator made of them.
+        The first row holds the inputs, the following ones the images of each generator.
         """
         folder = os.path.join(self.folder, "samples")
-        found = {}
+        grids = {}
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             epoch = re.fullmatch(r"epoch_(\d+)\.png", name)
             if epoch:
                 picture = np.asarray(toolkit.read_image(os.path.join(folder, name)))
-                found[int(epoch[1])] = split_grid(picture, self.config.data.height, self.config.data.width)
-        return found
+                grids[int(epoch[1])] = split_grid(picture, self.config.data.height, self.config.data.width)
+        return grids
 
     @functools.cached_property
     def _events(self):
@@ -223,6 +225,6 @@ class ExhibitedRun:
         curves, there = {}, set(self.scalar_names())
         for name in names:
             if name in there:
-                found = self._events.Scalars(f"train/{name}")
-                curves[name] = ([event.step for event in found], [event.value for event in found])
+                events = self._events.Scalars(f"train/{name}")
+                curves[name] = ([event.step for event in events], [event.value for event in events])
         return curves

@@ -56,13 +56,13 @@ class Grid:
 
     def values(self, scheme, protocol, metric):
         """{seed: value} of one cell."""
-        found = {}
+        values = {}
         for seed in self.seeds:
             results = self.results.get((scheme, seed), {"datasets": {}})
             value = results["datasets"].get(self.dataset, {}).get(protocol, {}).get(metric)
             if value is not None:
-                found[seed] = value
-        return found
+                values[seed] = value
+        return values
 
     def mean(self, scheme, protocol, metric):
         """Estimate over the seeds."""

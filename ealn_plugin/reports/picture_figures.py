@@ -79,13 +79,15 @@ def draw_cross_views(runs, out, vehicles=3):
 
 
 def _view_tile(run, row, twin):
-    made = run.generated[OTHER_VIEW]
-    place = made.place(row)
-    apart, scores, text = float(made.distance[place]), ["", ""], ""
+    views = run.generated[OTHER_VIEW]
+    place = views.place(row)
+    apart, scores, text = float(views.distance[place]), ["", ""], ""
     if twin is not None:
-        scores = [float(ssim(_unit(image[None]), _unit(twin[None]))) for image in (made.images[place], run.images[row])]
+        scores = [
+            float(ssim(_unit(image[None]), _unit(twin[None]))) for image in (views.images[place], run.images[row])
+        ]
         text = f"\nSSIM {scores[0]:.2f} ({scores[1]:.2f})"
-    return Tile(to_picture(made.images[place]), f"d = {apart:.3f}{text}"), [apart, *scores]
+    return Tile(to_picture(views.images[place]), f"d = {apart:.3f}{text}"), [apart, *scores]
 
 
 def _unit(images):
@@ -117,8 +119,8 @@ def cross_view_scores(run):
         FigureUnavailable: no other views, or no twins.
     """
     runs_with([run], OTHER_VIEW, "other views")
-    made = run.generated[OTHER_VIEW]
-    rows = made.anchor
+    generated = run.generated[OTHER_VIEW]
+    rows = generated.anchor
     twins = run.twins(rows.tolist())
     if twins is None:
         raise FigureUnavailable(
@@ -127,18 +129,18 @@ def cross_view_scores(run):
     twin_embeddings = run.embed(twins)
     gallery = run.own_features.gallery
     labels = [run.fixed.pids[rows].numpy(), run.fixed.camids[rows].numpy(), run.fixed.views[rows].numpy()]
-    found = {}
+    scores = {}
     for name, images, embeddings in (
-        ("generated", made.images, made.embeddings),
+        ("generated", generated.images, generated.embeddings),
         ("input", run.images[rows], run.embeddings[rows]),
         ("twin", twins, twin_embeddings),
     ):
         pictures = score_pictures(_unit(images), embeddings, _unit(twins), twin_embeddings, run.distance)
         try:
-            found[name] = {**summarize(pictures), **retrieve_other_views(embeddings.numpy(), *labels, gallery)}
+            scores[name] = {**summarize(pictures), **retrieve_other_views(embeddings.numpy(), *labels, gallery)}
         except ValueError as error:
             raise FigureUnavailable(str(error)) from error
-    return found
+    return scores
 
 
 def write_scores(runs, path):
@@ -150,8 +152,8 @@ def write_scores(runs, path):
         ["run", "query", *columns],
         [
             [label, name, *(values[column] for column in columns)]
-            for label, found in scores.items()
-            for name, values in found.items()
+            for label, by_query in scores.items()
+            for name, values in by_query.items()
         ],
     )
     return scores
@@ -232,9 +234,9 @@ def draw_responses(runs, out, vehicles=2):
     """Response maps of the last convolution for inputs and their hard negatives, under every run."""
     source = runs_with(runs, HARD, "hard negatives")[0]
     _same_images([source, *runs])
-    made = source.generated[HARD]
+    hard = source.generated[HARD]
     rows = [row for pair in source.rows_by_vehicle(vehicles) for row in pair]
-    pairs = [(source.images[row], made.images[made.place(row)]) for row in rows]
+    pairs = [(source.images[row], hard.images[hard.place(row)]) for row in rows]
     images = torch.stack([image for pair in pairs for image in pair])
     tiles = [[Tile(to_picture(image))] for image in images]
     lines = []
@@ -242,13 +244,13 @@ def draw_responses(runs, out, vehicles=2):
         with run.looking() as engine:
             inputs = engine.pixels.to_embedding(images.to(engine.device))
             maps = last_response(engine.model, inputs).cpu()
-        for number, (image, found) in enumerate(zip(images, maps)):
+        for number, (image, response) in enumerate(zip(images, maps)):
             strongest = maps[number // 2 * 2 : number // 2 * 2 + 2].max()
-            tiles[number].append(Tile(overlay(image, found, strongest)))
+            tiles[number].append(Tile(overlay(image, response, strongest)))
             row = rows[number // 2]
             lines += [
                 [run.label, source.fixed.names[row], "hard negative" if number % 2 else "input", y, x, float(v)]
-                for y, line in enumerate(found)
+                for y, line in enumerate(response)
                 for x, v in enumerate(line)
             ]
     names = [

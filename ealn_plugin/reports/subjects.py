@@ -1,4 +1,4 @@
-"""What can be evaluated: an EALN run, any torchreid model with its weights, or features made elsewhere.
+"""What can be evaluated: an EALN run, any torchreid model with its weights, or features from another program.
 
 Each subject gives, dataset by dataset, the features and everything that ranking and reporting need to know of them.
 """

@@ -97,13 +97,13 @@ def option_groups(kinds, config):
     values = configuration.flat(config)
     groups = {}
     for argument, kind in kinds.items():
-        found = {}
+        options = {}
         for field in fields(kind):
             keys = _KEYS.get(field.name, f"ealn.{field.name}")
             value = tuple(values[key] for key in keys) if isinstance(keys, tuple) else values[keys]
             value = tuple(value) if isinstance(value, list) else value
-            found[field.name] = _or_none(value) if field.default is None else value
-        groups[argument] = kind(**found)
+            options[field.name] = _or_none(value) if field.default is None else value
+        groups[argument] = kind(**options)
     return groups
 
 
@@ -196,9 +196,9 @@ def build_schemes(config):
         return patchgan_70(**ealn.discriminator)
 
     def hard():
-        made = ReconstructingGenerator(**ealn.generator) if ealn.reconstructions else generator()
+        hard_generator = ReconstructingGenerator(**ealn.generator) if ealn.reconstructions else generator()
         return HardNegativeScheme(
-            made,
+            hard_generator,
             discriminator(),
             beta1=ealn.beta1,
             beta2=ealn.beta2,

@@ -18,7 +18,7 @@ from ealn_plugin.losses.adaptive import synthetic_weight
 from ealn_plugin.losses.checks import check_not_negative
 from ealn_plugin.losses.transfer import to_device
 
-DIRECTIONS = (("rear", View.FRONT), ("front", View.REAR))  # view that is made, view that it is made from
+DIRECTIONS = (("rear", View.FRONT), ("front", View.REAR))  # view of the generated image, view of its input
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Scheme(nn.Module, abc.ABC):
             self.probe(torch.zeros(1, 3, height, width, device=device))
 
     def probe(self, images):
-        """Run every network on images [1, 3, height, width]: they say themselves which sizes they take."""
+        """Run every network on images [1, 3, height, width]: each refuses sizes that it cannot take."""
         for network in (*self.generators.values(), *self.discriminators.values()):
             network(images)
 
@@ -236,19 +236,19 @@ class ViewScheme(Scheme):
     def generate(self, batch):
         """A rear image of every front image ('rear') and a front image of every rear image ('front')."""
         fakes = {}
-        for made, source in DIRECTIONS:
+        for target, source in DIRECTIONS:
             index = where(batch.views == source, batch.images.device)
-            images = self.turn(batch.images[index], made) if len(index) else batch.images[:0]
-            fakes[made] = Fakes(images, index)
+            images = self.turn(batch.images[index], target) if len(index) else batch.images[:0]
+            fakes[target] = Fakes(images, index)
         return fakes
 
     def other_view(self, images, views):
         """The opposite view of front and rear images; side and unknown images come back as they are."""
         result = images.clone()
-        for made, source in DIRECTIONS:
+        for target, source in DIRECTIONS:
             chosen = where(views == source, images.device)
             if len(chosen):
-                result[chosen] = self.turn(images[chosen], made).to(images.dtype)
+                result[chosen] = self.turn(images[chosen], target).to(images.dtype)
         return result
 
     def pictures(self, images, views):

@@ -55,10 +55,10 @@ class CycleGANScheme(CrossViewScheme):
         """Nothing changes between epochs: there is no Eq. 10 to switch off."""
 
     @torch.no_grad()
-    def embedding_constraint(self, batch, made_of, embed):
+    def embedding_constraint(self, batch, fakes_of, embed):
         """No constraint, only the distances that it would have looked at."""
-        found = self.distances_to_fakes(batch, made_of, embed)
-        return batch.images.new_zeros(()), {f"distance/{made}": d_fake.mean() for made, d_fake in found.items()}
+        by_target = self.distances_to_fakes(batch, fakes_of, embed)
+        return batch.images.new_zeros(()), {f"distance/{target}": d_fake.mean() for target, d_fake in by_target.items()}
 
     def embedding_loss(self, batch, real, fake):
         """Nothing: D_emb does not learn from CycleGAN's images."""
@@ -120,9 +120,9 @@ class StarGANScheme(ViewScheme):
         with torch.no_grad():
             d_fake = distances.distance(batch.embeddings[anchor], embed(images), self.distance)
         parts = {"loss/G_star_gan": realism, "loss/G_star_domain": domain, "loss/G_star_cycle": reconstruction}
-        for made, found in zip(fakes, d_fake.split([len(fake.images) for fake in fakes.values()])):
-            if len(found):
-                parts[f"distance/{made}"] = found.mean()
+        for target, values in zip(fakes, d_fake.split([len(fake.images) for fake in fakes.values()])):
+            if len(values):
+                parts[f"distance/{target}"] = values.mean()
         return realism + self.lambda_cls * domain + self.lambda_rec * reconstruction, detached(parts)
 
     def discriminator_loss(self, batch, fakes):
@@ -147,4 +147,4 @@ class StarGANScheme(ViewScheme):
 
     def _wanted(self, fakes):
         """Labels [n] of the views that the fakes, in their order, should show; 1 - label is the view of the input."""
-        return torch.cat([self._labels(made, fake.images) for made, fake in fakes.items()])
+        return torch.cat([self._labels(target, fake.images) for target, fake in fakes.items()])

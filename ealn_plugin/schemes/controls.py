@@ -14,7 +14,7 @@ from ealn_plugin.schemes.base import Fakes, Scheme, detached
 
 
 class _Control(Scheme):
-    """A scheme without networks: Eq. 5 on something that costs no training."""
+    """A scheme without networks: Eq. 5 on negatives that need no training."""
 
     def __init__(self, alpha=0.6, lambda_ed=1.0, distance="squared", negatives="random"):
         super().__init__({}, {}, alpha, lambda_ed, distance, negatives)

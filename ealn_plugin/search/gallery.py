@@ -79,8 +79,8 @@ def description(run="", model="", weights="", classifier="", fusion=True, **imag
         run: run folder or checkpoint; or model, weights, and images: height, width, norm_mean, norm_std.
         classifier, fusion: as for ``FeatureExtractor``.
     """
-    made = {"run": os.path.abspath(run)} if run else {"model": model, "weights": os.path.abspath(weights), **images}
-    return {**made, "classifier": os.path.abspath(classifier) if classifier else "", "fusion": fusion}
+    network = {"run": os.path.abspath(run)} if run else {"model": model, "weights": os.path.abspath(weights), **images}
+    return {**network, "classifier": os.path.abspath(classifier) if classifier else "", "fusion": fusion}
 
 
 def make_extractor(described, **options):

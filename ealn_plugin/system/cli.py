@@ -55,7 +55,7 @@ class _LogFile(_Quiet, logging.FileHandler):
 
 
 def start_log(folder, name, screen=True):
-    """Messages to the screen and, with the time, to the file ``name`` in ``folder``, which is made if needed.
+    """Messages to the screen and, with the time, to the file ``name`` in ``folder``, which is created if needed.
 
     Args:
         screen: False: to the file alone, for one of several runs at a time.

@@ -1,7 +1,7 @@
 """Checkpoints: one file that holds a whole run, written so that a crash can never leave half of it.
 
 The file is plain tensors, numbers, strings and containers of them, so it loads with ``weights_only=True`` and runs no
-code of whoever made it.
+code of its author.
 """
 
 import contextlib
@@ -102,7 +102,7 @@ def load(path):
 
 
 @contextlib.contextmanager
-def blaming(path):
+def naming_file(path):
     """Within it, wrong contents become a CheckpointError that names the file."""
     try:
         yield
@@ -114,7 +114,7 @@ def blaming(path):
 
 
 def fit(module, state_dict, name, path):
-    """Load ``state_dict`` into ``module``; a misfit becomes one sentence that names the first difference.
+    """Load ``state_dict`` into ``module``; of another architecture, the first layer that differs is named.
 
     Raises:
         CheckpointError: the checkpoint is of another architecture, or its tensors are of another kind.
@@ -133,5 +133,5 @@ def fit(module, state_dict, name, path):
                 f"{list(state_dict[key].shape)} there and {list(own[key].shape)} here; use the config of the run "
                 "that wrote it"
             )
-    with blaming(path), restoring(f"{name} layers"):
+    with naming_file(path), restoring(f"{name} layers"):
         module.load_state_dict(state_dict)

@@ -45,7 +45,7 @@ def restore(engine, path):
     Raises:
         CheckpointError: the file is broken, or of another architecture or other schemes.
     """
-    with checkpoint.blaming(path):
+    with checkpoint.naming_file(path):
         _restore(engine, read(path), path)
 
 
@@ -56,7 +56,7 @@ def read(path):
         CheckpointError: the file is broken, or has contents that the engine does not write.
     """
     state = checkpoint.load(path)
-    with checkpoint.blaming(path):
+    with checkpoint.naming_file(path):
         check_contents(state)
     return state
 
@@ -108,7 +108,7 @@ def restore_warmup(engine, path):
     Raises:
         CheckpointError: the file is broken, of another architecture, or not from the end of a warm-up of this length.
     """
-    with checkpoint.blaming(path):
+    with checkpoint.naming_file(path):
         _restore_warmup(engine, read(path), path)
     log.info("starting behind the warm-up of %s: epoch %d, step %d", path, engine.epoch + 1, engine.global_step)
 

@@ -49,11 +49,11 @@ def results(runs, measured):
         runs: list of ReportedRun. measured: {label: content of results.json} of what was evaluated just now, for runs
             that recorded nothing.
     """
-    found = {}
+    contents = {}
     for run in runs:
-        found[run.label] = run.results or measured.get(run.label)
-        found[f"{run.label}, without fusion"] = {"datasets": run.own_results} if run.own_results else None
-    rows = tables.rows_of({label: content for label, content in found.items() if content})
+        contents[run.label] = run.results or measured.get(run.label)
+        contents[f"{run.label}, without fusion"] = {"datasets": run.own_results} if run.own_results else None
+    rows = tables.rows_of({label: content for label, content in contents.items() if content})
     if not rows:
         return Section(
             "results",
@@ -100,10 +100,10 @@ def curves(runs, folder):
     Args:
         runs: list of ReportedRun. folder: existing, for the plots.
     """
-    found = {}
+    curves = {}
     for run in runs:
         for name, curve in run.scalars(run.scalar_names()).items():
-            found.setdefault(name, {})[run.label] = curve
+            curves.setdefault(name, {})[run.label] = curve
     without = [run.label for run in runs if not run.scalar_names()]
     blocks = (
         [
@@ -112,7 +112,7 @@ def curves(runs, folder):
                 "between schemes: adversarial schemes add terms of their own."
             )
         ]
-        if found
+        if curves
         else []
     )
     if without:
@@ -123,7 +123,7 @@ def curves(runs, folder):
                 missing=True,
             )
         )
-    names = sorted(found)
+    names = sorted(curves)
     for start, title in _GROUPS:
         chosen = [name for name in names if name.startswith(start)]
         names = [name for name in names if name not in chosen]
@@ -132,9 +132,9 @@ def curves(runs, folder):
                 folder,
                 f"curve_{name}",
                 name,
-                found[name],
+                curves[name],
                 _unit(name),
-                f"Curve over the training steps: {name} of {', '.join(found[name])}",
+                f"Curve over the training steps: {name} of {', '.join(curves[name])}",
                 names=[run.label for run in runs],
             )
             for name in chosen
@@ -160,7 +160,7 @@ def diagnostics(runs, folder):
     Args:
         runs: list of ReportedRun. folder: existing, for the plots.
     """
-    found, last, without = {}, [], []
+    diagnostics, last, without = {}, [], []
     for run in runs:
         rows = _numbers(run)
         if not rows:
@@ -168,14 +168,14 @@ def diagnostics(runs, folder):
         for column in dict.fromkeys(column for row in rows for column in row if "/" in column):
             kind, _, name = column.partition("/")
             epochs, values = zip(*((row["epoch"], row.get(column, math.nan)) for row in rows))
-            found.setdefault(name, {})[f"{run.label}: {kind}"] = (epochs, values)
+            diagnostics.setdefault(name, {})[f"{run.label}: {kind}"] = (epochs, values)
             last.append(Line((run.label, kind, name, f"{values[-1]:.3f}", DIAGNOSTICS.get(name, ""))))
     blocks = []
-    if found:
-        names = list(dict.fromkeys(name for by_run in found.values() for name in by_run))
+    if diagnostics:
+        names = list(dict.fromkeys(name for by_run in diagnostics.values() for name in by_run))
         blocks = [
             Note("Measured on a fixed set of test images after each epoch in which generators learn."),
-            Charts(tuple(_diagnostic_chart(folder, name, by_run, names) for name, by_run in found.items())),
+            Charts(tuple(_diagnostic_chart(folder, name, by_run, names) for name, by_run in diagnostics.items())),
             Table(
                 "The last line of each run",
                 ("run", "generated", "name", "value", "meaning"),

@@ -1,4 +1,4 @@
-"""The run folders of a page: what each holds, and a sentence for everything that it does not."""
+"""The run folders of a page: what each contains, and one sentence for each part that is missing."""
 
 import functools
 import logging
