@@ -173,10 +173,9 @@ class EALNEngine(EvaluatingEngine):
             resume: run folder or checkpoint file to go on from, exactly where it stopped.
             start_from: checkpoint_warmup.pth.tar of a run of other schemes with the same settings, to share its
                 warm-up; ignored with ``resume``.
-            evaluation, monitoring: groups of options, see options.py; None: their defaults.
+            evaluation, monitoring, options: groups of options, see options.py, and single ones by name.
             progress: show progress bars.
             on_start: called without arguments before the first step, once everything is checked and restored.
-            options: single options of those groups by name, such as ``eval_freq=10``.
         Returns:
             {"primary": "NAME/PROTOCOL", "datasets": {...}, "untrained": {...}}, the results of the shape of
             results.json; "datasets" and "untrained" are {name: {protocol: {metric: value in [0, 1]}}}.
