@@ -3,8 +3,11 @@
 import logging
 import os
 import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import torch
+from torch import Tensor, nn
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
@@ -27,7 +30,7 @@ from ealn_plugin.evaluation.protocols import check_protocols
 from ealn_plugin.losses.checks import check_choice, check_margins
 from ealn_plugin.losses.transfer import to_device
 from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone
-from ealn_plugin.schemes.base import Batch
+from ealn_plugin.schemes.base import Batch, Scheme
 from ealn_plugin.system.interrupts import TrainingInterrupted, stop_on_signals
 from ealn_plugin.system.randomness import derived_seed, seed_everything
 
@@ -69,42 +72,45 @@ class EALNEngine(EvaluatingEngine):
         ValueError: one sentence, for a backbone, an option or training data that cannot work.
     """
 
+    max_epoch: Any  # None until it is run
+    constant_epochs: Any
+
     def __init__(
         self,
-        datamanager,
-        model,
-        optimizer=None,
-        scheduler=None,
-        schemes=(),
+        datamanager: Any,
+        model: nn.Module,
+        optimizer: Any = None,
+        scheduler: Any = None,
+        schemes: Sequence[Scheme] = (),
         *,
-        margin=0.6,
-        weight_t=1.0,
-        weight_x=1.0,
-        label_smooth=False,
-        distance="squared",
-        triplets="random",
-        gan_optim="adam",
-        gan_lr=0.0002,
-        gan_betas=(0.5, 0.999),
-        constant_epochs=None,
-        warmup_epochs=0,
-        warmup_generator_epochs=None,
-        discriminator_steps=1,
-        refresh_fakes=False,
-        fake_statistics="batch",
-        degrade=0.0,
-        amp=False,
-        compile=False,
-        channels_last=True,
-        fusion="by_view",
-        norm_mean=None,
-        norm_std=None,
-        views=None,
-        seed=1,
-        use_gpu=True,
-        world=None,
-        sync_norm=True,
-    ):
+        margin: float = 0.6,
+        weight_t: float = 1.0,
+        weight_x: float = 1.0,
+        label_smooth: bool = False,
+        distance: str = "squared",
+        triplets: str = "random",
+        gan_optim: str = "adam",
+        gan_lr: float = 0.0002,
+        gan_betas: tuple[float, float] = (0.5, 0.999),
+        constant_epochs: int | None = None,
+        warmup_epochs: int = 0,
+        warmup_generator_epochs: int | None = None,
+        discriminator_steps: int = 1,
+        refresh_fakes: bool = False,
+        fake_statistics: str = "batch",
+        degrade: float = 0.0,
+        amp: bool = False,
+        compile: bool | str = False,
+        channels_last: bool = True,
+        fusion: str = "by_view",
+        norm_mean: Sequence[float] | None = None,
+        norm_std: Sequence[float] | None = None,
+        views: Mapping[str, int] | None = None,
+        seed: int = 1,
+        use_gpu: bool = True,
+        world: World | None = None,
+        sync_norm: bool = True,
+    ) -> None:
         super().__init__(datamanager, use_gpu)
         check_choice("triplets", triplets, ("random", "batch_hard", "all_active"))
         check_choice("fusion", fusion, ("by_view", "own_first"))
@@ -169,13 +175,13 @@ class EALNEngine(EvaluatingEngine):
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = schedule.JOINT, 0, 0, 0, None
 
     # ------------------------------------------------------------------------------------------ one step
-    def views_of(self, paths):
+    def views_of(self, paths: Sequence[str]) -> Tensor:
         """[len(paths)] values of ``View``, on the CPU; UNKNOWN where nothing is known."""
         if self._views is None:
             return VIEWPOINTS.lookup(paths)
         return torch.tensor([self._views.get(os.path.abspath(path), -1) for path in paths], dtype=torch.long)
 
-    def forward_backward(self, data):
+    def forward_backward(self, data: Mapping[str, Any]) -> dict[str, Tensor]:
         """Train on one batch of torchreid's loader, this process's part of it, in the phases of the current stage.
 
         Returns:
@@ -200,33 +206,33 @@ class EALNEngine(EvaluatingEngine):
     # ------------------------------------------------------------------------------------------ a run
     def run(
         self,
-        save_dir="log",
-        max_epoch=0,
-        start_epoch=0,
-        print_freq=10,
-        fixbase_epoch=0,
-        open_layers=None,
-        start_eval=0,
-        eval_freq=-1,
-        test_only=False,
-        dist_metric="euclidean",
-        normalize_feature=False,
-        visrank=False,
-        visrank_topk=10,
-        use_metric_cuhk03=False,
-        ranks=(1, 5, 10, 20),
-        rerank=False,
+        save_dir: str = "log",
+        max_epoch: int = 0,
+        start_epoch: int = 0,
+        print_freq: int = 10,
+        fixbase_epoch: int = 0,
+        open_layers: str | Sequence[str] | None = None,
+        start_eval: int = 0,
+        eval_freq: int = -1,
+        test_only: bool = False,
+        dist_metric: str = "euclidean",
+        normalize_feature: bool = False,
+        visrank: bool = False,
+        visrank_topk: int = 10,
+        use_metric_cuhk03: bool = False,
+        ranks: Sequence[int] = (1, 5, 10, 20),
+        rerank: bool = False,
         *,
-        resume="",
-        start_from="",
-        checkpoint_every=0,
-        sample_every=1,
-        diagnose_every=1,
-        test_untrained=True,
-        protocols=(),
-        progress=True,
-        on_start=None,
-    ):
+        resume: str = "",
+        start_from: str = "",
+        checkpoint_every: int = 0,
+        sample_every: int = 1,
+        diagnose_every: int = 1,
+        test_untrained: bool = True,
+        protocols: Sequence[str] = (),
+        progress: bool = True,
+        on_start: Callable[[], None] | None = None,
+    ) -> dict[str, Any]:
         """Train and evaluate, with torchreid's arguments and a few more.
 
         Args:
@@ -250,7 +256,7 @@ class EALNEngine(EvaluatingEngine):
         """
         if start_epoch:
             raise ValueError(f"start_epoch is {start_epoch}, expected 0: a run goes on from a checkpoint with resume")
-        tests = dict(
+        tests: dict[str, Any] = dict(
             dist_metric=dist_metric,
             normalize_feature=normalize_feature,
             visrank=visrank,
@@ -290,7 +296,7 @@ class EALNEngine(EvaluatingEngine):
             self.results = self.test(**tests)
         return self._summary()
 
-    def _restore(self, resume, start_from):
+    def _restore(self, resume: str, start_from: str) -> None:
         """Take over a checkpoint, if one is named; then every process has the networks of the main one."""
         if resume:
             state.restore(self, checkpoint.find(resume))
@@ -303,7 +309,7 @@ class EALNEngine(EvaluatingEngine):
             ]
         )
 
-    def _start(self, save_dir, on_start):
+    def _start(self, save_dir: str, on_start: Callable[[], None] | None) -> None:
         """What comes before the first step, once everything is checked and restored."""
         make_folder(save_dir)
         if self.device.type == "cpu":
@@ -313,7 +319,9 @@ class EALNEngine(EvaluatingEngine):
         if on_start is not None:
             self.world.on_main(on_start)
 
-    def _train_to_the_end(self, learn, tests, start_eval, eval_freq):
+    def _train_to_the_end(
+        self, learn: Mapping[str, Any], tests: Mapping[str, Any], start_eval: int, eval_freq: int
+    ) -> None:
         """The epochs that are left; ``learn`` and ``tests`` are the arguments of ``train`` and ``test``."""
         try:
             with stop_on_signals() as stop:
@@ -325,7 +333,16 @@ class EALNEngine(EvaluatingEngine):
             self.epochs.close()
             self.monitor.close()
 
-    def train(self, print_freq=10, fixbase_epoch=0, open_layers=None, *, save_dir="", checkpoint_every=0, stop=False):
+    def train(
+        self,
+        print_freq: int = 10,
+        fixbase_epoch: int = 0,
+        open_layers: str | Sequence[str] | None = None,
+        *,
+        save_dir: str = "",
+        checkpoint_every: int = 0,
+        stop: Any = False,
+    ) -> None:
         """One epoch, from batch ``self.position`` on; called by ``run``."""
         self.stage = schedule.stage_of(self.epoch, *self.warmup)
         self.embedding.train()
@@ -351,7 +368,7 @@ class EALNEngine(EvaluatingEngine):
                 self._save(save_dir, self.epoch, self.position)
         self.monitor.end_epoch(self._rates())
 
-    def _end_epoch(self, save_dir, tests, start_eval, eval_freq, stop):
+    def _end_epoch(self, save_dir: str, tests: Mapping[str, Any], start_eval: int, eval_freq: int, stop: Any) -> None:
         """Pictures, diagnostics, test and checkpoints, as often as asked for and always after the last epoch."""
         done = self.epoch + 1
         last = done == self.max_epoch
@@ -374,28 +391,28 @@ class EALNEngine(EvaluatingEngine):
         if not last and self.world.any(stop):
             self._save_and_stop(save_dir, done, 0)
 
-    def _save_and_stop(self, save_dir, epoch, position):
+    def _save_and_stop(self, save_dir: str, epoch: int, position: int) -> NoReturn:
         self.monitor.read()
         self.world.on_main(state.save, self, save_dir, epoch, position)  # nobody leaves before it is saved
         raise TrainingInterrupted(
             f"stopped after step {self.global_step}, everything is saved; go on with model.resume {save_dir}"
         )
 
-    def _save(self, save_dir, epoch, position):
+    def _save(self, save_dir: str, epoch: int, position: int) -> None:
         if self.world.is_main:
             state.save(self, save_dir, epoch, position)
 
     # ------------------------------------------------------------------------------------------ small pieces
-    def _optimizers(self):
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
         return [optimizer for optimizer in (self.optimizer, *self.adversaries.values()) if optimizer is not None]
 
-    def _set_adversarial_rates(self):
+    def _set_adversarial_rates(self) -> None:
         rate = self.gan_lr * schedule.linear_factor(self.epoch, self.max_epoch, self.constant_epochs)
         for optimizer in self.adversaries.values():
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
-    def _rates(self):
+    def _rates(self) -> dict[str, float]:
         rates = {"embedding": self.get_current_lr()}
         rates.update({name: optimizer.param_groups[0]["lr"] for name, optimizer in self.adversaries.items()})
         return rates
