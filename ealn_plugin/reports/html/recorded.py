@@ -3,6 +3,8 @@
 import logging
 import math
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ealn_plugin import visualization
 from ealn_plugin.engine.monitoring.observer import read_table
@@ -42,7 +44,7 @@ _SHARES = ("probe_auc", "eq4_lower", "eq4_upper", "eq5", "eq9", "eq10", "inside_
 
 
 # ---------------------------------------------------------------------------------------------- results
-def results(runs, measured):
+def results(runs: Sequence[Any], measured: Mapping[str, Any]) -> Section:
     """Section: a table per dataset and protocol, the published rows of the same protocol below.
 
     Args:
@@ -60,7 +62,7 @@ def results(runs, measured):
             "Results",
             [Note("None of the runs has results yet: results.json is written when a run ends.", missing=True)],
         )
-    blocks = []
+    blocks: list[Any] = []
     order = list(PROTOCOLS)
     tasks = dict.fromkeys((row.dataset, row.protocol) for row in rows)
     for task in sorted(tasks, key=lambda task: order.index(task[1]) if task[1] in order else len(order)):
@@ -87,14 +89,14 @@ def results(runs, measured):
     return Section("results", "Results", blocks)
 
 
-def _rendered(runs):
+def _rendered(runs: Sequence[Any]):
     if any(run.own_config.ealn.render.preset for run in runs):
         return " A rendered benchmark is not that release: here they are no yardstick."
     return ""
 
 
 # ---------------------------------------------------------------------------------------------- curves
-def curves(runs, folder):
+def curves(runs: Sequence[Any], folder: str) -> Section:
     """Section: every value of the training steps, a small plot for each with a curve per run.
 
     Args:
@@ -139,7 +141,7 @@ def curves(runs, folder):
             )
             for name in chosen
         )
-        blocks += [Note(f"{title}."), Charts(charts)] if charts else []
+        blocks += [Note(f"{title}."), Charts(charts)] if charts else []  # type: ignore[list-item]
     return Section("curves", "Training curves", blocks)
 
 
@@ -147,14 +149,14 @@ def _unit(name):
     return {"loss": "loss", "distance": "distance"}.get(name.partition("/")[0], "value")
 
 
-def _chart(folder, stem, title, by_run, unit, alt, **options):
+def _chart(folder: str, stem, title: str, by_run, unit, alt, **options: Any):
     path = os.path.join(folder, f"{file_name(stem)}.png")
     visualization.draw_series(path, title, by_run, unit, **options)
     return embed_picture(path, alt, photographs=False, least=0)
 
 
 # ---------------------------------------------------------------------------------------------- diagnostics
-def diagnostics(runs, folder):
+def diagnostics(runs: Sequence[Any], folder: str) -> Section:
     """Section: the lines of diagnostics.csv as plots, a curve per run and kind of generated image, and the last ones.
 
     Args:
@@ -170,7 +172,7 @@ def diagnostics(runs, folder):
             epochs, values = zip(*((row["epoch"], row.get(column, math.nan)) for row in rows))
             found.setdefault(name, {})[f"{run.label}: {kind}"] = (epochs, values)
             last.append(Line((run.label, kind, name, f"{values[-1]:.3f}", DIAGNOSTICS.get(name, ""))))
-    blocks = []
+    blocks: list[Any] = []
     if found:
         names = list(dict.fromkeys(name for by_run in found.values() for name in by_run))
         blocks = [
@@ -195,7 +197,7 @@ def diagnostics(runs, folder):
     return Section("diagnostics", "Do the generated images teach anything?", blocks)
 
 
-def _diagnostic_chart(folder, name, by_run, names):
+def _diagnostic_chart(folder: str, name, by_run, names):
     meaning, is_share = DIAGNOSTICS.get(name, ""), name in _SHARES
     return _chart(
         folder,
@@ -211,7 +213,7 @@ def _diagnostic_chart(folder, name, by_run, names):
     )
 
 
-def _numbers(run):
+def _numbers(run: Any):
     """diagnostics.csv as a list of {column: float}; cells that are empty or no numbers are left out."""
     rows = []
     try:
