@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
-from yacs.config import CfgNode
 
 from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
 from ealn_plugin.benchmark.measuring import PeakMemory, machine
 from ealn_plugin.benchmark.reference_step import ReferenceStep
 from ealn_plugin.benchmark.workload import RandomImages
+from ealn_plugin.config import CfgNode
 from ealn_plugin.data.synthetic.presets import PRESETS
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.acceleration import keep_freed_memory

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from yacs.config import CfgNode
 
 from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
+from ealn_plugin.config import CfgNode
 from ealn_plugin.data.images import speed_up
 from ealn_plugin.data.synthetic import render_dataset
 from ealn_plugin.data.vehicleid import VehicleID

@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
-from yacs.config import CfgNode
 
 from ealn_plugin import config as configuration
-from ealn_plugin.config import NAMES
+from ealn_plugin.config import NAMES, CfgNode
 from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.runs import train as training
 from ealn_plugin.runs.folder import RESULTS, read_results

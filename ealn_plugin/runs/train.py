@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
-from yacs.config import CfgNode
 
 from ealn_plugin import config as configuration
+from ealn_plugin.config import CfgNode
 from ealn_plugin.distributed.world import World
 from ealn_plugin.runs import build
 from ealn_plugin.runs.folder import CONFIG, RESULTS, keep_earlier_run, take_back_earlier_run

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from yacs.config import CfgNode
-
 from ealn_plugin import config as configuration
-from ealn_plugin.config import NAMES
+from ealn_plugin.config import NAMES, CfgNode
 from ealn_plugin.config.merging import flat
 from ealn_plugin.reports.html.blocks import Line, Note, Section, Table
 
