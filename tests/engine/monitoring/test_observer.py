@@ -97,7 +97,7 @@ def test_fixed_images_alternate_views_and_skip_copies():
 
 
 def test_without_a_vehicle_with_two_images_there_is_a_warning(datamanager, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(observer, "choose_rows", lambda *arguments: [])
+    monkeypatch.setattr(fixed_images, "choose_rows", lambda *arguments: [])
     run(build_engine(datamanager, ("hard",)), tmp_path, max_epoch=2)
     assert caplog.text.count("no test vehicle has two images") == 1
 
