@@ -7,12 +7,14 @@ only attribute access is used. This module imports nothing else of ealn_plugin.
 """
 
 import contextlib
+import functools
 import io
 import logging
 import os
 import sys
+import types
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import ModuleType
 from typing import Any
@@ -138,21 +140,44 @@ def build_model(
         ) from error
 
 
-def build_datamanager(**options: Any) -> Any:
+def build_datamanager(dataset_options: Mapping[str, Any] | None = None, **options: Any) -> Any:
     """``torchreid.data.ImageDataManager(**options)``, its prints sent to the log.
 
+    Args:
+        dataset_options: keyword arguments that every dataset receives beside those of torchreid, such as VehicleID's
+            view_order. Datasets that do not know one ignore it, as torchreid's datasets ignore those of each other.
     Raises:
         ValueError: the sampler cannot fill a batch (torchreid raises a bare AssertionError).
     """
     try:
         with prints_to_log():
-            return torchreid.data.ImageDataManager(**options)
+            return _data_manager_class(dataset_options or {})(**options)
     except AssertionError as error:
         raise ValueError(
             f"torchreid's data manager refused batch_size_train={options.get('batch_size_train')}, "
             f"num_instances={options.get('num_instances')}, train_sampler={options.get('train_sampler')!r} "
             f"({error or 'there are fewer identities than one batch needs'}); lower train.batch_size"
         ) from error
+
+
+def _data_manager_class(dataset_options):
+    """``torchreid.data.ImageDataManager``, its datasets built with further keyword arguments.
+
+    torchreid's manager hands a fixed list of arguments to the function ``init_image_dataset`` of its module. The
+    subclass runs the same constructor with a version of that function that knows the further ones. torchreid itself
+    is not changed, so two managers with different options do not disturb each other.
+    """
+    base = torchreid.data.ImageDataManager
+    init = base.__init__
+    build = functools.partial(_private_dict(init, "init_image_dataset"), **dataset_options)
+    configured = types.FunctionType(
+        init.__code__,
+        {**init.__globals__, "init_image_dataset": build},
+        init.__name__,
+        init.__defaults__,
+        init.__closure__,
+    )
+    return type(base.__name__, (base,), {"__init__": configured, "__doc__": base.__doc__})
 
 
 def build_dataset(name: str, root: str) -> Any:

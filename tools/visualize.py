@@ -14,7 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 import ealn_plugin  # noqa: F401  (before anything imports torchvision: it cures a CPU-only torch)
 from ealn_plugin import visualization
-from ealn_plugin.reports.exhibits import TrainedRun
+from ealn_plugin.reports.exhibits import ExhibitedRun
 from ealn_plugin.reports.figures import FIGURES, write_figures
 from ealn_plugin.reports.names import short_labels
 from ealn_plugin.reports.subjects import RunSubject
@@ -78,7 +78,7 @@ def visualize(args):
     args.out = args.out or os.path.join(args.run[0], "figures")
     options = options_of(args)
     runs = [
-        TrainedRun(RunSubject(folder, label, options), args.images)
+        ExhibitedRun(RunSubject(folder, label, options), args.images)
         for folder, label in zip(args.run, short_labels(args.run))
     ]
     start_log(args.out, "visualize.log")

@@ -59,24 +59,7 @@ def measure_loading(
             root = stack.enter_context(tempfile.TemporaryDirectory(prefix="ealn_images_"))
             render_dataset(root, preset=preset)
         stack.enter_context(one_thread())
-        manager = toolkit.build_datamanager(
-            root=root,
-            sources=source,
-            height=height,
-            width=width,
-            transforms=list(transforms),
-            workers=0,
-            batch_size_train=batch_size,
-            batch_size_test=batch_size,
-            train_sampler="SequentialSampler",
-            use_gpu=False,
-        )
-        plain = manager.train_loader.dataset
-        if len(plain) < 4 * batch_size:
-            raise ValueError(
-                f"{source} has {len(plain)} training images, expected at least 4 batches of {batch_size}; "
-                "lower --batch-size"
-            )
+        plain = training_images(root, source, height, width, transforms, batch_size)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ealn_cache_"))
         datasets, cache = three_datasets(plain, source, folder, workers)
         counts = {name: len(plain) // part // batch_size * batch_size for name, part in SIZES.items()}
@@ -102,6 +85,33 @@ def measure_loading(
         for size, values in result["images_per_s_per_core"].items()  # type: ignore[attr-defined]
     }
     return result
+
+
+def training_images(root: str, source: str, height: int, width: int, transforms: Sequence[str], batch_size: int) -> Any:
+    """torchreid's own training dataset of ``source``, with at least four batches; arguments as ``measure_loading``.
+
+    Raises:
+        ValueError: it has fewer images.
+    """
+    manager = toolkit.build_datamanager(
+        root=root,
+        sources=source,
+        height=height,
+        width=width,
+        transforms=list(transforms),
+        workers=0,
+        batch_size_train=batch_size,
+        batch_size_test=batch_size,
+        train_sampler="SequentialSampler",
+        use_gpu=False,
+    )
+    images = manager.train_loader.dataset
+    if len(images) < 4 * batch_size:
+        raise ValueError(
+            f"{source} has {len(images)} training images, expected at least 4 batches of {batch_size}; "
+            "lower --batch-size"
+        )
+    return images
 
 
 @contextlib.contextmanager

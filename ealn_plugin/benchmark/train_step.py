@@ -141,8 +141,8 @@ def reference_of(config: CfgNode, engine: Any) -> ReferenceStep:
     return ReferenceStep(
         engine,
         lambda model: toolkit.build_optimizer(model, **options),
-        config.ealn.lr,
-        (config.ealn.beta_1, config.ealn.beta_2),
+        config.ealn.gan_lr,
+        (config.ealn.gan_beta1, config.ealn.gan_beta2),
     )
 
 

@@ -16,6 +16,7 @@ NAMES = {
     "hard_cyclegan": "Hard-EALN + CycleGAN",
     "hard_stargan": "Hard-EALN + StarGAN",
 }
+"""Schemes and what the paper calls them."""
 SCHEMES = (
     "en",
     "hard",
@@ -31,6 +32,13 @@ SCHEMES = (
 GENERATOR_FREE = ("en", "en_mix", "en_perturb")
 TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")
+RENAMED = {
+    "ealn.optim": "ealn.gan_optim",
+    "ealn.lr": "ealn.gan_lr",
+    "ealn.beta_1": "ealn.gan_beta1",
+    "ealn.beta_2": "ealn.gan_beta2",
+}
+"""Keys that had another name in earlier versions: {old: new}."""
 _TORCHREID = """
 use_gpu: true
 model: {name: resnet50, pretrained: true, load_weights: '', resume: ''}
@@ -109,10 +117,10 @@ gan_loss: vanilla             # Eq. 6, 11: vanilla | lsgan
 generator: {filters: 64, blocks: 9, padding: reflect, residual: false, max_change: 1.0}
 discriminator: {filters: 64, layers: 3}   # StarGAN's: these filters, layers by the image size
 stargan: {lambda_cls: 1.0, lambda_rec: 10.0, lambda_gp: 10.0}   # StarGAN, Choi et al. 2018
-optim: adam                   # of generators and discriminators: adam | sgd
-lr: 0.0002
-beta_1: 0.5                   # Adam's betas for the adversarial networks
-beta_2: 0.999
+gan_optim: adam               # of generators and discriminators: adam | sgd
+gan_lr: 0.0002
+gan_beta1: 0.5                # Adam's betas for the adversarial networks; beta1 and beta2 above are those of Eq. 4
+gan_beta2: 0.999
 constant_epochs: -1           # epochs at the full rate before the linear decay; -1: 40% of train.max_epoch
 view_embedding_off_epochs: -1 # last epochs without Eq. 10; -1: 20% of the joint epochs
 warmup_epochs: 0              # first epochs: the embedding network alone
@@ -159,7 +167,7 @@ _CHOICES = {
     "ealn.negatives": ("random", "semi_hard", "hardest", "attribute"),
     "ealn.gan_loss": ("vanilla", "lsgan"),
     "ealn.generator.padding": ("reflect", "zero"),
-    "ealn.optim": ("adam", "sgd"),
+    "ealn.gan_optim": ("adam", "sgd"),
     "ealn.fake_statistics": ("batch", "running"),
     "ealn.fusion": ("by_view", "own_first"),
     "ealn.vggm_feature": ("after_relu", "before_relu"),
@@ -187,9 +195,9 @@ _RANGES = {
     "ealn.beta2": (0, 4),
     "ealn.lambda_ed": (0, None),
     "ealn.lambda_cyc": (0, None),
-    "ealn.lr": (0, None),
-    "ealn.beta_1": (0, 0.9999),
-    "ealn.beta_2": (0, 0.999999),
+    "ealn.gan_lr": (0, None),
+    "ealn.gan_beta1": (0, 0.9999),
+    "ealn.gan_beta2": (0, 0.999999),
     "train.seed": (0, 2**32 - 1),
     "ealn.generator.filters": (1, None),
     "ealn.generator.blocks": (0, None),
@@ -225,8 +233,6 @@ _LISTS = {
     "data.norm_mean": float,
     "data.norm_std": float,
 }
-
-"""Schemes and what the paper calls them."""
 
 
 def default_config() -> CfgNode:

@@ -6,12 +6,14 @@ from typing import Any
 from yacs.config import CfgNode
 
 from ealn_plugin.config.checks import check_config
-from ealn_plugin.config.defaults import default_config
-from ealn_plugin.config.merging import merge, read_yaml, set_key
+from ealn_plugin.config.defaults import RENAMED, default_config
+from ealn_plugin.config.merging import merge, read_yaml, set_key, warn_of_old_names, with_current_names
 
 
 def load_config(config_file: str = "", options: Sequence[Any] = (), **overrides: Any) -> CfgNode:
     """Defaults, then the file, then the flags, then ``KEY VALUE`` pairs; checked.
+
+    Keys under the names of an earlier version (``RENAMED``) are accepted, with one warning for each source.
 
     Args:
         config_file: path of a YAML file, or '' for none.
@@ -24,7 +26,10 @@ def load_config(config_file: str = "", options: Sequence[Any] = (), **overrides:
     """
     config = default_config()
     if config_file:
-        merge(config, read_yaml(config_file), config_file)
+        tree, old = with_current_names(read_yaml(config_file))
+        if old:
+            warn_of_old_names(tuple(old), config_file)
+        merge(config, tree, config_file)
     for flag in ("root", "sources", "targets", "transforms"):
         if overrides.get(flag):
             set_key(config, f"data.{flag}", overrides[flag], f"--{flag}")
@@ -34,8 +39,11 @@ def load_config(config_file: str = "", options: Sequence[Any] = (), **overrides:
             f"the options are not pairs of KEY VALUE: the last one, {options[-1]!r}, has no value; "
             "give one to every key"
         )
+    old = tuple(dict.fromkeys(key for key in options[::2] if key in RENAMED))
+    if old:
+        warn_of_old_names(old, "the command line")
     for key, value in zip(options[::2], options[1::2]):
-        set_key(config, key, value, "the command line")
+        set_key(config, RENAMED.get(key, key), value, "the command line")
     check_config(config)
     config.freeze()
     return config

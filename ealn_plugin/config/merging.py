@@ -2,13 +2,19 @@
 
 import ast
 import difflib
+import functools
+import logging
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
 import yaml
 from yacs.config import CfgNode
+
+from ealn_plugin.config.defaults import RENAMED
+
+log = logging.getLogger(__name__)
 
 
 def read_yaml(path: str | PathLike[str]) -> dict[Any, Any]:
@@ -31,7 +37,7 @@ def read_yaml(path: str | PathLike[str]) -> dict[Any, Any]:
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ValueError(f"{path}: expected a tree of KEY: VALUE, found {type(tree).__name__}")
+        raise ValueError(f"{path}: expected a tree of KEY: VALUE, not {type(tree).__name__}")
     return tree
 
 
@@ -88,9 +94,35 @@ def _set_here(root: CfgNode, node: CfgNode, key: Any, value: Any, name: str, sou
     node[key] = _convert(node[key], value, name, source)
 
 
+def with_current_names(tree: Mapping[Any, Any]) -> tuple[dict[Any, Any], Any]:
+    """A tree of keys as an earlier version wrote it, under the names that the keys have now.
+
+    Returns:
+        (tree, old): the tree, copied where something in it was renamed, and the list of the dotted old names in it.
+    """
+    tree, old = dict(tree), []
+    for name, now in RENAMED.items():
+        group, _, key = name.rpartition(".")
+        if isinstance(tree.get(group), dict) and key in tree[group]:
+            old.append(name)
+            new_key = now.rpartition(".")[2]
+            tree[group] = {(new_key if own == key else own): value for own, value in tree[group].items()}
+    return tree, old
+
+
+@functools.cache
+def warn_of_old_names(old: Sequence[str], source: str) -> None:
+    """Say once for each source which of its keys have other names now; ``old``: tuple of names."""
+    log.warning(
+        "%s: %s; the old names still work, rename them when convenient",
+        source,
+        ", ".join(f"{name} is now called {RENAMED[name]}" for name in old),
+    )
+
+
 def _unknown(root: CfgNode, name: str, source: str) -> str:
     near = difflib.get_close_matches(name, list(flat(root)), n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else "; the known keys are in ealn_plugin/config/loading.py"
+    hint = f"; did you mean {near[0]}?" if near else "; the known keys are in ealn_plugin/config/defaults.py"
     return f"unknown config key {name!r} in {source}{hint}"
 
 

@@ -7,7 +7,7 @@ from yacs.config import CfgNode
 
 
 def datamanager_options(config: CfgNode) -> dict[str, Any]:
-    """Keyword arguments of torchreid's ImageDataManager."""
+    """Keyword arguments of ``toolkit.build_datamanager``."""
     data, sampler = config.data, config.sampler
     return dict(
         root=data.root,
@@ -34,6 +34,7 @@ def datamanager_options(config: CfgNode) -> dict[str, Any]:
         cuhk03_labeled=config.cuhk03.labeled_images,
         cuhk03_classic_split=config.cuhk03.classic_split,
         market1501_500k=config.market1501.use_500k_distractors,
+        dataset_options={"view_order": tuple(config.ealn.view_order)},
     )
 
 

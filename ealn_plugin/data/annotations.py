@@ -1,8 +1,8 @@
 """What is known of an image beyond its identity and camera, in tables keyed by image path.
 
 torchreid's data tuples are (path, pid, camid, dsetid) without a place for a view or a colour, and adding two
-of its datasets drops the subclass. So the dataset constructors fill these process-wide tables, and whoever
-has a batch (`batch['impath']`) looks the labels up.
+of its datasets drops the subclass. So the dataset constructors alone fill these process-wide tables,
+and the users of a batch look its labels up by `batch['impath']`.
 """
 
 import os

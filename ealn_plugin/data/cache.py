@@ -59,7 +59,7 @@ def open_cache(
     while one process decodes the others wait for what it makes.
 
     Args:
-        folder: of all caches; made if needed.
+        folder: of all caches; created if needed.
         name: of the dataset, for messages and for its folder's name.
         paths: of the images, as the dataset has them.
         resize: torchvision's Resize to a fixed (height, width).

@@ -33,19 +33,19 @@ def images_of_folder(folder: str | PathLike[str]) -> ImageFolder:
         ValueError: the name of an image is no UTF-8, which viewpoints.csv could not hold.
     """
     folder = os.path.abspath(os.path.expanduser(folder))
-    found = []
+    paths = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
+        paths += [
             os.path.join(parent, name)
             for name in files
             if name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")
         ]
-    for name in found:
+    for name in paths:
         utf8(name, os.path.join(folder, VIEWPOINTS_FILE))  # now, not when all views are predicted
-    if not found:
+    if not paths:
         raise FileNotFoundError(f"{folder} holds no image ({', '.join(IMAGE_EXTENSIONS)}); give a folder that does")
-    return ImageFolder(folder, {_relative(path, folder): View.UNKNOWN for path in sorted(found)})
+    return ImageFolder(folder, {_relative(path, folder): View.UNKNOWN for path in sorted(paths)})
 
 
 def _relative(path: str, folder: str) -> str:

@@ -49,9 +49,8 @@ class VehicleID(VehicleDataset):
     protocols = ("vehicleid_cmc", "vehicleid_map", "same_view", "cross_view", "all_views")
     test_list = "test_list_800"
     view_order = ("front", "rear")
-    """Which views the labels 0 and 1 of the view lists mean. Their authors do not say; 0 is the majority and
-    probably the front. `VehicleID.view_order = ('rear', 'front')` before the data manager is built switches
-    every size."""
+    """Default of the argument: which views the labels 0 and 1 of the view lists mean. Their authors do not say; 0 is
+    the majority and probably the front."""
 
     def __init__(
         self,
@@ -64,8 +63,8 @@ class VehicleID(VehicleDataset):
 
         Args:
             root: '' is the working directory.
-            view_order: the views that the labels 0 and 1 of the view lists mean; default: the class
-                attribute.
+            view_order: the views that the labels 0 and 1 of the view lists mean; default: the class attribute. A
+                configuration's `ealn.view_order` arrives here.
             min_view_confidence: lines of viewpoints.csv below it count as unknown, in [0, 1]; default 0.
             **kwargs: torchreid's arguments (transform, mode, combineall, verbose, ...).
 

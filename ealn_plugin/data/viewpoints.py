@@ -67,7 +67,7 @@ def read_keypoints(path: str) -> dict[str, View]:
     """Read a keypoint_train.txt or keypoint_test.txt and return {image file name without folder: View}.
 
     An image may stand on several lines (500 do in the public test file). Where they agree on front, rear or
-    side the view counts; where they contradict each other nobody can tell which is right, so the view is
+    side the view counts; where they contradict each other there is no telling which is right, so the view is
     UNKNOWN.
 
     Raises:

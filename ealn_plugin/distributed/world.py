@@ -153,9 +153,9 @@ class World:
             collective(*arguments)
         except RuntimeError as error:
             log.debug("a collective call failed", exc_info=True)
-            raise WorkerLostError(self._last_words()) from error
+            raise WorkerLostError(self._failure_message()) from error
 
-    def _last_words(self) -> str:
+    def _failure_message(self):
         said = None
         with contextlib.suppress(Exception):  # the store may have died as well
             for rank in range(self.size):
@@ -165,18 +165,18 @@ class World:
             said or f"one of the {self.size} processes ended without a word (killed, or out of memory?)"
         ) + "; what was saved before is usable, go on with model.resume"
 
-    def leave_word(self, error: BaseException) -> bool:
-        """Keep the message of an error that ends this process, for the others to repeat.
+    def report_failure(self, error: BaseException) -> bool:
+        """Publish the message of an error that ends this process, so that the others can repeat it.
 
         Returns:
-            bool: no other process has left the same message before.
+            bool: no other process has published the same message before.
         """
         try:
             if not isinstance(error, WorkerLostError | KeyboardInterrupt):
                 self._store.set(f"failed/{self.rank}", str(error).strip() or type(error).__name__)
             digest = hashlib.blake2b(str(error).encode(), digest_size=8).hexdigest()
             return self._store.add(f"said/{digest}", 1) == 1
-        except Exception:  # without a store nobody can know: better said twice than not at all
+        except Exception:  # without a store a message may appear twice, which is better than never
             return True
 
 
@@ -198,7 +198,7 @@ def joined() -> Iterator[World]:
     try:
         yield world
     except (Exception, KeyboardInterrupt) as error:
-        if world.leave_word(error):
+        if world.report_failure(error):
             raise
         raise SystemExit(130 if isinstance(error, KeyboardInterrupt) else 1) from error
     dist.destroy_process_group()

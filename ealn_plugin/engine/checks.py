@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from ealn_plugin import toolkit
@@ -31,6 +32,19 @@ def checked_schemes(schemes: Iterable[Any]) -> list[Scheme]:
     if len(set(names)) < len(names):
         raise ValueError(f"schemes holds {names}, expected each kind at most once")
     return schemes
+
+
+def check_scheduler(scheduler: Any) -> None:
+    """Refuse a scheduler that needs to be told of a result.
+
+    Raises:
+        ValueError: one sentence.
+    """
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        raise ValueError(
+            "the scheduler is a ReduceLROnPlateau, expected one that steps by epoch alone, such as those of "
+            "torchreid.optim.build_lr_scheduler"
+        )
 
 
 def check_training(engine: Any, visrank: bool, open_layers: str | Sequence[str] | None) -> None:
@@ -83,12 +97,12 @@ def check_open_layers(model: nn.Module, layers: str | Sequence[str] | None) -> N
 
 
 def make_folder(path: str) -> None:
-    """Make the run folder.
+    """Create the run folder.
 
     Raises:
-        ValueError: it cannot be made.
+        ValueError: it cannot be created.
     """
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"save_dir {path!r} cannot be made ({error}); choose another data.save_dir") from error
+        raise ValueError(f"save_dir {path!r} cannot be created ({error}); choose another data.save_dir") from error

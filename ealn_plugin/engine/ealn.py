@@ -13,21 +13,23 @@ from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
 from ealn_plugin.distributed.sharing import share_work
 from ealn_plugin.distributed.world import World, check_device
-from ealn_plugin.engine import acceleration, optimizers, schedule
+from ealn_plugin.engine import optimizers, schedule
+from ealn_plugin.engine.acceleration import compile_networks, keep_freed_memory, use_channels_last
 from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.engine.checkpoints import state
-from ealn_plugin.engine.checks import check_training, checked_schemes, make_folder
-from ealn_plugin.engine.degradation import Degradation
+from ealn_plugin.engine.checks import check_scheduler, check_training, checked_schemes, make_folder
 from ealn_plugin.engine.epochs import EpochLoader
 from ealn_plugin.engine.evaluating import EvaluatingEngine
 from ealn_plugin.engine.monitoring.monitor import Monitor
 from ealn_plugin.engine.monitoring.observer import Observer
 from ealn_plugin.engine.optimizers import adversarial_optimizers
+from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS, gather
 from ealn_plugin.engine.pixels import PixelRange
-from ealn_plugin.engine.step import AdversarialStep
+from ealn_plugin.engine.schedule import JOINT
+from ealn_plugin.engine.step import build_step
 from ealn_plugin.evaluation.extraction import FeatureExtraction
 from ealn_plugin.evaluation.protocols import check_protocols
-from ealn_plugin.losses.checks import check_choice, check_margins
+from ealn_plugin.losses.checks import check_choice
 from ealn_plugin.losses.transfer import to_device
 from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone
 from ealn_plugin.schemes.base import Batch, Scheme
@@ -45,19 +47,7 @@ class EALNEngine(EvaluatingEngine):
         model: single-branch torchreid backbone built with loss='triplet'.
         optimizer, scheduler: of ``model``, as in torchreid's engines; the optimiser may be None to test only.
         schemes: list of ``Scheme``; [] is the paper's EN.
-        margin: alpha of the triplets of EN, in units of d; weight_t, weight_x: weights of triplet loss and
-            cross-entropy; label_smooth: smooth the labels by 0.1 as torchreid does (the paper does not).
-        distance: d of Eq. 2, 'squared' or 'euclidean'; triplets: those of EN, 'random', 'batch_hard', 'all_active'.
-        gan_optim, gan_lr, gan_betas: optimiser of the adversarial networks, 'adam' or 'sgd', its rate and betas.
-        constant_epochs: epochs at full rate before the linear decay of ``gan_lr``; None: 40% of the run.
-        warmup_epochs, warmup_generator_epochs: first epochs with D_emb alone, then with the adversarial networks
-            alone; None for the latter: a quarter of the former. EN skips the epochs of the latter, so that all
-            schemes update D_emb equally often and at equal rates.
-        discriminator_steps, refresh_fakes, fake_statistics: see ``AdversarialStep``.
-        degrade: strength of the ``Degradation`` of all that D_emb learns from, in [0, 1]; 0, the paper's, is none.
-        amp: networks in bfloat16 while training (mixed precision); distances, losses and weights stay float32.
-        compile: torch.compile every network, with inductor if True, or with the backend of this name.
-        channels_last: memory layout of the backbone in which its convolutions are fastest, where it can be used.
+        losses, adversaries, schedule, acceleration: groups of options, see options.py; None: their defaults.
         fusion: order of the fused feature, see ``fuse``.
         norm_mean, norm_std: normalization of the data manager; None: read from its test transform.
         views: {image path: View}; None: the labels that the datasets loaded.
@@ -65,11 +55,11 @@ class EALNEngine(EvaluatingEngine):
         use_gpu: use CUDA where there is one.
         world: ``World`` of the processes that train together, from ``distributed.joined``; None: this one alone. The
             data manager's train batch is that of all of them together.
-        sync_norm: normalize with the statistics of all processes' images, as one process would; False: each with
-            those of its own images.
+        options: single options of those groups by name, such as ``margin=0.5``.
 
     Raises:
         ValueError: one sentence, for a backbone, an option or training data that cannot work.
+        TypeError: one sentence, for an option that does not exist.
     """
 
     max_epoch: Any  # None until it is run
@@ -83,25 +73,10 @@ class EALNEngine(EvaluatingEngine):
         scheduler: Any = None,
         schemes: Sequence[Scheme] = (),
         *,
-        margin: float = 0.6,
-        weight_t: float = 1.0,
-        weight_x: float = 1.0,
-        label_smooth: bool = False,
-        distance: str = "squared",
-        triplets: str = "random",
-        gan_optim: str = "adam",
-        gan_lr: float = 0.0002,
-        gan_betas: tuple[float, float] = (0.5, 0.999),
-        constant_epochs: int | None = None,
-        warmup_epochs: int = 0,
-        warmup_generator_epochs: int | None = None,
-        discriminator_steps: int = 1,
-        refresh_fakes: bool = False,
-        fake_statistics: str = "batch",
-        degrade: float = 0.0,
-        amp: bool = False,
-        compile: bool | str = False,
-        channels_last: bool = True,
+        losses: Any = None,
+        adversaries: Any = None,
+        schedule: Any = None,
+        acceleration: Any = None,
         fusion: str = "by_view",
         norm_mean: Sequence[float] | None = None,
         norm_std: Sequence[float] | None = None,
@@ -109,25 +84,20 @@ class EALNEngine(EvaluatingEngine):
         seed: int = 1,
         use_gpu: bool = True,
         world: World | None = None,
-        sync_norm: bool = True,
+        **options: Any,
     ) -> None:
         super().__init__(datamanager, use_gpu)
-        check_choice("triplets", triplets, ("random", "batch_hard", "all_active"))
+        groups = dict(losses=losses, adversaries=adversaries, schedule=schedule, acceleration=acceleration)
+        losses, adversaries, schedule, acceleration = gather(type(self).__init__, ENGINE_OPTIONS, groups, options)
         check_choice("fusion", fusion, ("by_view", "own_first"))
-        check_choice("fake_statistics", fake_statistics, ("batch", "running"))
-        check_margins(distance, margin=margin)
         check_backbone(model, datamanager.height, datamanager.width)
         self.schemes, self.world = checked_schemes(schemes), world or World()
         check_device(self.world, self.use_gpu)
         self.device = torch.device("cuda" if self.use_gpu else "cpu")
-        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            raise ValueError(
-                "the scheduler is a ReduceLROnPlateau, expected one that steps by epoch alone, such as "
-                "those of torchreid.optim.build_lr_scheduler"
-            )
+        check_scheduler(scheduler)
         self.model, self.optimizer, self.scheduler = model.to(self.device), optimizer, scheduler
-        if channels_last:
-            acceleration.use_channels_last(self.model, datamanager.height, datamanager.width)
+        if acceleration.channels_last:
+            use_channels_last(self.model, datamanager.height, datamanager.width)
         self.register_model("model", model, optimizer, scheduler)
         self.embedding = EmbeddingNetwork(model)
         for scheme in self.schemes:
@@ -136,43 +106,25 @@ class EALNEngine(EvaluatingEngine):
             norm_mean, norm_std = toolkit.normalization_of(datamanager)
         self.pixels = PixelRange(norm_mean, norm_std).to(self.device)
         self._views = None if views is None else {os.path.abspath(path): int(view) for path, view in views.items()}
-        self.gan_lr, self.constant_epochs = gan_lr, constant_epochs
-        self.adversaries = adversarial_optimizers(self.schemes, gan_optim, gan_lr, gan_betas)
+        self.gan_lr = adversaries.gan_lr
+        self.constant_epochs, self.warmup = schedule.constant_epochs, schedule.warmup
+        self.adversaries = adversarial_optimizers(
+            self.schemes, adversaries.gan_optim, adversaries.gan_lr, adversaries.gan_betas
+        )
         for tuned in (optimizer, *self.adversaries.values()):
             optimizers.tune_optimizer(tuned)
-        if compile:
-            acceleration.compile_networks(self.model, self.schemes, "inductor" if compile is True else compile)
-        if warmup_generator_epochs is None:
-            warmup_generator_epochs = schedule.default_generator_epochs(warmup_epochs)
-        self.warmup = (warmup_epochs, warmup_generator_epochs)
-        en = dict(
-            weight_t=weight_t,
-            weight_x=weight_x,
-            margin=margin,
-            distance=distance,
-            triplets=triplets,
-            label_smoothing=0.1 if label_smooth else 0.0,
-        )
-        self.step = AdversarialStep(
-            self.embedding,
-            optimizer,
-            self.schemes,
-            self.adversaries,
-            self.pixels,
-            en,
-            discriminator_steps,
-            refresh_fakes,
-            fake_statistics,
-            Degradation(degrade) if degrade else None,
-            amp,
-        )
+        if acceleration.compile:
+            backend = "inductor" if acceleration.compile is True else acceleration.compile
+            compile_networks(self.model, self.schemes, backend)
+        networks = (self.embedding, optimizer, self.schemes, self.adversaries, self.pixels)
+        self.step = build_step(*networks, losses, adversaries, acceleration.amp)
         self.extraction = FeatureExtraction(
             self.embedding, self.pixels, self.schemes, self.views_of, self.device, fusion
         )
-        self.sharing = share_work(self.world, self.embedding, self.schemes, self._optimizers(), sync_norm)
+        self.sharing = share_work(self.world, self.embedding, self.schemes, self._optimizers(), acceleration.sync_norm)
         self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world)
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
-        self.stage, self.epoch, self.position, self.global_step, self.max_epoch = schedule.JOINT, 0, 0, 0, None
+        self.stage, self.epoch, self.position, self.global_step, self.max_epoch = JOINT, 0, 0, 0, None
 
     # ------------------------------------------------------------------------------------------ one step
     def views_of(self, paths: Sequence[str]) -> Tensor:
@@ -209,29 +161,17 @@ class EALNEngine(EvaluatingEngine):
         save_dir: str = "log",
         max_epoch: int = 0,
         start_epoch: int = 0,
-        print_freq: int = 10,
+        *,
         fixbase_epoch: int = 0,
         open_layers: str | Sequence[str] | None = None,
-        start_eval: int = 0,
-        eval_freq: int = -1,
         test_only: bool = False,
-        dist_metric: str = "euclidean",
-        normalize_feature: bool = False,
-        visrank: bool = False,
-        visrank_topk: int = 10,
-        use_metric_cuhk03: bool = False,
-        ranks: Sequence[int] = (1, 5, 10, 20),
-        rerank: bool = False,
-        *,
         resume: str = "",
         start_from: str = "",
-        checkpoint_every: int = 0,
-        sample_every: int = 1,
-        diagnose_every: int = 1,
-        test_untrained: bool = True,
-        protocols: Sequence[str] = (),
+        evaluation: Any = None,
+        monitoring: Any = None,
         progress: bool = True,
         on_start: Callable[[], None] | None = None,
+        **options: Any,
     ) -> dict[str, Any]:
         """Train and evaluate, with torchreid's arguments and a few more.
 
@@ -239,59 +179,41 @@ class EALNEngine(EvaluatingEngine):
             resume: run folder or checkpoint file to go on from, exactly where it stopped.
             start_from: checkpoint_warmup.pth.tar of a run of other schemes with the same settings, to share its
                 warm-up; ignored with ``resume``.
-            checkpoint_every: steps between checkpoints inside an epoch; 0: at the end of each epoch only.
-            sample_every: epochs between pictures of generated images in ``save_dir/samples``; 0: none.
-            diagnose_every: epochs between lines of ``save_dir/diagnostics.csv``, once generators learn; 0: none.
-            test_untrained: evaluate before the first step too.
-            protocols: evaluation protocols; empty: those of each dataset.
+            evaluation, monitoring: groups of options, see options.py; None: their defaults.
             progress: show progress bars.
             on_start: called without arguments before the first step, once everything is checked and restored.
+            options: single options of those groups by name, such as ``eval_freq=10``.
         Returns:
             {"primary": "NAME/PROTOCOL", "datasets": {...}, "untrained": {...}}, the results of the shape of
             results.json; "datasets" and "untrained" are {name: {protocol: {metric: value in [0, 1]}}}.
         Raises:
             TrainingInterrupted: asked to stop; everything is saved.
             NonFiniteLossError: a loss became NaN; the last good checkpoint is untouched.
-            CheckpointError, ValueError: with one sentence.
+            CheckpointError, ValueError: with one sentence. TypeError: an option that does not exist.
         """
+        groups = {"evaluation": evaluation, "monitoring": monitoring}
+        evaluation, monitoring = gather(type(self).run, RUN_OPTIONS, groups, options)
         if start_epoch:
             raise ValueError(f"start_epoch is {start_epoch}, expected 0: a run goes on from a checkpoint with resume")
-        tests: dict[str, Any] = dict(
-            dist_metric=dist_metric,
-            normalize_feature=normalize_feature,
-            visrank=visrank,
-            visrank_topk=visrank_topk,
-            use_metric_cuhk03=use_metric_cuhk03,
-            ranks=ranks,
-            rerank=rerank,
-            save_dir=save_dir,
-            protocols=protocols,
-            progress=progress and self.world.is_main,
-        )
+        tests: dict[str, Any] = dict(vars(evaluation), save_dir=save_dir, progress=progress and self.world.is_main)
         self.max_epoch = max_epoch
-        check_protocols(protocols)
+        check_protocols(evaluation.protocols)
         if not test_only:
             if self.constant_epochs is None:
                 self.constant_epochs = schedule.default_constant_epochs(max_epoch)
-            check_training(self, visrank, open_layers if fixbase_epoch else None)
+            check_training(self, evaluation.visrank, open_layers if fixbase_epoch else None)
         self._restore(resume, start_from)
         if test_only:
             self.results = self.test(**tests)
             return self._summary()
         self._start(save_dir, on_start)
-        if test_untrained and not self.global_step:
+        if monitoring.test_untrained and not self.global_step:
             log.info("testing the network before training")
             self.untrained = self.test(**tests)
-        self.monitor = Monitor(save_dir, max_epoch, print_freq, self.global_step, progress, self.world.is_main)
-        self.observer = Observer(self, save_dir, sample_every, diagnose_every) if self.world.is_main else None
-        learn = dict(
-            print_freq=print_freq,
-            fixbase_epoch=fixbase_epoch,
-            open_layers=open_layers,
-            save_dir=save_dir,
-            checkpoint_every=checkpoint_every,
-        )
-        self._train_to_the_end(learn, tests, start_eval, eval_freq)
+        self._watch(save_dir, monitoring, progress)
+        learn = dict(fixbase_epoch=fixbase_epoch, open_layers=open_layers, save_dir=save_dir)
+        learn["checkpoint_every"] = monitoring.checkpoint_every
+        self._train_to_the_end(learn, tests, monitoring.start_eval, monitoring.eval_freq)
         if not self.results:  # resumed behind its last epoch, and never tested
             self.results = self.test(**tests)
         return self._summary()
@@ -313,11 +235,17 @@ class EALNEngine(EvaluatingEngine):
         """What comes before the first step, once everything is checked and restored."""
         make_folder(save_dir)
         if self.device.type == "cpu":
-            acceleration.keep_freed_memory()
+            keep_freed_memory()
         if not self.global_step:
             seed_everything(derived_seed(self.seed, "run"))
         if on_start is not None:
             self.world.on_main(on_start)
+
+    def _watch(self, save_dir: str, options, progress: bool) -> None:
+        """Begin to record the run, as MonitoringOptions say."""
+        is_main = self.world.is_main
+        self.monitor = Monitor(save_dir, self.max_epoch, options.print_freq, self.global_step, progress, is_main)
+        self.observer = Observer(self, save_dir, options.sample_every, options.diagnose_every) if is_main else None
 
     def _train_to_the_end(
         self, learn: Mapping[str, Any], tests: Mapping[str, Any], start_eval: int, eval_freq: int

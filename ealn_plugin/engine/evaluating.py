@@ -9,7 +9,7 @@ import torch
 from ealn_plugin import toolkit
 from ealn_plugin.evaluation.extraction import shared_features
 from ealn_plugin.evaluation.features import Features
-from ealn_plugin.evaluation.protocols import evaluate, protocols_of
+from ealn_plugin.evaluation.protocols import evaluate_protocols, protocols_of
 from ealn_plugin.models.modes import evaluating
 from ealn_plugin.system.randomness import own_randomness
 
@@ -105,10 +105,10 @@ class EvaluatingEngine(toolkit.Engine):
 def _evaluate_both(
     own: Features, fused: Features | None, names: Sequence[str], options: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]] | None]:
-    """``evaluate`` of the features that count, and of the embedding network's own where those are fused, or None."""
+    """Results of the features that count, and of the embedding network alone where those are fused, or None."""
     if fused is None:
-        return evaluate(own, names, **options), None
-    return evaluate(fused, names, **options), evaluate(own, names, **options)
+        return evaluate_protocols(own, names, **options), None
+    return evaluate_protocols(fused, names, **options), evaluate_protocols(own, names, **options)
 
 
 def _show_ranking(

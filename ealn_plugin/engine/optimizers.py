@@ -43,14 +43,14 @@ def adversarial_optimizers(
     """
     if schemes:
         check_choice("gan_optim", kind, ("adam", "sgd"))
-    made: dict[str, torch.optim.Optimizer] = {}
+    optimizers = {}
     for role in ("generators", "discriminators"):
         parameters = [parameter for scheme in schemes for parameter in getattr(scheme, role).parameters()]
         if not parameters:
             continue
-        made[role] = (
+        optimizers[role] = (
             torch.optim.Adam(parameters, lr=rate, betas=tuple(betas))  # type: ignore[arg-type]
             if kind == "adam"
             else torch.optim.SGD(parameters, lr=rate, momentum=0.9)
         )
-    return made
+    return optimizers  # type: ignore[return-value]

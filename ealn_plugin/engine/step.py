@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -86,7 +87,9 @@ class AdversarialStep:
         """The batch, with embeddings where generators learn from it, and each scheme's {name: Fakes}, detached."""
         if "generators" in self.adversaries:
             batch = self._with_embeddings(images, batch)
-            return batch, self._generator_phase(batch, values)
+            fakes, parts = self._generator_phase(batch)
+            values.update(parts)
+            return replace(batch, generator_losses=parts), fakes
         with self._precision(images), torch.no_grad():
             return batch, [scheme.generate(batch) for scheme in self.schemes]
 
@@ -97,7 +100,7 @@ class AdversarialStep:
     def _with_embeddings(self, images: Tensor, batch: Batch) -> Batch:
         with frozen(self.embedding, evaluate=True), torch.no_grad(), self._precision(images):
             seen = self._seen(images, batch.images, batch.random)
-            return type(batch)(**{**vars(batch), "embeddings": self.embedding(seen)})
+            return replace(batch, embeddings=self.embedding(seen))
 
     def _seen(self, images: Tensor, generator_range: Tensor, random: torch.Generator | None) -> Tensor:
         """What D_emb is given of real images, known in both normalizations."""
@@ -110,7 +113,9 @@ class AdversarialStep:
                 images = self.degradation(images, random)
         return self.pixels.to_embedding(images)
 
-    def _generator_phase(self, batch: Batch, values: dict[str, Tensor]) -> list[dict[str, Fakes]]:
+    def _generator_phase(self, batch: Batch) -> tuple[list[dict[str, Fakes]], dict[str, Tensor]]:
+        """Each scheme's {name: Fakes}, detached, and {name: detached tensor} of the losses."""
+        values = {}
         judges = [scheme.discriminators for scheme in self.schemes]
 
         def embed(generated: Tensor) -> Tensor:
@@ -120,16 +125,16 @@ class AdversarialStep:
             total: Any = 0
             with self._precision(batch.images):
                 fakes = [scheme.generate(batch) for scheme in self.schemes]
-                for scheme, made in zip(self.schemes, fakes):
-                    loss, parts = scheme.generator_loss(batch, made, embed)
+                for scheme, own_fakes in zip(self.schemes, fakes):
+                    loss, parts = scheme.generator_loss(batch, own_fakes, embed)
                     total = total + loss
                     values.update(parts)
             _update(self.adversaries["generators"], total)
         values["loss/G"] = total.detach()
         if self.refresh_fakes:
             with self._precision(batch.images), torch.no_grad():
-                return [scheme.generate(batch) for scheme in self.schemes]
-        return [{name: fake.detach() for name, fake in made.items()} for made in fakes]
+                return [scheme.generate(batch) for scheme in self.schemes], values
+        return [{name: fake.detach() for name, fake in own_fakes.items()} for own_fakes in fakes], values
 
     def _discriminator_phase(
         self, batch: Batch, fakes: Sequence[Mapping[str, Fakes]], values: dict[str, Tensor]
@@ -139,8 +144,8 @@ class AdversarialStep:
             for _ in range(self.discriminator_steps):
                 total: Any = 0
                 with self._precision(batch.images):
-                    for scheme, made in zip(self.schemes, fakes):
-                        loss, parts = scheme.discriminator_loss(batch, made)
+                    for scheme, own_fakes in zip(self.schemes, fakes):
+                        loss, parts = scheme.discriminator_loss(batch, own_fakes)
                         total = total + loss
                         values.update(parts)
                 _update(self.adversaries["discriminators"], total)
@@ -154,10 +159,10 @@ class AdversarialStep:
         total, parts = embedding_network_loss(logits, real, batch.pids, generator=batch.random, **self.en)
         values.update({f"loss/E_{name}": value for name, value in parts.items()})
         with frozen(*self.schemes):
-            for scheme, made in zip(self.schemes, fakes):
+            for scheme, own_fakes in zip(self.schemes, fakes):
                 if not scheme.embedding_active:
                     continue
-                loss, parts = scheme.embedding_loss(batch, real, self._embed_fakes(made, real, batch.random))
+                loss, parts = scheme.embedding_loss(batch, real, self._embed_fakes(own_fakes, real, batch.random))
                 total = total + loss
                 values.update(parts)
             _update(self.optimizer, total)
@@ -165,16 +170,16 @@ class AdversarialStep:
         values.update(self._real_distances(real.detach(), batch))
 
     def _embed_fakes(
-        self, made: Mapping[str, Fakes], real: Tensor, random: torch.Generator | None
+        self, fakes: Mapping[str, Fakes], real: Tensor, random: torch.Generator | None
     ) -> dict[str, tuple[Tensor, Tensor]]:
         """{name: (embeddings, anchor_index)} of one scheme's fakes, apart from the real images.
 
         All of them pass in one go and leave the running statistics alone. A single image has no statistics of its
         own; it is normalized with the running ones.
         """
-        if not made:
+        if not fakes:
             return {}
-        images = torch.cat([fake.images for fake in made.values()])
+        images = torch.cat([fake.images for fake in fakes.values()])
         own = self.fake_statistics == "batch" and len(images) > 1
         statistics = untouched_statistics if own else running_statistics
         if len(images):
@@ -182,8 +187,8 @@ class AdversarialStep:
                 embeddings = self.embedding(self._of_generated(images, random))[1]
         else:
             embeddings = real[:0]
-        sizes = [len(fake.anchor_index) for fake in made.values()]
-        return {name: (part, fake.anchor_index) for (name, fake), part in zip(made.items(), embeddings.split(sizes))}
+        sizes = [len(fake.anchor_index) for fake in fakes.values()]
+        return {name: (part, fake.anchor_index) for (name, fake), part in zip(fakes.items(), embeddings.split(sizes))}
 
     def _real_distances(self, real: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Mean d(x, x_p) and d(x, x_n) of random pairs, to be read beside those of the fakes."""
@@ -193,6 +198,32 @@ class AdversarialStep:
             weight = valid.to(real.dtype)
             values[f"distance/{name}"] = (distance(real, real[index], kind) * weight).sum() / weight.sum().clamp(min=1)
         return values
+
+
+def build_step(
+    embedding: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schemes: Sequence[Scheme],
+    adversaries: Mapping[str, torch.optim.Optimizer],
+    pixels: PixelRange,
+    losses: Any,
+    options: Any,
+    amp: bool,
+) -> AdversarialStep:
+    """The AdversarialStep of ``losses``, LossOptions, and ``options``, AdversaryOptions; others as there."""
+    return AdversarialStep(
+        embedding,
+        optimizer,
+        schemes,
+        adversaries,
+        pixels,
+        losses.arguments(),
+        options.discriminator_steps,
+        options.refresh_fakes,
+        options.fake_statistics,
+        Degradation(options.degrade) if options.degrade else None,
+        amp,
+    )
 
 
 def _random_negatives(pids: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:

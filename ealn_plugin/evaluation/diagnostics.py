@@ -157,9 +157,9 @@ def diagnose(
     same = pids[anchor][:, None] == pids[None, :]
     positive, negative = same & (np.arange(len(pids))[None, :] != np.asarray(anchor)[:, None]), ~same
     nearest = np.where(negative, apart, np.inf).min(axis=1, initial=np.inf)
-    found = {"probe_auc": probe_auc(real, fake, pids, pids[anchor])}
-    found.update(_active_hinges(d_fake[:, None], apart, positive, negative, margins))
-    found.update(
+    values = {"probe_auc": probe_auc(real, fake, pids, pids[anchor])}
+    values.update(_active_hinges(d_fake[:, None], apart, positive, negative, margins))
+    values.update(
         distance=_mean(d_fake),
         nearest_negative=_mean(nearest[np.isfinite(nearest)]),
         inside_negatives=_mean(d_fake < nearest),
@@ -168,7 +168,7 @@ def diagnose(
         output_variety=float(pixels["output_variety"]),
         change_variety=float(pixels["change_variety"]),
     )
-    return found
+    return values
 
 
 def _active_hinges(
@@ -228,7 +228,7 @@ def diagnose_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     Returns:
         {"KIND/NAME": float}
     """
-    found = {}
+    figures = {}
     for name in arrays["kinds"].tolist():
         pixels = {key: arrays[f"{name}/{key}"] for key in ("change", "output_variety", "change_variety")}
         margins = dict(zip(("alpha", "beta1", "beta2"), arrays[f"{name}/margins"].tolist()))
@@ -241,5 +241,5 @@ def diagnose_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
             margins,
             str(arrays[f"{name}/distance"]),
         )
-        found.update({f"{name}/{key}": value for key, value in values.items()})
-    return found
+        figures.update({f"{name}/{key}": value for key, value in values.items()})
+    return figures

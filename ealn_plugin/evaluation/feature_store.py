@@ -1,4 +1,4 @@
-"""Features kept on disk, so that ranking the same images again costs no forward pass."""
+"""Features kept on disk, so that ranking the same images again needs no forward pass."""
 
 import hashlib
 import json

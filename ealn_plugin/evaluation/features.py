@@ -101,7 +101,7 @@ class Features:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Features":
-        """Read what ``save`` wrote, or features made elsewhere.
+        """Read what ``save`` wrote, or features from another program.
 
         ``features`` [n, dim] and ``pids`` [n] must be there. Where ``is_query`` is missing no image is a query;
         where ``camids`` is missing queries get camera 0 and gallery images camera 1, so that none is junk;
@@ -193,7 +193,7 @@ def _checked_embeddings(values: ArrayLike) -> NDArray[np.float32]:
     return values.astype(np.float32, copy=False)
 
 
-def _checked_labels(name: str, values: ArrayLike, images: int, dtype: type) -> NDArray[Any]:
+def _checked_labels(name: str, values: Any, images: int, dtype: type) -> NDArray[Any]:
     """``values`` as an array [images] of ``dtype`` that equals them; nothing is rounded or guessed."""
     values = np.asarray(values)
     if values.shape != (images,):

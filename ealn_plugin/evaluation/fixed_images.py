@@ -38,7 +38,7 @@ class FixedImages:
     names: tuple
 
 
-class Made(NamedTuple):
+class GeneratedPictures(NamedTuple):
     """Images [m, 3, h, w] in [-1, 1] that ``scheme`` made of the inputs in the rows ``anchor`` [m] of a set."""
 
     name: str
@@ -48,17 +48,17 @@ class Made(NamedTuple):
 
 
 # ---------------------------------------------------------------------------------------------- what is observed
-def make_all(schemes: Sequence[Scheme], images: Tensor, views: Tensor) -> list[Made]:
+def make_all(schemes: Sequence[Scheme], images: Tensor, views: Tensor) -> list[GeneratedPictures]:
     """What every scheme makes of images, a few at a time.
 
     Args:
         schemes: list of Scheme. images: [n, 3, h, w] in [-1, 1]. views: [n] values of ``View``.
     Returns:
-        list of Made, one per kind of picture that a scheme shows; kinds for which no image has the right view are
-        left out.
+        list of GeneratedPictures, one per kind of picture that a scheme shows; kinds for which no image has the right
+        view are left out.
     """
     everything, seen = torch.arange(len(views)), ((views == View.FRONT) | (views == View.REAR)).nonzero().flatten()
-    made = []
+    pictures = []
     for scheme in schemes:
         anchor = seen if scheme.makes_other_view else everything
         parts = [
@@ -66,11 +66,11 @@ def make_all(schemes: Sequence[Scheme], images: Tensor, views: Tensor) -> list[M
             for rows in anchor.split(_AT_A_TIME)
             if len(rows)
         ]
-        made += [
-            Made(name, scheme, torch.cat([part[name] for part in parts]), anchor)
+        pictures += [
+            GeneratedPictures(name, scheme, torch.cat([part[name] for part in parts]), anchor)
             for name in (parts[0] if parts else ())
         ]
-    return made
+    return pictures
 
 
 def embed(embedding: Embedding, pixels: Pixels, images: Tensor) -> Tensor:
@@ -92,9 +92,9 @@ def observe(
     arrays: dict[str, Any] = {"real": embed(embedding, pixels, images), "pids": fixed.pids, "views": fixed.views}
     arrays = {name: value.cpu().numpy() for name, value in arrays.items()}
     arrays["images"] = np.array(fixed.names, dtype=np.str_)
-    made = make_all(schemes, images, fixed.views)
-    arrays["kinds"] = np.array([kind.name for kind in made], dtype=np.str_)
-    for name, scheme, outputs, anchor in made:
+    pictures = make_all(schemes, images, fixed.views)
+    arrays["kinds"] = np.array([kind.name for kind in pictures], dtype=np.str_)
+    for name, scheme, outputs, anchor in pictures:
         margins = [scheme.alpha] + ([scheme.beta1, scheme.beta2] if hasattr(scheme, "beta1") else [])
         arrays[f"{name}/embeddings"] = embed(embedding, pixels, outputs).cpu().numpy()
         arrays[f"{name}/anchor"] = anchor.numpy()

@@ -294,17 +294,15 @@ def evaluate_protocols(features: Features, names: Iterable[str], **options: Any)
         names: protocol names, keys of PROTOCOLS.
         **options: as ``Protocol.evaluate``.
     Returns:
-        dict of name -> metrics; protocols that the features cannot support are left out with a warning in the log.
+        {name: {metric: float}}; protocols that the features cannot support are left out with a warning in the log.
     Raises:
         ValueError: an unknown name, or anything else that is wrong in itself.
     """
-    unknown = [name for name in names if name not in PROTOCOLS]
-    if unknown:
-        raise ValueError(f"{unknown[0]!r} is not a protocol, expected some of {', '.join(PROTOCOLS)}; correct the name")
     results = {}
-    for name in names:
+    for name in check_protocols(names):
         try:
-            results[name] = PROTOCOLS[name].evaluate(features, **options)
+            metrics = PROTOCOLS[name].evaluate(features, **options)
+            results[name] = {key: float(value) for key, value in metrics.items()}
         except ProtocolUnavailable as error:
             log.warning("protocol left out, %s", error)
     return results
@@ -358,11 +356,3 @@ def check_protocols(names: Iterable[str]) -> tuple[str, ...]:
 def protocols_of(loaders: Mapping[str, Any], wanted: Iterable[str] = ()) -> tuple[str, ...]:
     """Names of the protocols to run on a dataset: ``wanted``, else those of its class, else torchreid's own rule."""
     return tuple(wanted) or getattr(loaders["query"].dataset, "protocols", DEFAULT_PROTOCOLS)
-
-
-def evaluate(features: Features, names: Iterable[str], **options: Any) -> dict[str, dict[str, float]]:
-    """{protocol: {metric: float}} for the protocols that the features support."""
-    return {
-        name: {key: float(value) for key, value in metrics.items()}
-        for name, metrics in evaluate_protocols(features, names, **options).items()
-    }

@@ -14,7 +14,7 @@ class NoRoomError(OSError):
 
 
 class RowFile:
-    """Collects float32 rows in a file without a name, which is gone as soon as nobody reads it any more.
+    """Collects float32 rows in an unlinked temporary file, which the system deletes when it is closed.
 
     The file is written as files are and mapped only when it is whole: memory holds one batch at a time, and a process
     that is killed leaves nothing behind.

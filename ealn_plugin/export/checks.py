@@ -35,8 +35,8 @@ def largest_difference(
 ) -> float:
     """The largest absolute difference between two functions of the same tensors; infinite for other shapes or NaN."""
     with torch.no_grad():
-        expected, found = reference(*inputs), run(*inputs)
-    if expected.shape != found.shape:
+        expected, computed = reference(*inputs), run(*inputs)
+    if expected.shape != computed.shape:
         return float("inf")
-    difference = (expected.double() - found.double()).abs().max()
+    difference = (expected.double() - computed.double()).abs().max()
     return float(torch.nan_to_num(difference, nan=float("inf"), posinf=float("inf")))

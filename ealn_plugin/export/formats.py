@@ -106,7 +106,7 @@ def _write_checked(
 
 @contextlib.contextmanager
 def _nothing_left_after_a_mismatch(path: str) -> Iterator[None]:
-    """An older file of the name goes as well: after a failed export nobody shall deploy what the name promises."""
+    """An older file of the name is removed too: it must not be taken for the result of an export that failed."""
     try:
         yield
     except ExportMismatchError:

@@ -29,7 +29,7 @@ class FusedExtractor(nn.Module):
     def __init__(self, embedding: nn.Module, pixels: nn.Module, scheme: Any, fusion: str) -> None:
         super().__init__()
         self.embedding, self.pixels, self.fusion = embedding, pixels, fusion
-        # Not the scheme itself: its discriminators are as large as its generators, and nobody deploys them.
+        # Not the scheme itself: its discriminators are as large as its generators, and they are not deployed.
         self.generators, self.turn = scheme.generators, scheme.turn
 
     def forward(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
@@ -77,7 +77,7 @@ def graphs_of(run: LoadedRun, metadata: Callable[[str, int], dict[str, str]]) ->
         ValueError: the model gives no single feature for images of the run's size.
     """
     dim, embedding = run.dim, without_classifier(run.embedding)
-    found = [
+    graphs = [
         Graph(
             "embedding", embedding, ("images",), "embedding", run.embedding, run.size, dim, metadata("embedding", dim)
         )
@@ -85,7 +85,7 @@ def graphs_of(run: LoadedRun, metadata: Callable[[str, int], dict[str, str]]) ->
     if run.fusing is not None:
         extraction = run.extraction()
         module = FusedExtractor(embedding, run.pixels, run.fusing, run.config.ealn.fusion).eval()
-        found.append(
+        graphs.append(
             Graph(
                 "fused",
                 module,
@@ -97,7 +97,7 @@ def graphs_of(run: LoadedRun, metadata: Callable[[str, int], dict[str, str]]) ->
                 metadata("fused", 2 * dim),
             )
         )
-    return found
+    return graphs
 
 
 def without_classifier(embedding: nn.Module) -> nn.Module:

@@ -38,7 +38,7 @@ def metadata_of(run: LoadedRun) -> Callable[[str, int], dict[str, str]]:
 
     def describe(name: str, dim: int) -> dict[str, str]:
         networks = [run.embedding.backbone]
-        found = {
+        described = {
             **common,
             "feature_dim": str(dim),
             "feature_norm": "1 (L2-normalised)",
@@ -46,9 +46,9 @@ def metadata_of(run: LoadedRun) -> Callable[[str, int], dict[str, str]]:
         }
         if name == "fused":
             networks.append(run.fusing.generators)
-            found.update(
+            described.update(
                 input_views=f"int64 [batch], the side that each image shows: {_VIEWS}", fusion=run.config.ealn.fusion
             )
-        return {**found, "weights_sha256": fingerprint_of_networks(*networks)}
+        return {**described, "weights_sha256": fingerprint_of_networks(*networks)}
 
     return describe

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,7 +135,9 @@ class FeatureExtractor:
             "fusion": "" if self.fusing is None else self.run.config.ealn.fusion,
         }
 
-    def __call__(self, images: Any, views: Any = None, progress: bool = False) -> torch.Tensor:
+    def __call__(
+        self, images: Any, views: Any = None, progress: bool = False, *, predict: bool = False
+    ) -> torch.Tensor:
         """Features of one image or many.
 
         Args:
@@ -149,23 +151,31 @@ class FeatureExtractor:
             views: from which side the vehicles are seen, for the fused feature; None: what the datasets built in this
                 process know of the paths (viewpoints.csv among it); 'predict': the classifier where they know
                 nothing; or one ``View`` or name ('front', 'rear', 'side', 'unknown') for each image.
+            predict: have the classifier predict the views that are unknown among those; views='predict' is short for
+                it.
             progress: show a progress bar.
         Returns:
             float32 tensor [n, dim] on the CPU, a row for each image, n = 1 for one image.
         Raises:
             FileNotFoundError, UnreadableImageError, ValueError: naming the image that cannot be used.
         """
-        return self.extract(images, views, progress=progress).features
+        return self.extract(images, views, progress=progress, predict=predict).features
 
     def extract(
-        self, images: Any, views: Any = None, skip_unreadable: bool = False, progress: bool = False
+        self,
+        images: Any,
+        views: Any = None,
+        skip_unreadable: bool = False,
+        progress: bool = False,
+        *,
+        predict: bool = False,
     ) -> Extracted:
         """As calling it, but tells which views were used and can pass over images that cannot be read.
 
         Returns:
             Extracted
         """
-        parts = list(self.batches(images, views, skip_unreadable, progress))
+        parts = list(self.batches(images, views, skip_unreadable, progress, predict=predict))
         if not parts:
             return Extracted(torch.empty(0, self.dim), [], torch.empty(0, dtype=torch.long))
         return Extracted(
@@ -176,7 +186,13 @@ class FeatureExtractor:
         )
 
     def batches(
-        self, images: Any, views: Any = None, skip_unreadable: bool = False, progress: bool = False
+        self,
+        images: Any,
+        views: Any = None,
+        skip_unreadable: bool = False,
+        progress: bool = False,
+        *,
+        predict: bool = False,
     ) -> Iterator[Extracted]:
         """As ``extract``, batch by batch, for more images than fit in memory: yields Extracted.
 
@@ -184,7 +200,14 @@ class FeatureExtractor:
             FileNotFoundError, UnreadableImageError, ValueError: as for calling it, once the image's turn has come.
         """
         images = as_list(images)
-        known = self._known_views(images, views)
+        if isinstance(views, str) and views == "predict":
+            views, predict = None, True
+        if predict and self.classifier is None:
+            raise ValueError(
+                "views is 'predict', but there is no classifier; give classifier=FILE, a file that "
+                "tools/label_viewpoints.py has saved"
+            )
+        known = _known_views(images, views)
         loader = (
             DataLoader(
                 _Prepared(images, self.run.transform, self.run.size),
@@ -204,17 +227,17 @@ class FeatureExtractor:
             for prepared in loader:
                 rows = range(done, done + len(prepared))
                 done += len(prepared)
-                failed = {row: made for row, made in zip(rows, prepared) if isinstance(made, Exception)}
+                failed = {row: item for row, item in zip(rows, prepared) if isinstance(item, Exception)}
                 for error in failed.values():
                     if not skip_unreadable or isinstance(error, ValueError):
                         raise error
                 rows = [row for row in rows if row not in failed]
                 yield self._features(
-                    [made for made in prepared if not isinstance(made, Exception)],
+                    [item for item in prepared if not isinstance(item, Exception)],
                     rows,
                     images,
                     known[rows],
-                    views,
+                    predict,
                     {row: str(why) for row, why in failed.items()},
                 )
                 bar.update(len(prepared))
@@ -225,13 +248,13 @@ class FeatureExtractor:
         rows: Any,
         images: Any,
         seen: torch.Tensor,
-        views: Any,
+        predict,
         unreadable: dict[int, str],
     ) -> Extracted:
         """The Extracted of one batch of prepared images."""
         if not rows:
             return Extracted(torch.empty(0, self.dim), rows, seen, unreadable)
-        if isinstance(views, str) and views == "predict":
+        if predict:
             seen = self._predicted(seen, [images[row] for row in rows])
         device, kind = self.run.device, PRECISIONS[self.precision]
         autocast = torch.autocast(device.type, dtype=kind) if kind else contextlib.nullcontext()
@@ -244,22 +267,6 @@ class FeatureExtractor:
         return Extracted(features.float().cpu().clone(), rows, seen, unreadable)
 
     # ------------------------------------------------------------------------------------------ views
-    def _known_views(self, images: Any, views: Any) -> torch.Tensor:
-        """int64 [images], -1 where nothing is known."""
-        if views is None or (isinstance(views, str) and views == "predict"):
-            if views and self.classifier is None:
-                raise ValueError(
-                    "views is 'predict', but there is no classifier; give classifier=FILE, a file that "
-                    "tools/label_viewpoints.py has saved"
-                )
-            return torch.tensor(
-                [VIEWPOINTS.get(image) if name_of(image) else View.UNKNOWN for image in images], dtype=torch.long
-            )
-        views = [views] if isinstance(views, (str, int)) else list(views)
-        if len(views) != len(images):
-            raise ValueError(f"views has {len(views)} entries, expected {len(images)}, one for each image")
-        return torch.tensor([as_view(view) for view in views], dtype=torch.long)
-
     def _predicted(self, seen: torch.Tensor, images: Any) -> torch.Tensor:
         """The views that are known, and predictions for the other images."""
         unknown = (seen == View.UNKNOWN).nonzero().flatten().tolist()
@@ -269,9 +276,9 @@ class FeatureExtractor:
             [viewpoint_classifier.as_pixels(read(images[row]), self.classifier.size) for row in unknown]
         )
         confidence, place = viewpoint_classifier.probabilities(self.classifier, pixels).max(1)  # type: ignore[arg-type]
-        found = torch.tensor([int(view) for view in viewpoint_classifier.CLASSES])[place]
+        predicted = torch.tensor([int(view) for view in viewpoint_classifier.CLASSES])[place]
         seen = seen.clone()
-        seen[unknown] = torch.where(confidence >= MIN_CONFIDENCE, found, int(View.UNKNOWN))
+        seen[unknown] = torch.where(confidence >= MIN_CONFIDENCE, predicted, int(View.UNKNOWN))
         return seen
 
 
@@ -289,6 +296,18 @@ class _Prepared(Dataset):
             return to_network(self.images[row], self.transform, self.size, row)
         except (FileNotFoundError, UnreadableImageError, ValueError) as error:
             return error  # raised in a worker it would arrive with the worker's traceback
+
+
+def _known_views(images: Any, views: Mapping[str, int]):
+    """int64 [images] of views as they were given, of None what the datasets know of the paths; -1 where unknown."""
+    if views is None:
+        return torch.tensor(
+            [VIEWPOINTS.get(image) if name_of(image) else View.UNKNOWN for image in images], dtype=torch.long
+        )
+    views = [views] if isinstance(views, (str, int)) else list(views)
+    if len(views) != len(images):
+        raise ValueError(f"views has {len(views)} entries, expected {len(images)}, one for each image")
+    return torch.tensor([as_view(view) for view in views], dtype=torch.long)
 
 
 def as_view(view: Any) -> View:

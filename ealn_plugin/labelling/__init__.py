@@ -1,1 +1,1 @@
-"""Views of images that nobody has labelled: the classifier that predicts them, and the files it writes."""
+"""Views of unlabelled images: the classifier that predicts them, and the files it writes."""

@@ -123,12 +123,12 @@ def calibrate(classifier: ViewpointClassifier, images: torch.Tensor, labels: tor
     """
     logits = predict_logits(classifier, images).double()
     bounds = [float(torch.tensor(value).log()) for value in _TEMPERATURES]
-    found = optimize.minimize_scalar(
+    optimum = optimize.minimize_scalar(
         lambda power: float(F.cross_entropy(logits / torch.tensor(power).exp(), labels)),
         bounds=bounds,
         method="bounded",
     )
-    classifier.temperature = float(torch.tensor(found.x, dtype=torch.float64).exp())
+    classifier.temperature = float(torch.tensor(optimum.x, dtype=torch.float64).exp())
     return classifier.temperature
 
 

@@ -11,7 +11,13 @@ from ealn_plugin.losses.adversarial import cycle_loss, discriminator_adversarial
 from ealn_plugin.losses.checks import check_choice, check_margins
 from ealn_plugin.losses.distance import pairwise_distance
 from ealn_plugin.losses.embedding_network import embedding_network_loss, identity_loss, triplet_loss
-from ealn_plugin.losses.hinges import hard_embedding_loss, hard_generator_loss, view_embedding_loss, view_generator_loss
+from ealn_plugin.losses.hinges import (
+    hard_embedding_loss,
+    hard_generator_loss,
+    hard_or_view_embedding_loss,
+    view_embedding_loss,
+    view_generator_loss,
+)
 from ealn_plugin.losses.selection import select_negatives, select_positives
 from ealn_plugin.losses.wasserstein import critic_loss, domain_loss, gradient_penalty, score_loss
 
@@ -27,6 +33,7 @@ __all__ = [
     "gradient_penalty",
     "hard_embedding_loss",
     "hard_generator_loss",
+    "hard_or_view_embedding_loss",
     "identity_loss",
     "pairwise_distance",
     "score_loss",

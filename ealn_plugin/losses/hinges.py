@@ -20,12 +20,21 @@ def hard_generator_loss(
     return masked_mean(values, valid)
 
 
-def hard_embedding_loss(d_positive: Tensor, d_fake: Tensor, alpha: float, valid: Tensor | None = None) -> Tensor:
-    """Eq. 5: [d(x, x_p) + alpha - d(x, G_hard(x))]+, averaged.
+def hard_or_view_embedding_loss(
+    d_positive: Tensor, d_fake: Tensor, alpha: float, valid: Tensor | None = None
+) -> Tensor:
+    """Eq. 5 and Eq. 10, which are one hinge: [d(x, x_p) + alpha - d(x, G(x))]+, averaged.
 
-    d_positive, d_fake [n]: d(x, x_p) and d(x, G_hard(x)); valid [n] bool, None for all. Returns a scalar.
+    G is G_hard in Eq. 5 (L_D_hard) and G_view in Eq. 10 (L_D_view): in both D_emb keeps a generated image farther from
+    its input than another image of the vehicle.
+
+    d_positive, d_fake [n]: d(x, x_p) and d(x, G(x)); valid [n] bool, None for all. Returns a scalar.
     """
     return masked_mean(F.relu(d_positive + alpha - d_fake), valid)
+
+
+hard_embedding_loss = view_embedding_loss = hard_or_view_embedding_loss
+"""Its names for Eq. 5 and for Eq. 10 in earlier versions."""
 
 
 def view_generator_loss(d_fake: Tensor, d_negative: Tensor, alpha: float, valid: Tensor | None = None) -> Tensor:
@@ -34,11 +43,3 @@ def view_generator_loss(d_fake: Tensor, d_negative: Tensor, alpha: float, valid:
     d_fake, d_negative [n]: d(x, G_view(x)) and d(x, x_n); valid [n] bool, None for all. Returns a scalar.
     """
     return masked_mean(F.relu(d_fake + alpha - d_negative), valid)
-
-
-def view_embedding_loss(d_positive: Tensor, d_fake: Tensor, alpha: float, valid: Tensor | None = None) -> Tensor:
-    """Eq. 10: [d(x, x_p) + alpha - d(x, G_view(x))]+, averaged.
-
-    d_positive, d_fake [n]: d(x, x_p) and d(x, G_view(x)); valid [n] bool, None for all. Returns a scalar.
-    """
-    return masked_mean(F.relu(d_positive + alpha - d_fake), valid)

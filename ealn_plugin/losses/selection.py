@@ -90,9 +90,9 @@ def select_negatives(
         return _nearest(distances, candidates)
     d_positive = _require(d_positive, strategy, "d_positive")
     beyond = candidates & (distances > d_positive.unsqueeze(1))
-    nearest, found = _nearest(distances, beyond)
+    nearest, has_nearest = _nearest(distances, beyond)
     farthest, valid = _nearest(-distances, candidates)
-    return torch.where(found, nearest, farthest), valid
+    return torch.where(has_nearest, nearest, farthest), valid
 
 
 def _nearest(distances: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ealn_plugin.models.normalization import InstanceNorm
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _NORMS = {"instance": InstanceNorm, "none": nn.Identity}
 
@@ -89,7 +89,7 @@ def patchgan_70(
     pretrained=True only logs a warning.
     """
     if pretrained:
-        logger.warning(
+        log.warning(
             "no weights can be downloaded for patchgan_70, it starts from random ones; "
             "training gives it its weights, pass pretrained=False to say so"
         )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ealn_plugin.models.normalization import InstanceNorm
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 PaddingMode = Literal["reflect", "zeros"]
 _PADDING_MODES: dict[str, PaddingMode] = {"reflect": "reflect", "zero": "zeros"}
@@ -167,7 +167,7 @@ def resnet_generator_9blocks(
     pretrained=True only logs a warning.
     """
     if pretrained:
-        logger.warning(
+        log.warning(
             "no weights can be downloaded for resnet_generator_9blocks, it starts from random "
             "ones; training gives it its weights, pass pretrained=False to say so"
         )

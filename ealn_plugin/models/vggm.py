@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -202,7 +202,7 @@ def vgg_cnn_m_1024(
     pretrained=True only logs a warning: there is nothing to download. Other keyword arguments go to VGGM.
     """
     if pretrained:
-        logger.warning(
+        log.warning(
             "no weights can be downloaded for vgg_cnn_m_1024, it starts from random ones; "
             "`model.load_weights FILE` takes the `vggm` file of the pretrained-models collection"
         )
@@ -253,7 +253,7 @@ def load_vggm_weights(
         chosen.update(_convert_first_layer(chosen, norm_mean, norm_std))
     model.load_state_dict({**own, **chosen})
     filled, left = ([name.rpartition(".")[2] for name in names] for names in (filled, left))
-    logger.info(
+    log.info(
         "weights loaded into %s; %s",
         ", ".join(filled),
         f"{', '.join(left)} left as initialized" if left else "no layer is left",

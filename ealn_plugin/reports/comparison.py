@@ -27,7 +27,7 @@ SAME = 1e-3  # figures of one network on two machines differ by less than this
 
 @dataclass
 class Report:
-    """What was found so far.
+    """Results collected so far.
 
     Attributes:
         results: {label: {"config", "primary", "datasets", "untrained"}}, each the shape of results.json.
@@ -78,13 +78,13 @@ def _evaluate(
     for test_set in subject.evaluation_sets(store):
         names = protocols_to_run(test_set.protocols, protocols)
         measured = measure(test_set.features, names, **ranking)
-        datasets[test_set.name] = {name: found.metrics for name, found in measured.items()}
-        for name, found in measured.items():
-            report.curves.setdefault((test_set.name, name), {})[subject.label] = found
+        datasets[test_set.name] = {name: measurement.metrics for name, measurement in measured.items()}
+        for name, measurement in measured.items():
+            report.curves.setdefault((test_set.name, name), {})[subject.label] = measurement
         report.notes.setdefault(test_set.name, _note(test_set))
         if num_queries:
             _add_lists(report, subject.label, test_set, ranking, num_queries)
-    primary = next((f"{dataset}/{name}" for dataset, found in datasets.items() for name in found), None)
+    primary = next((f"{dataset}/{name}" for dataset, by_protocol in datasets.items() for name in by_protocol), None)
     if primary is None:
         raise ValueError(
             f"none of the protocols could be run on the features of {subject.label}; the warnings above "
@@ -119,8 +119,8 @@ def protocols_to_run(own: Sequence[str], wanted: Sequence[str]) -> tuple[str, ..
 def _untrained(subject, datasets):
     """What a run recorded of its untrained network, where its trained figures of then are the figures of now."""
     kept = {}
-    for dataset, found in datasets.items():
-        for name, metrics in found.items():
+    for dataset, by_protocol in datasets.items():
+        for name, metrics in by_protocol.items():
             then = subject.own_results.get(dataset, {}).get(name, {})
             before = subject.untrained.get(dataset, {}).get(name)
             shared = then.keys() & metrics.keys()
@@ -143,12 +143,12 @@ def _add_lists(report: Report, label: str, test_set, ranking, num_queries: int) 
     try:
         if features.paths and not os.path.exists(features.paths[0]):
             raise ValueError(f"the image {features.paths[0]!r} does not exist; --root is where relative paths start")
-        found = visualization.rank_queries(features, num_queries, TOP, **options)
+        ranked = visualization.rank_queries(features, num_queries, TOP, **options)
     except ValueError as error:
         log.warning("no ranked lists of %s on %s: %s", label, test_set.name, error)
         return
-    if found[1]:
-        report.lists.setdefault(test_set.name, {})[label] = found
+    if ranked[1]:
+        report.lists.setdefault(test_set.name, {})[label] = ranked
 
 
 # ---------------------------------------------------------------------------------------------- files

@@ -1,4 +1,4 @@
-"""What a finished run has to show: fixed test images, what its generators make of them, and where both are embedded."""
+"""What a finished run has to show: fixed test images, the images generated from them, and the embeddings of both."""
 
 import contextlib
 import functools
@@ -19,7 +19,7 @@ from ealn_plugin.evaluation.fixed_images import FixedImages, embed, fixed_images
 from ealn_plugin.evaluation.twins import read_twins
 from ealn_plugin.losses.distance import pairwise_distance
 from ealn_plugin.models.modes import evaluating
-from ealn_plugin.runs.folder import read_results
+from ealn_plugin.runs.folder import RESULTS, primary_protocol, read_results
 from ealn_plugin.system.randomness import derived_seed, own_randomness
 from ealn_plugin.visualization.sheets import split_grid
 
@@ -33,7 +33,7 @@ class FigureUnavailable(ValueError):
 
 @dataclass(frozen=True)
 class Generated:
-    """What one generator made.
+    """Images of one generator.
 
     Attributes:
         images: tensor [m, 3, h, w] in [-1, 1], on the CPU. anchor: tensor [m], rows of the inputs in the fixed set.
@@ -46,12 +46,12 @@ class Generated:
     distance: torch.Tensor
 
     def place(self, row: int) -> int | None:
-        """Where what was made of the fixed image ``row`` stands, or None."""
-        found = (self.anchor == row).nonzero().flatten()
-        return int(found[0]) if len(found) else None
+        """Position of the image generated from the fixed image ``row``, or None."""
+        places = (self.anchor == row).nonzero().flatten()
+        return int(places[0]) if len(places) else None
 
 
-class TrainedRun:
+class ExhibitedRun:
     """A run folder opened for looking at. Networks and images are loaded when they are first needed.
 
     Args:
@@ -92,12 +92,12 @@ class TrainedRun:
             FigureUnavailable: no vehicle has two images.
         """
         with self.looking() as engine:
-            found = fixed_images(
+            fixed = fixed_images(
                 engine.test_loader[self.dataset], engine.views_of, self.num_images // PER_VEHICLE, PER_VEHICLE
             )
-        if not len(found.pids):
+        if not len(fixed.pids):
             raise FigureUnavailable(f"no test vehicle of {self.dataset} has two images, expected some that have")
-        return found
+        return fixed
 
     @functools.cached_property
     def images(self) -> torch.Tensor:
@@ -130,14 +130,16 @@ class TrainedRun:
     def generated(self) -> dict[str, Generated]:
         """{kind: Generated}, HARD and OTHER_VIEW among the kinds where the run has such generators."""
         with self.looking() as engine:
-            made = make_all(engine.schemes, self.images.to(engine.device), self.fixed.views)
-        found = {}
-        for name, _, images, anchor in made:
+            pictures = make_all(engine.schemes, self.images.to(engine.device), self.fixed.views)
+        generated = {}
+        for name, _, images, anchor in pictures:
             images = images.cpu()
             embeddings = self.embed(images)
             apart = (embeddings.double() - self.embeddings[anchor].double()).pow(2).sum(dim=1)
-            found[name] = Generated(images, anchor, embeddings, apart if self.distance == "squared" else apart.sqrt())
-        return found
+            generated[name] = Generated(
+                images, anchor, embeddings, apart if self.distance == "squared" else apart.sqrt()
+            )
+        return generated
 
     @functools.cached_property
     def own_features(self) -> Any:
@@ -167,7 +169,7 @@ class TrainedRun:
         view = View(int(self.fixed.views[row]))
         return "unknown view" if view == View.UNKNOWN else view.name.lower()
 
-    def twins(self, rows: Sequence[int]) -> torch.Tensor | None:
+    def twins(self, rows: Any) -> torch.Tensor | None:
         """The true other views of fixed images, for rendered data.
 
         Returns:
@@ -184,26 +186,26 @@ class TrainedRun:
     # ------------------------------------------------------------------------------------------ written while training
     def primary_map(self) -> float | None:
         """mAP in [0, 1] of the run's primary protocol from its results.json, or None where there is none."""
-        path = os.path.join(self.folder, "results.json")
+        path = os.path.join(self.folder, RESULTS)
         if not os.path.isfile(path):
             return None
         results = read_results(path)
-        dataset, _, protocol = results["primary"].partition("/")
+        dataset, protocol = primary_protocol(results)
         return results["datasets"][dataset][protocol]["mAP"]
 
     def sample_grids(self) -> dict[int, torch.Tensor]:
         """The pictures in ``samples/``: {epoch: tensor [rows, images, 3, h, w] in [-1, 1]}, in order.
 
-        The first row holds the inputs, the following ones what each generator made of them.
+        The first row holds the inputs, the following ones the images of each generator.
         """
         folder = os.path.join(self.folder, "samples")
-        found = {}
+        grids = {}
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             epoch = re.fullmatch(r"epoch_(\d+)\.png", name)
             if epoch:
                 picture = np.asarray(toolkit.read_image(os.path.join(folder, name)))
-                found[int(epoch[1])] = split_grid(picture, self.config.data.height, self.config.data.width)
-        return found
+                grids[int(epoch[1])] = split_grid(picture, self.config.data.height, self.config.data.width)
+        return grids
 
     @functools.cached_property
     def _events(self) -> Any:
@@ -226,6 +228,6 @@ class TrainedRun:
         curves, there = {}, set(self.scalar_names())
         for name in names:
             if name in there:
-                found = self._events.Scalars(f"train/{name}")
-                curves[name] = ([event.step for event in found], [event.value for event in found])
+                events = self._events.Scalars(f"train/{name}")
+                curves[name] = ([event.step for event in events], [event.value for event in events])
         return curves

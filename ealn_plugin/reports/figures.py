@@ -11,7 +11,7 @@ import torch
 from ealn_plugin import config as configuration
 from ealn_plugin import visualization
 from ealn_plugin.evaluation.feature_store import FeatureStore
-from ealn_plugin.reports import comparison, picture_figures
+from ealn_plugin.reports import comparison, hard_negative_figure, picture_figures
 from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, FigureUnavailable
 from ealn_plugin.reports.picture_figures import stem_of
 from ealn_plugin.system.files import write_csv
@@ -42,22 +42,22 @@ def write_figures(runs: Sequence[Any], numbers: Iterable[int], out: str) -> dict
     """Draw figures.
 
     Args:
-        runs: list of TrainedRun, labels different. numbers: of figures, keys of ``FIGURES``. out: existing folder.
+        runs: list of ExhibitedRun, labels different. numbers: of figures, keys of ``FIGURES``. out: existing folder.
     Returns:
         {number: list of the paths of PNG files, or the sentence that says why there are none}.
     Raises:
         OSError: a file cannot be written. RuntimeError: matplotlib is missing.
     """
-    found = {}
+    drawn = {}
     for number in numbers:
         draw, name = FIGURES[number]
         log.info("figure %d: %s", number, name)
         try:
-            found[number] = draw(runs, out)
+            drawn[number] = draw(runs, out)
         except FigureUnavailable as error:
             log.warning("no figure %d: %s", number, error)
-            found[number] = str(error)
-    return found
+            drawn[number] = str(error)
+    return drawn
 
 
 # ---------------------------------------------------------------------------------------------- 4
@@ -80,13 +80,13 @@ def draw_distances(runs: Sequence[Any], out: str) -> list[str]:
             name: ((run.apart * mask).sum(dim=1)[mask.any(dim=1)] / mask.sum(dim=1)[mask.any(dim=1)]).numpy()
             for name, mask in (("positives", same), ("negatives", other))
         }
-        made = {
+        generated = {
             label: run.generated[kind].distance.numpy()
             for kind, label in ((HARD, "hard negatives G(x)"), (OTHER_VIEW, "other views G(x)"))
             if kind in run.generated
         }
         stem = stem_of(out, 9, "distances", run)
-        panels = {"every pair of images": {**pairs, **made}, "one mean per image": {**means, **made}}
+        panels = {"every pair of images": {**pairs, **generated}, "one mean per image": {**means, **generated}}
         visualization.draw_histograms(
             f"{stem}.png",
             f"Distances in the embedding of {run.label}",
@@ -118,7 +118,7 @@ def draw_sweep(runs: Sequence[Any], out: str) -> list[str]:
 
     A setting that was run twice with one seed, as part of two sweeps, counts once.
     """
-    found, reference = {}, {}
+    by_setting, reference = {}, {}
     finished = [run for run in runs if run.primary_map() is not None]
     first = next((run for run in finished if HARD in run.config.ealn.scheme), None)
     for run in finished if first else ():
@@ -128,10 +128,10 @@ def draw_sweep(runs: Sequence[Any], out: str) -> list[str]:
             log.warning("%s is left out of figure 10: its %s differs from that of %s", run.label, other, first.label)
         elif is_hard:
             setting = run.config.ealn.beta1, run.config.ealn.beta2, run.config.train.seed
-            found.setdefault(setting, run.primary_map())
+            by_setting.setdefault(setting, run.primary_map())
         elif run.config.ealn.scheme == "en":
             reference.setdefault(run.config.train.seed, run.primary_map())
-    results = [(beta1, beta2, value) for (beta1, beta2, _), value in found.items()]
+    results = [(beta1, beta2, value) for (beta1, beta2, _), value in by_setting.items()]
     if len({result[:2] for result in results}) < 2:
         raise FigureUnavailable(
             "the runs have fewer than two different settings of beta1 and beta2 with all else "
@@ -205,7 +205,7 @@ def draw_loss_curves(runs: Sequence[Any], out: str) -> list[str]:
 
 FIGURES = {
     4: (draw_cmc_curves, "CMC curves"),
-    5: (picture_figures.draw_hard_negatives, "hard negatives"),
+    5: (hard_negative_figure.draw_hard_negatives, "hard negatives"),
     6: (picture_figures.draw_cross_views, "other views"),
     7: (picture_figures.draw_training, "hard negatives during training"),
     8: (picture_figures.draw_responses, "response maps"),

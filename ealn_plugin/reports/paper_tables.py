@@ -10,6 +10,7 @@ from scipy import stats
 
 from ealn_plugin.config.defaults import NAMES
 from ealn_plugin.reports.published import PUBLISHED
+from ealn_plugin.runs.folder import primary_protocol
 
 ABLATION = ("en", "hard", "view", "hard_view")
 
@@ -53,17 +54,17 @@ class Grid:
         self.seeds = sorted({seed for _, seed in self.results})
         self.schemes = list(dict.fromkeys(scheme for scheme, _ in self.results))
         first = next(iter(self.results.values()))
-        self.dataset, self.protocol = first["primary"].split("/")
+        self.dataset, self.protocol = primary_protocol(first)
 
     def values(self, scheme: str, protocol: str, metric: str) -> dict[int, float]:
         """{seed: value} of one cell."""
-        found = {}
+        values = {}
         for seed in self.seeds:
             results = self.results.get((scheme, seed), {"datasets": {}})
             value = results["datasets"].get(self.dataset, {}).get(protocol, {}).get(metric)
             if value is not None:
-                found[seed] = value
-        return found
+                values[seed] = value
+        return values
 
     def mean(self, scheme: str, protocol: str, metric: str) -> Estimate:
         """Estimate over the seeds."""

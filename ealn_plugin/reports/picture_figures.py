@@ -1,4 +1,4 @@
-"""Figures 5 to 8: what the generators of finished runs make, as sheets of images with the numbers beside them."""
+"""Figures 6 to 8: what the generators of finished runs make, as sheets of images with the numbers beside them."""
 
 import os
 from collections.abc import Sequence
@@ -8,123 +8,32 @@ import numpy as np
 import torch
 
 from ealn_plugin import visualization
-from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.twins import retrieve_other_views, score_pictures, ssim, summarize
 from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, FigureUnavailable
 from ealn_plugin.reports.names import file_name
 from ealn_plugin.system.files import write_csv
 from ealn_plugin.visualization.responses import last_response, overlay
-from ealn_plugin.visualization.sheets import Tile, crop, most_changed, to_picture
+from ealn_plugin.visualization.sheets import Tile, to_picture
 
 
 def stem_of(out: str, number: int, name: str, run: Any = None) -> str:
+    """Path of a figure's files in the folder ``out``, without ending."""
     return os.path.join(out, f"figure_{number:02d}_{name}" + (f"_{file_name(run.label)}" if run else ""))
 
 
 def runs_with(runs: Sequence[Any], kind: str, what: str) -> list[Any]:
-    """The runs whose networks make images of a kind."""
-    found = [run for run in runs if kind in run.generated]
-    if not found:
+    """The runs whose networks make images of a kind, HARD or OTHER_VIEW.
+
+    Raises:
+        FigureUnavailable: none does; ``what`` is what such images are called in the message.
+    """
+    makers = [run for run in runs if kind in run.generated]
+    if not makers:
         raise FigureUnavailable(
             f"none of {', '.join(run.label for run in runs)} has a generator of {what}, expected "
             "at least one; give a run of another ealn.scheme"
         )
-    return found
-
-
-# ---------------------------------------------------------------------------------------------- 5
-def draw_hard_negatives(runs: Sequence[Any], out: str, vehicles: int = 4) -> list[str]:
-    """Inputs beside their hard negatives, the most changed region enlarged, and the distances."""
-    paths = []
-    for run in runs_with(runs, HARD, "hard negatives"):
-        pairs = run.rows_by_vehicle(vehicles)
-        numbers = [[_hard_numbers(run, row) for row in pair] for pair in pairs]
-        rows, names = [], []
-        for pair, measured in zip(pairs, numbers):
-            for row, values in zip(pair, measured):
-                rows.append(_hard_tiles(run, row, values))
-                names.append(
-                    f"vehicle {values[0]}, {values[1]}\nd(x, G(x)) = {values[3]:.2f}\n"
-                    f"d_real = {values[4]:.2f}\nnearest other\nvehicle: {values[5]:.2f}"
-                )
-        stem = stem_of(out, 5, "hard_negatives", run)
-        visualization.draw_sheet(
-            f"{stem}.png",
-            f"Hard negatives of {run.label}",
-            _hard_summary(run),
-            ["input", "hard negative", "enlarged: input", "hard negative", "what changed"],
-            rows,
-            names,
-        )
-        write_csv(
-            f"{stem}.csv",
-            [
-                "vehicle",
-                "view",
-                "image",
-                "d_generated",
-                "d_real",
-                "d_nearest_negative",
-                "mean_change",
-                "box_top",
-                "box_left",
-                "box_height",
-                "box_width",
-            ],
-            [values for pair in numbers for values in pair],
-        )
-        paths.append(f"{stem}.png")
-    return paths
-
-
-def _hard_summary(run: Any):
-    """How to read figure 5, and its distances over all fixed images."""
-    made, views = run.generated[HARD], run.fixed.views[run.generated[HARD].anchor]
-    means = [
-        f"d(x, G(x)) of {view.name.lower()} images {float(made.distance[views == view].mean()):.2f}"
-        for view in (View.FRONT, View.REAR)
-        if (views == view).any()
-    ] or [f"d(x, G(x)) {float(made.distance.mean()):.2f}"]
-    real = float(run.apart[run.same].mean())
-    return (
-        f"Means over {len(views)} test images: {', '.join(means)}, d_real {real:.2f}. d: {run.distance} distance; "
-        "d_real: input to the vehicle's other images. What changed: |G(x) - x|, stretched, white for no change. "
-        "Vehicles taken evenly from all, not by outcome"
-    )
-
-
-def _hard_numbers(run: Any, row):
-    made, apart = run.generated[HARD], run.apart[row]
-    place = made.place(row)
-    others = run.fixed.pids != run.fixed.pids[row]
-    nearest = float(apart[others].min()) if others.any() else float("nan")
-    change = float((made.images[place] - run.images[row]).abs().mean())
-    return [
-        int(run.fixed.pids[row]),
-        run.view_name(row),
-        run.fixed.names[row],
-        float(made.distance[place]),
-        float(apart[run.same[row]].mean()),
-        nearest,
-        change,
-        *most_changed(run.images[row], made.images[place]),
-    ]
-
-
-def _hard_tiles(run: Any, row, values):
-    before, after = run.images[row], run.generated[HARD].images[run.generated[HARD].place(row)]
-    box, change = tuple(values[-4:]), (after - before).abs()
-    strongest = float(change.max())
-    return [
-        Tile(to_picture(before), box=box),
-        Tile(to_picture(after), box=box),
-        Tile(to_picture(crop(before, box)), enlarged=True),
-        Tile(to_picture(crop(after, box)), enlarged=True),
-        Tile(
-            1 - (change / max(strongest, 1e-6)).permute(1, 2, 0).numpy(),
-            f"mean |change| {100 * values[6] / 2:.1f}%\nlargest {100 * strongest / 2:.0f}% of the range",
-        ),
-    ]
+    return makers
 
 
 # ---------------------------------------------------------------------------------------------- 6
@@ -172,13 +81,15 @@ def draw_cross_views(runs: Sequence[Any], out: str, vehicles: int = 3) -> list[s
 
 
 def _view_tile(run: Any, row, twin):
-    made = run.generated[OTHER_VIEW]
-    place = made.place(row)
-    apart, scores, text = float(made.distance[place]), ["", ""], ""
+    views = run.generated[OTHER_VIEW]
+    place = views.place(row)
+    apart, scores, text = float(views.distance[place]), ["", ""], ""
     if twin is not None:
-        scores = [float(ssim(_unit(image[None]), _unit(twin[None]))) for image in (made.images[place], run.images[row])]
+        scores = [
+            float(ssim(_unit(image[None]), _unit(twin[None]))) for image in (views.images[place], run.images[row])
+        ]
         text = f"\nSSIM {scores[0]:.2f} ({scores[1]:.2f})"
-    return Tile(to_picture(made.images[place]), f"d = {apart:.3f}{text}"), [apart, *scores]
+    return Tile(to_picture(views.images[place]), f"d = {apart:.3f}{text}"), [apart, *scores]
 
 
 def _unit(images):
@@ -202,7 +113,7 @@ def cross_view_scores(run: Any) -> dict[str, dict[str, float]]:
     """Cross views of one run against the truth, over all front and rear images of its fixed set.
 
     Args:
-        run: TrainedRun with generators of other views on a rendered dataset.
+        run: ExhibitedRun with generators of other views on a rendered dataset.
     Returns:
         {"generated" | "input" | "twin": {"ssim", "psnr", "distance", "mAP", "rank1", "queries"}}: of the generated
         views, of the inputs handed over unchanged, and of the true twins.
@@ -210,8 +121,8 @@ def cross_view_scores(run: Any) -> dict[str, dict[str, float]]:
         FigureUnavailable: no other views, or no twins.
     """
     runs_with([run], OTHER_VIEW, "other views")
-    made = run.generated[OTHER_VIEW]
-    rows = made.anchor
+    generated = run.generated[OTHER_VIEW]
+    rows = generated.anchor
     twins = run.twins(rows.tolist())
     if twins is None:
         raise FigureUnavailable(
@@ -220,18 +131,18 @@ def cross_view_scores(run: Any) -> dict[str, dict[str, float]]:
     twin_embeddings = run.embed(twins)
     gallery = run.own_features.gallery
     labels = [run.fixed.pids[rows].numpy(), run.fixed.camids[rows].numpy(), run.fixed.views[rows].numpy()]
-    found = {}
+    scores = {}
     for name, images, embeddings in (
-        ("generated", made.images, made.embeddings),
+        ("generated", generated.images, generated.embeddings),
         ("input", run.images[rows], run.embeddings[rows]),
         ("twin", twins, twin_embeddings),
     ):
         pictures = score_pictures(_unit(images), embeddings, _unit(twins), twin_embeddings, run.distance)
         try:
-            found[name] = {**summarize(pictures), **retrieve_other_views(embeddings.numpy(), *labels, gallery)}  # type: ignore[call-arg]
+            scores[name] = {**summarize(pictures), **retrieve_other_views(embeddings.numpy(), *labels, gallery)}  # type: ignore[call-arg]
         except ValueError as error:
             raise FigureUnavailable(str(error)) from error
-    return found
+    return scores
 
 
 def write_scores(runs: Sequence[Any], path: str) -> dict[str, dict[str, dict[str, float]]]:
@@ -243,8 +154,8 @@ def write_scores(runs: Sequence[Any], path: str) -> dict[str, dict[str, dict[str
         ["run", "query", *columns],
         [
             [label, name, *(values[column] for column in columns)]
-            for label, found in scores.items()
-            for name, values in found.items()
+            for label, by_query in scores.items()
+            for name, values in by_query.items()
         ],
     )
     return scores
@@ -258,7 +169,7 @@ def draw_training(runs: Sequence[Any], out: str, inputs: int = 4, columns: int =
     """Hard negatives, or other views, of fixed inputs, epoch by epoch, from the pictures saved while training.
 
     Args:
-        runs: list of TrainedRun. out: existing folder. inputs, columns: inputs and epochs to be shown, at most.
+        runs: list of ExhibitedRun. out: existing folder. inputs, columns: inputs and epochs to be shown, at most.
         kind: HARD or OTHER_VIEW.
     Returns:
         list of the paths of PNG files.
@@ -325,9 +236,9 @@ def draw_responses(runs: Sequence[Any], out: str, vehicles: int = 2) -> list[str
     """Response maps of the last convolution for inputs and their hard negatives, under every run."""
     source = runs_with(runs, HARD, "hard negatives")[0]
     _same_images([source, *runs])
-    made = source.generated[HARD]
+    hard = source.generated[HARD]
     rows = [row for pair in source.rows_by_vehicle(vehicles) for row in pair]
-    pairs = [(source.images[row], made.images[made.place(row)]) for row in rows]
+    pairs = [(source.images[row], hard.images[hard.place(row)]) for row in rows]
     images = torch.stack([image for pair in pairs for image in pair])
     tiles = [[Tile(to_picture(image))] for image in images]
     lines = []
@@ -335,13 +246,13 @@ def draw_responses(runs: Sequence[Any], out: str, vehicles: int = 2) -> list[str
         with run.looking() as engine:
             inputs = engine.pixels.to_embedding(images.to(engine.device))
             maps = last_response(engine.model, inputs).cpu()
-        for number, (image, found) in enumerate(zip(images, maps)):
+        for number, (image, response) in enumerate(zip(images, maps)):
             strongest = maps[number // 2 * 2 : number // 2 * 2 + 2].max()
-            tiles[number].append(Tile(overlay(image, found, strongest)))
+            tiles[number].append(Tile(overlay(image, response, strongest)))
             row = rows[number // 2]
             lines += [
                 [run.label, source.fixed.names[row], "hard negative" if number % 2 else "input", y, x, float(v)]
-                for y, line in enumerate(found)
+                for y, line in enumerate(response)
                 for x, v in enumerate(line)
             ]
     names = [

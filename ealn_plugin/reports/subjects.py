@@ -1,10 +1,9 @@
-"""What can be evaluated: an EALN run, any torchreid model with its weights, or features made elsewhere.
+"""What can be evaluated: an EALN run, any torchreid model with its weights, or features from another program.
 
 Each subject gives, dataset by dataset, the features and everything that ranking and reporting need to know of them.
 """
 
 import abc
-import contextlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ import torch
 import yaml
 
 from ealn_plugin import config as configuration
-from ealn_plugin.data import DATASETS, VIEWPOINTS, VehicleID
+from ealn_plugin.data import DATASETS, VIEWPOINTS
 from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.engine.ealn import EALNEngine
 from ealn_plugin.evaluation.extraction import FeatureExtraction
@@ -133,8 +132,7 @@ class RunSubject(Subject):
         Raises:
             CheckpointError, ValueError, OSError: with one sentence.
         """
-        with _view_labels_mean(self._build.ealn.view_order):
-            engine = build.build_engine(self._build)
+        engine = build.build_engine(self._build)
         engine.optimizer = None  # a test needs the networks alone
         state.restore(engine, self.checkpoint)
         return engine
@@ -191,8 +189,7 @@ class ModelSubject(Subject):
         """See ``Subject``."""
         data = self.config.data
         seed_everything(self.config.train.seed)
-        with _view_labels_mean(self.config.ealn.view_order):
-            datamanager = build.build_datamanager(self.config, train=False)
+        datamanager = build.build_datamanager(self.config, train=False)
         model = build.build_embedding_backbone(self.config, datamanager.num_train_pids)
         if self.weights:
             load_weights(model, self.weights)
@@ -252,17 +249,6 @@ class FeaturesSubject(Subject):
 
 
 # ---------------------------------------------------------------------------------------------- extraction
-@contextlib.contextmanager
-def _view_labels_mean(view_order: Any) -> Iterator[None]:
-    """Datasets built within it read VehicleID's view lists by ``view_order``, whatever another subject's order was."""
-    before = VehicleID.view_order
-    VehicleID.view_order = tuple(view_order)
-    try:
-        yield
-    finally:
-        VehicleID.view_order = before
-
-
 def _extracted(label: str, test_loader, extraction, key, store: FeatureStore, networks, fusion: bool = True):
     """Yield the TestSets of torchreid's test loaders."""
     for name, loaders in test_loader.items():

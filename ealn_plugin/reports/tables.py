@@ -74,8 +74,8 @@ def cells_of(rows: Sequence[Row]) -> tuple[list[str], list[tuple[Row, list[str]]
 
 def text_table(rows: Sequence[Row]) -> str:
     """The rows as aligned text, in percent; published rows follow the measured ones of their protocol."""
-    header, found = cells_of(rows)
-    body = [cells for _, cells in found]
+    header, labelled = cells_of(rows)
+    body = [cells for _, cells in labelled]
     widths = [max(len(line[column]) for line in (header, *body)) for column in range(len(header))]
     lines, before = [_line(header, widths), "-" * (sum(widths) + 2 * len(widths) - 2)], body[0][:2]
     for cells in body:
@@ -88,9 +88,9 @@ def text_table(rows: Sequence[Row]) -> str:
 
 def markdown_table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table, in percent; published rows are in italics and say so in the column 'source'."""
-    header, found = cells_of(rows)
+    header, labelled = cells_of(rows)
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * 4 + "---:|" * (len(header) - 4)]
-    for row, cells in found:
+    for row, cells in labelled:
         cells = [cell.replace("|", r"\|") for cell in cells]
         if row.kind == PUBLISHED_ROW:
             cells[2:] = [f"*{cell}*" if cell else "" for cell in cells[2:]]

@@ -2,20 +2,21 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import nn
+from yacs.config import CfgNode
 
 from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
-from ealn_plugin.config import CfgNode
 from ealn_plugin.data.images import speed_up
 from ealn_plugin.data.synthetic import render_dataset
-from ealn_plugin.data.vehicleid import VehicleID
 from ealn_plugin.distributed.world import World
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.ealn import EALNEngine
+from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS
 from ealn_plugin.models import (
     ReconstructingGenerator,
     StarGANDiscriminator,
@@ -37,6 +38,30 @@ from ealn_plugin.system.randomness import seed_everything
 
 log = logging.getLogger(__name__)
 
+_KEYS: dict[str, Any] = {
+    "margin": "loss.triplet.margin",
+    "weight_t": "loss.triplet.weight_t",
+    "weight_x": "loss.triplet.weight_x",
+    "label_smooth": "loss.softmax.label_smooth",
+    "gan_betas": ("ealn.gan_beta1", "ealn.gan_beta2"),
+    "print_freq": "train.print_freq",
+    "use_metric_cuhk03": "cuhk03.use_metric_cuhk03",
+    **{
+        name: f"test.{name}"
+        for name in (
+            "start_eval",
+            "eval_freq",
+            "dist_metric",
+            "normalize_feature",
+            "visrank",
+            "visrank_topk",
+            "ranks",
+            "rerank",
+        )
+    },
+}
+"""Configuration keys of the options that are not called ealn.<name of the option>."""
+
 
 def build_engine(
     config: CfgNode, datamanager: Any = None, views: Mapping[str, int] | None = None, world: World | None = None
@@ -54,46 +79,40 @@ def build_engine(
     if datamanager is None:
         render_if_missing(config)
     seed_everything(config.train.seed)
-    VehicleID.view_order = tuple(config.ealn.view_order)
     if datamanager is None:
         datamanager = build_datamanager(config, train=not config.test.evaluate)
     model = build_embedding_backbone(config, datamanager.num_train_pids)
     optimizer = toolkit.build_optimizer(model, **configuration.optimizer_options(config))
-    ealn, triplet = config.ealn, config.loss.triplet
     return EALNEngine(
         datamanager,
         model,
         optimizer,
         build_scheduler(config, optimizer),
         build_schemes(config),
-        margin=triplet.margin,
-        weight_t=triplet.weight_t,
-        weight_x=triplet.weight_x,
-        label_smooth=config.loss.softmax.label_smooth,
-        distance=ealn.distance,
-        triplets=ealn.triplets,
-        gan_optim=ealn.optim,
-        gan_lr=ealn.lr,
-        gan_betas=(ealn.beta_1, ealn.beta_2),
-        constant_epochs=_or_none(ealn.constant_epochs),
-        warmup_epochs=ealn.warmup_epochs,
-        warmup_generator_epochs=_or_none(ealn.warmup_generator_epochs),
-        discriminator_steps=ealn.discriminator_steps,
-        refresh_fakes=ealn.refresh_fakes,
-        fake_statistics=ealn.fake_statistics,
-        degrade=ealn.degrade,
-        amp=ealn.amp,
-        compile=ealn.compile,
-        channels_last=ealn.channels_last,
-        fusion=ealn.fusion,
+        **option_groups(ENGINE_OPTIONS, config),
+        fusion=config.ealn.fusion,
         norm_mean=list(config.data.norm_mean),
         norm_std=list(config.data.norm_std),
         views=views,
         seed=config.train.seed,
         use_gpu=config.use_gpu,
         world=world,
-        sync_norm=ealn.sync_norm,
     )
+
+
+def option_groups(kinds: Mapping[str, Any], config: CfgNode) -> dict[str, Any]:
+    """{argument: options} of the groups of engine/options.py, each field from its key: ``_KEYS``, else ealn.<name>."""
+    values = configuration.flat(config)
+    groups = {}
+    for argument, kind in kinds.items():
+        options = {}
+        for field in fields(kind):
+            keys = _KEYS.get(field.name, f"ealn.{field.name}")
+            value = tuple(values[key] for key in keys) if isinstance(keys, tuple) else values[keys]
+            value = tuple(value) if isinstance(value, list) else value
+            options[field.name] = _or_none(value) if field.default is None else value  # type: ignore[arg-type]
+        groups[argument] = kind(**options)
+    return groups
 
 
 def build_datamanager(config: CfgNode, train: bool = True) -> Any:
@@ -110,30 +129,15 @@ def build_datamanager(config: CfgNode, train: bool = True) -> Any:
 
 def run_options(config: CfgNode) -> dict[str, Any]:
     """Keyword arguments of ``EALNEngine.run``."""
-    train, test = config.train, config.test
     return dict(
         save_dir=config.data.save_dir,
-        max_epoch=train.max_epoch,
-        print_freq=train.print_freq,
-        fixbase_epoch=train.fixbase_epoch,
-        open_layers=list(train.open_layers),
-        start_eval=test.start_eval,
-        eval_freq=test.eval_freq,
-        test_only=test.evaluate,
-        dist_metric=test.dist_metric,
-        normalize_feature=test.normalize_feature,
-        visrank=test.visrank,
-        visrank_topk=test.visrank_topk,
-        use_metric_cuhk03=config.cuhk03.use_metric_cuhk03,
-        ranks=tuple(test.ranks),
-        rerank=test.rerank,
+        max_epoch=config.train.max_epoch,
+        fixbase_epoch=config.train.fixbase_epoch,
+        open_layers=list(config.train.open_layers),
+        test_only=config.test.evaluate,
         resume=config.model.resume,
         start_from=config.ealn.start_from,
-        checkpoint_every=config.ealn.checkpoint_every,
-        sample_every=config.ealn.sample_every,
-        diagnose_every=config.ealn.diagnose_every,
-        test_untrained=config.ealn.test_untrained,
-        protocols=tuple(config.ealn.protocols),
+        **option_groups(RUN_OPTIONS, config),
     )
 
 
@@ -200,9 +204,9 @@ def build_schemes(config: CfgNode) -> list[Scheme]:
         return patchgan_70(**ealn.discriminator)
 
     def hard() -> Scheme:
-        made = ReconstructingGenerator(**ealn.generator) if ealn.reconstructions else generator()
+        hard_generator = ReconstructingGenerator(**ealn.generator) if ealn.reconstructions else generator()
         return HardNegativeScheme(
-            made,
+            hard_generator,
             discriminator(),
             beta1=ealn.beta1,
             beta2=ealn.beta2,

@@ -6,6 +6,7 @@ import os
 from os import PathLike
 from typing import Any
 
+from ealn_plugin.config.merging import with_current_names
 from ealn_plugin.engine.checkpoints import file as checkpoint
 
 log = logging.getLogger(__name__)
@@ -73,18 +74,39 @@ def _unfinished_move(save_dir: str) -> str | None:
 
 
 def read_results(path: str) -> dict[str, Any]:
-    """A results.json as a dict with "config", "primary" and "datasets".
+    """The content of a results.json, checked, its configuration under the names that the keys have now.
 
+    Returns:
+        dict with "config", "primary", "datasets" and "untrained", metrics as floats; see README for the shape.
     Raises:
-        ValueError: it is none. OSError: it cannot be read.
+        ValueError: it is not a results file. FileNotFoundError, OSError: it cannot be read.
     """
     try:
         with open(path, encoding="utf-8") as file:
             results = json.load(file)
-        dataset, _, protocol = results["primary"].partition("/")
-        float(results["datasets"][dataset][protocol]["mAP"]), results["config"].items()
+        results["config"], _ = with_current_names(results["config"])
+        results["datasets"] = _numbers(results["datasets"])
+        results["untrained"] = _numbers(results.get("untrained", {}))
+        dataset, protocol = primary_protocol(results)
+        results["datasets"][dataset][protocol]["mAP"]  # noqa: B018  (whether it is there)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path!r} is not a results file ({type(error).__name__}: {error}); delete it to run that again"
         ) from error
     return results
+
+
+def _numbers(by_dataset):
+    return {
+        dataset: {
+            protocol: {metric: float(value) for metric, value in metrics.items()}
+            for protocol, metrics in by_protocol.items()
+        }
+        for dataset, by_protocol in by_dataset.items()
+    }
+
+
+def primary_protocol(results: Any) -> tuple[str, str]:
+    """(dataset, protocol) that the "primary" of a results.json's content names."""
+    dataset, _, protocol = results["primary"].partition("/")
+    return dataset, protocol

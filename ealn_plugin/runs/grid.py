@@ -45,7 +45,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Run:
+class GridCell:
     """One cell of the grid.
 
     Attributes:
@@ -69,7 +69,7 @@ class Run:
 
 def plan(
     out: str, schemes: Sequence[str], seeds: Sequence[int], options: Sequence[Any], warmup_epochs: int
-) -> list[Run]:
+) -> list[GridCell]:
     """The runs of a grid, each seed's EN first: the others start from its warm-up.
 
     Args:
@@ -89,7 +89,7 @@ def plan(
         for scheme in sorted(schemes, key=lambda name: name != "en"):
             folder = os.path.join(out, f"seed_{seed}", scheme)
             runs.append(
-                Run(
+                GridCell(
                     scheme,
                     seed,
                     NAMES.get(scheme, scheme),
@@ -103,13 +103,13 @@ def plan(
 
 def sweep(
     out: str, seeds: Sequence[int], options: Sequence[Any], values: Mapping[str, Sequence[float]], warmup_epochs: int
-) -> list[tuple[str, float, Run]]:
+) -> list[tuple[str, float, GridCell]]:
     """The runs of Fig. 10: Hard-EALN with one of beta1 and beta2 varied, the other as configured.
 
     Args:
         values: {'beta1' | 'beta2': list of values}.
     Returns:
-        list of (name, value, Run)
+        list of (name, value, GridCell)
     """
     cells = []
     for name, candidates in values.items():
@@ -122,7 +122,7 @@ def sweep(
                         (
                             name,
                             value,
-                            Run(
+                            GridCell(
                                 "hard",
                                 run.seed,
                                 f"{name} = {value:g}",
@@ -135,7 +135,7 @@ def sweep(
     return cells
 
 
-def runs_at_a_time(jobs: int, runs: Sequence[Run], use_gpu: bool) -> int:
+def runs_at_a_time(jobs: int, runs: Sequence[GridCell], use_gpu: bool) -> int:
     """How many of the runs to bring to their end at a time.
 
     Args:
@@ -148,14 +148,14 @@ def runs_at_a_time(jobs: int, runs: Sequence[Run], use_gpu: bool) -> int:
     return jobs or (1 if use_gpu and torch.cuda.is_available() else min(core_count(), len(runs)))
 
 
-def execute_all(runs: Sequence[Run], config_file: str, processes: int = 1, **flags: Any) -> list[dict[str, Any]]:
+def execute_all(runs: Sequence[GridCell], config_file: str, processes: int = 1, **flags: Any) -> list[dict[str, Any]]:
     """Bring runs to their end, several at a time.
 
     One at a time shows the progress of its steps; of several, which leave it in ``train.log`` of each run folder,
     the finished runs are counted.
 
     Args:
-        runs: list of Run; one that starts from another's warm-up stands behind it, or that is finished.
+        runs: list of GridCell; one that starts from another's warm-up stands behind it, or that is finished.
         config_file, flags: as ``load_config``. processes: how many runs at a time.
     Returns:
         list of results, as ``execute`` returns them.
@@ -172,7 +172,7 @@ def execute_all(runs: Sequence[Run], config_file: str, processes: int = 1, **fla
     return results
 
 
-def _execute_side_by_side(runs: Sequence[Run], config_file: str, processes: int, flags: Mapping[str, Any]) -> None:
+def _execute_side_by_side(runs: Sequence[GridCell], config_file: str, processes: int, flags: Mapping[str, Any]) -> None:
     missing = {
         run.name: run
         for run in runs
@@ -189,13 +189,13 @@ def _execute_side_by_side(runs: Sequence[Run], config_file: str, processes: int,
             log.info("finished: %s", name)
 
 
-def _execute_alone(run: Run, config_file: str, flags: Mapping[str, Any]) -> None:
+def _execute_alone(run: GridCell, config_file: str, flags: Mapping[str, Any]) -> None:
     """``execute`` in a process of its own."""
     start_log(run.folder, "train.log", screen=False)
     execute(run, config_file, progress=False, **flags)
 
 
-def execute(run: Run, config_file: str, progress: bool = True, **flags: Any) -> dict[str, Any]:
+def execute(run: GridCell, config_file: str, progress: bool = True, **flags: Any) -> dict[str, Any]:
     """Bring one run to its end and return its results; a finished one is only read.
 
     Args:
@@ -213,7 +213,7 @@ def execute(run: Run, config_file: str, progress: bool = True, **flags: Any) -> 
     return training.train(configuration.load_config(config_file, [*run.options, *goes_on], **flags), progress)[0]
 
 
-def finished(run: Run, config: CfgNode) -> dict[str, Any] | None:
+def finished(run: GridCell, config: CfgNode) -> dict[str, Any] | None:
     """The results of a finished run, or None.
 
     Raises:
@@ -223,8 +223,8 @@ def finished(run: Run, config: CfgNode) -> dict[str, Any] | None:
     if not os.path.exists(path):
         return None
     results = read_results(path)
-    wanted, found = (configuration.flat(tree) for tree in (configuration.recorded(config), results["config"]))
-    differing = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+    wanted, recorded = (configuration.flat(tree) for tree in (configuration.recorded(config), results["config"]))
+    differing = sorted(key for key in wanted.keys() | recorded.keys() if wanted.get(key) != recorded.get(key))
     if differing:
         raise ValueError(
             f"{run.folder!r} holds the results of other settings ({', '.join(differing[:5])}); give "

@@ -1,4 +1,4 @@
-"""From a run folder to its trained networks, for whoever uses a result: no dataset is needed, nothing is trained."""
+"""From a run folder to its trained networks, for inference: no dataset is needed, nothing is trained."""
 
 import functools
 import os
@@ -178,6 +178,6 @@ def check_features(model: nn.Module, height: int, width: int, device: str | torc
 
 
 def number_of_classes(weights: Mapping[str, Any]) -> int:
-    """How many training identities the classifier in a backbone's state dict was made for; 1 where it has none."""
+    """How many training identities the classifier in a backbone's state dict was trained for; 1 where it has none."""
     name = f"{CLASSIFIER}.weight"  # so in every single-branch model of torchreid
     return len(weights[name]) if name in weights else 1

@@ -65,7 +65,7 @@ def table(results: Mapping[str, Any], own_results: Mapping[str, Any]) -> str:
                 ("  without fusion", own_results.get(name, {}).get(protocol)),
                 ("untrained", results["untrained"].get(name, {}).get(protocol)),
             ]
-            rows += [(f"{name}/{protocol}", label, found) for label, found in kinds if found]
+            rows += [(f"{name}/{protocol}", label, metrics) for label, metrics in kinds if metrics]
     width = max(len(row[0]) for row in rows)
     keys = ("mAP", "rank1", "rank5", "rank10")
     lines = [f"{'protocol':{width}}  {'network':18}" + "".join(f"{key:>8}" for key in keys)]

@@ -5,7 +5,7 @@ three phases; the engine knows nothing of what happens inside.
 """
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,7 +19,9 @@ from ealn_plugin.losses.adaptive import synthetic_weight
 from ealn_plugin.losses.checks import check_not_negative
 from ealn_plugin.losses.transfer import to_device
 
-DIRECTIONS = (("rear", View.FRONT), ("front", View.REAR))  # view that is made, view that it is made from
+DIRECTIONS = (("rear", View.FRONT), ("front", View.REAR))  # view of the generated image, view of its input
+
+
 Loss = tuple[torch.Tensor, dict[str, torch.Tensor]]  # a scalar to be minimised, and what of it is logged, detached
 
 
@@ -34,6 +36,8 @@ class Batch:
         groups: [batch] images with the same number share colour and type; -1 where unknown.
         embeddings: [batch, dim] L2-normalised, of ``images`` under the frozen D_emb in evaluation mode.
         random: source of every random choice, on the CPU.
+        generator_losses: {name: detached tensor} that the schemes' ``generator_loss`` returned in this step, once the
+            generators' phase is over; {} before it and in steps without one.
     """
 
     images: torch.Tensor
@@ -55,6 +59,8 @@ class Batch:
                 "under the frozen D_emb"
             )
         return self.embeddings
+
+    generator_losses: dict = field(default_factory=dict, repr=False)
 
 
 class Fakes(NamedTuple):
@@ -110,7 +116,6 @@ class Scheme(nn.Module, abc.ABC):
         self.generators, self.discriminators = nn.ModuleDict(generators), nn.ModuleDict(discriminators)
         self.alpha, self.lambda_ed, self.distance = alpha, lambda_ed, distance
         self.negatives, self.gan_loss, self.adaptive_weight = negatives, gan_loss, adaptive_weight
-        self._misfit: Tensor | None = None  # the generators' embedding loss in this step
 
     def check(self, views: Tensor, height: int, width: int) -> None:
         """Refuse training data that the scheme cannot learn from.
@@ -126,7 +131,7 @@ class Scheme(nn.Module, abc.ABC):
             self.probe(torch.zeros(1, 3, height, width, device=device))
 
     def probe(self, images: Tensor) -> None:
-        """Run every network on images [1, 3, height, width]: they say themselves which sizes they take."""
+        """Run every network on images [1, 3, height, width]: each refuses sizes that it cannot take."""
         for network in (*self.generators.values(), *self.discriminators.values()):
             network(images)
 
@@ -209,17 +214,21 @@ class Scheme(nn.Module, abc.ABC):
         d_positive, has_positive = self.distance_to_positives(batch, real)
         d_fake = distances.distance(real[anchor], fake, self.distance)
         valid = has_positive[anchor] & valid
-        return hinges.hard_embedding_loss(d_positive[anchor], d_fake, self.alpha, valid), d_fake
+        return hinges.hard_or_view_embedding_loss(d_positive[anchor], d_fake, self.alpha, valid), d_fake
 
-    def remember_misfit(self, loss: Tensor) -> None:
-        """Keep Eq. 4 or Eq. 9 of this step, a scalar, for ``embedding_weight``."""
-        self._misfit = loss.detach()
+    def embedding_weight(self, batch: Batch, names: Iterable[str]) -> tuple[Tensor | float, dict[str, Tensor]]:
+        """The weight of D_emb's loss on the fakes: lambda_ed, times ``synthetic_weight`` with adaptive_weight.
 
-    def embedding_weight(self) -> tuple[Tensor | float, dict[str, Tensor]]:
-        """(weight of D_emb's loss on the fakes, {name: tensor} to log): lambda_ed, times w with adaptive_weight."""
-        if not self.adaptive_weight or self._misfit is None:
+        Args:
+            batch: Batch with the losses of the generators' phase of this step.
+            names: those among them that are Eq. 4 or Eq. 9, whose mean is the L of ``synthetic_weight``.
+        Returns:
+            (weight, {name: tensor} to log).
+        """
+        constraint = [batch.generator_losses[name] for name in names if name in batch.generator_losses]
+        if not self.adaptive_weight or not constraint:
             return self.lambda_ed, {}
-        weight = synthetic_weight(self._misfit, self.adaptive_weight)
+        weight = synthetic_weight(sum(constraint) / len(constraint), self.adaptive_weight)
         return self.lambda_ed * weight, {f"weight/{self.name}": weight}
 
 
@@ -250,19 +259,19 @@ class ViewScheme(Scheme):
     def generate(self, batch: Batch) -> dict[str, Fakes]:
         """A rear image of every front image ('rear') and a front image of every rear image ('front')."""
         fakes = {}
-        for made, source in DIRECTIONS:
+        for target, source in DIRECTIONS:
             index = where(batch.views == source, batch.images.device)
-            images = self.turn(batch.images[index], made) if len(index) else batch.images[:0]
-            fakes[made] = Fakes(images, index)
+            images = self.turn(batch.images[index], target) if len(index) else batch.images[:0]
+            fakes[target] = Fakes(images, index)
         return fakes
 
     def other_view(self, images: Tensor, views: Tensor) -> Tensor:
         """The opposite view of front and rear images; side and unknown images come back as they are."""
         result = images.clone()
-        for made, source in DIRECTIONS:
+        for target, source in DIRECTIONS:
             chosen = where(views == source, images.device)
             if len(chosen):
-                result[chosen] = self.turn(images[chosen], made).to(images.dtype)
+                result[chosen] = self.turn(images[chosen], target).to(images.dtype)
         return result
 
     def pictures(self, images: Tensor, views: Tensor) -> dict[str, Tensor]:

@@ -59,11 +59,11 @@ class CycleGANScheme(CrossViewScheme):
 
     @torch.no_grad()
     def embedding_constraint(
-        self, batch: Batch, made_of: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]
+        self, batch: Batch, fakes_of: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]
     ) -> Loss:
         """No constraint, only the distances that it would have looked at."""
-        found = self.distances_to_fakes(batch, made_of, embed)
-        return batch.images.new_zeros(()), {f"distance/{made}": d_fake.mean() for made, d_fake in found.items()}
+        by_target = self.distances_to_fakes(batch, fakes_of, embed)
+        return batch.images.new_zeros(()), {f"distance/{target}": d_fake.mean() for target, d_fake in by_target.items()}
 
     def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
         """Nothing: D_emb does not learn from CycleGAN's images."""
@@ -131,9 +131,9 @@ class StarGANScheme(ViewScheme):
         with torch.no_grad():
             d_fake = distances.distance(batch.embedded()[anchor], embed(images), self.distance)
         parts = {"loss/G_star_gan": realism, "loss/G_star_domain": domain, "loss/G_star_cycle": reconstruction}
-        for made, found in zip(fakes, d_fake.split([len(fake.images) for fake in fakes.values()])):
-            if len(found):
-                parts[f"distance/{made}"] = found.mean()
+        for target, values in zip(fakes, d_fake.split([len(fake.images) for fake in fakes.values()])):
+            if len(values):
+                parts[f"distance/{target}"] = values.mean()
         return realism + self.lambda_cls * domain + self.lambda_rec * reconstruction, detached(parts)
 
     def discriminator_loss(self, batch: Batch, fakes: Mapping[str, Fakes]) -> Loss:
@@ -158,4 +158,4 @@ class StarGANScheme(ViewScheme):
 
     def _wanted(self, fakes: Mapping[str, Fakes]) -> Tensor:
         """Labels [n] of the views that the fakes, in their order, should show; 1 - label is the view of the input."""
-        return torch.cat([self._labels(made, fake.images) for made, fake in fakes.items()])
+        return torch.cat([self._labels(target, fake.images) for target, fake in fakes.items()])

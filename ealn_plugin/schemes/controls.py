@@ -17,7 +17,7 @@ from ealn_plugin.schemes.base import Batch, Fakes, Loss, Scheme, detached
 
 
 class _Control(Scheme):
-    """A scheme without networks: Eq. 5 on something that costs no training."""
+    """A scheme without networks: Eq. 5 on negatives that need no training."""
 
     def __init__(
         self, alpha: float = 0.6, lambda_ed: float = 1.0, distance: str = "squared", negatives: str = "random"

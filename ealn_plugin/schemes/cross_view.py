@@ -84,54 +84,53 @@ class CrossViewScheme(ViewScheme):
 
     def generator_loss(self, batch: Batch, fakes: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]) -> Loss:
         """Eq. 13: L_view + lambda_cyc L_cyc + lambda_ed L_G_view, summed over both directions."""
-        made_of = {made: fake for made, fake in fakes.items() if len(fake.anchor_index)}
-        if not made_of:
+        fakes_of = {target: fake for target, fake in fakes.items() if len(fake.anchor_index)}
+        if not fakes_of:
             return batch.images.new_zeros(()), {}
-        total, parts = self.embedding_constraint(batch, made_of, embed)
-        for made, (images, anchor) in made_of.items():
-            back = "front" if made == "rear" else "rear"
-            realism = adversarial.generator_adversarial_loss(self.discriminators[made](images), self.gan_loss)
+        total, parts = self.embedding_constraint(batch, fakes_of, embed)
+        for target, (images, anchor) in fakes_of.items():
+            back = "front" if target == "rear" else "rear"
+            realism = adversarial.generator_adversarial_loss(self.discriminators[target](images), self.gan_loss)
             cycle = adversarial.cycle_loss(batch.images[anchor], self.turn(images, back))
             total = total + realism + self.lambda_cyc * cycle
-            parts.update({f"loss/G_{made}_gan": realism, f"loss/G_{made}_cycle": cycle})
+            parts.update({f"loss/G_{target}_gan": realism, f"loss/G_{target}_cycle": cycle})
         return total, detached(parts)
 
     def embedding_constraint(
-        self, batch: Batch, made_of: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]
+        self, batch: Batch, fakes_of: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]
     ) -> Loss:
         """(lambda_ed L_G_view, parts): Eq. 9 summed over both directions."""
         total, parts = batch.images.new_zeros(()), {}
         d_negative, valid = self.distance_to_negatives(batch)
-        for made, d_fake in self.distances_to_fakes(batch, made_of, embed).items():
-            anchor = made_of[made].anchor_index
+        for target, d_fake in self.distances_to_fakes(batch, fakes_of, embed).items():
+            anchor = fakes_of[target].anchor_index
             near = hinges.view_generator_loss(d_fake, d_negative[anchor], self.alpha, valid[anchor])
             total = total + near
-            parts.update({f"loss/G_{made}_near": near, f"distance/{made}": d_fake.mean()})
-        self.remember_misfit(total / len(made_of))
+            parts.update({f"loss/G_{target}_near": near, f"distance/{target}": d_fake.mean()})
         return self.lambda_ed * total, parts
 
     def distances_to_fakes(
-        self, batch: Batch, made_of: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]
+        self, batch: Batch, fakes_of: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]
     ) -> dict[str, Tensor]:
         """{view: d(x, G_view(x)) [n]}, all fakes embedded in one go."""
-        sizes = [len(fake.anchor_index) for fake in made_of.values()]
-        embeddings = embed(torch.cat([fake.images for fake in made_of.values()])).split(sizes)
+        sizes = [len(fake.anchor_index) for fake in fakes_of.values()]
+        embeddings = embed(torch.cat([fake.images for fake in fakes_of.values()])).split(sizes)
         return {
-            made: distances.distance(batch.embedded()[fake.anchor_index], embedding, self.distance)
-            for (made, fake), embedding in zip(made_of.items(), embeddings)
+            target: distances.distance(batch.embedded()[fake.anchor_index], embedding, self.distance)
+            for (target, fake), embedding in zip(fakes_of.items(), embeddings)
         }
 
     def discriminator_loss(self, batch: Batch, fakes: Mapping[str, Fakes]) -> Loss:
         """Eq. 14 without the embedding term: -L_view (Eq. 11 and 12)."""
         total, parts = batch.images.new_zeros(()), {}
-        for made, view in (("rear", View.REAR), ("front", View.FRONT)):
+        for target, view in (("rear", View.REAR), ("front", View.FRONT)):
             real = batch.images[where(batch.views == view, batch.images.device)]
-            if not len(real) or not len(fakes[made].anchor_index):
+            if not len(real) or not len(fakes[target].anchor_index):
                 continue  # a batch without one of the views says nothing about this direction
-            judge = self.discriminators[made]
-            loss = adversarial.discriminator_adversarial_loss(judge(real), judge(fakes[made].images), self.gan_loss)
+            judge = self.discriminators[target]
+            loss = adversarial.discriminator_adversarial_loss(judge(real), judge(fakes[target].images), self.gan_loss)
             total = total + loss
-            parts[f"loss/D_{made}"] = loss
+            parts[f"loss/D_{target}"] = loss
         return total, detached(parts)
 
     def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
@@ -139,5 +138,5 @@ class CrossViewScheme(ViewScheme):
         embeddings = torch.cat([fake["rear"][0], fake["front"][0]])
         anchor = torch.cat([fake["rear"][1], fake["front"][1]])
         loss, _ = self.pushed_away(batch, real, embeddings, anchor)
-        weight, parts = self.embedding_weight()
+        weight, parts = self.embedding_weight(batch, ["loss/G_rear_near", "loss/G_front_near"])
         return weight * loss, detached({**parts, "loss/E_view": loss})

@@ -90,7 +90,6 @@ class HardNegativeScheme(Scheme):
         d_fake = distances.distance(batch.embedded(), embed(images), self.distance)
         d_negative, valid = self.distance_to_negatives(batch)
         belt = hinges.hard_generator_loss(d_fake, d_negative, self.beta1, self.beta2, valid)
-        self.remember_misfit(belt)
         total = realism + self.lambda_ed * belt
         parts = {
             "loss/G_hard_gan": realism,
@@ -115,7 +114,7 @@ class HardNegativeScheme(Scheme):
     def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
         """Eq. 8's other term: lambda_ed L_D_hard (Eq. 5), and L_rec where it is used."""
         loss, d_fake = self.pushed_away(batch, real, *fake["hard"])
-        weight, parts = self.embedding_weight()
+        weight, parts = self.embedding_weight(batch, ["loss/G_hard_belt"])
         parts["loss/E_hard"] = loss
         if self.reconstructions:
             positive, d_positive = self._kept_near(batch, real, fake["reconstruction"][0], d_fake)
@@ -129,8 +128,8 @@ class HardNegativeScheme(Scheme):
         index, valid = self.negatives_of(batch, real)
         d_negative = distances.distance(real, real[index], self.distance)
         loss = 0.5 * (
-            hinges.hard_embedding_loss(d_same, d_fake, self.alpha)
-            + hinges.hard_embedding_loss(d_same, d_negative, self.alpha, valid)
+            hinges.hard_or_view_embedding_loss(d_same, d_fake, self.alpha)
+            + hinges.hard_or_view_embedding_loss(d_same, d_negative, self.alpha, valid)
         )
         return loss, d_same.mean()
 

@@ -35,10 +35,10 @@ def images_of(sources: Sequence[str], root: str = "reid-data", splits: Sequence[
 
 def _images_of(source: str, root: str, splits: Sequence[str]) -> Records:
     if os.path.isdir(source):
-        found = images_of_folder(source)
-        views = gather_views(found.folder, list(found.views), {})
-        paths = [found.path(image) for image in found.views]
-        VIEWPOINTS.update({path: view for path, view in zip(paths, views.values()) if view != View.UNKNOWN})
+        folder = images_of_folder(source)
+        paths = [folder.path(image) for image in folder.views]
+        labelled = gather_views(folder.folder, list(folder.views), {}).values()
+        return Records(paths, views=np.array([known_view(path, view) for path, view in zip(paths, labelled)]))
     elif os.path.exists(source):
         paths = [os.path.abspath(source)]
     elif os.sep in source or os.path.splitext(source)[1]:
@@ -56,16 +56,21 @@ def _images_of(source: str, root: str, splits: Sequence[str]) -> Records:
     return Records(paths, views=VIEWPOINTS.lookup(paths).numpy())
 
 
+def known_view(path: str, view: int = View.UNKNOWN) -> View:
+    """The View of an image: ``view`` where it is known, else what the datasets built in this process know of it."""
+    return View(view) if view != View.UNKNOWN else View(VIEWPOINTS.get(path))
+
+
 def features_of(
     extractor: FeatureExtractor, records: Records, skip_unreadable: bool = False, progress: bool = True
 ) -> Iterator[tuple[Records, np.ndarray]]:
     """Yield (Records, float32 [n, dim]) batch by batch, for ``IndexWriter.add``.
 
-    Views that are not known are predicted where the extractor has a classifier. Images that cannot be read are left
-    out with a warning, if asked to, and else raise the error of ``FeatureExtractor``.
+    Views that the records do not know are predicted where the extractor has a classifier. Images
+    that cannot be read are left out with a warning, if asked to, and else raise the error of ``FeatureExtractor``.
     """
-    views = None if extractor.classifier is None else "predict"
-    for part in extractor.batches(records.paths, views, skip_unreadable, progress):
+    predict = extractor.classifier is not None
+    for part in extractor.batches(records.paths, records.views, skip_unreadable, progress, predict=predict):
         for why in part.unreadable.values():
             log.warning("left out: %s", why)
         yield replace(records.take(part.rows), views=part.views.numpy()), part.features.numpy()
@@ -80,8 +85,8 @@ def description(
         run: run folder or checkpoint; or model, weights, and images: height, width, norm_mean, norm_std.
         classifier, fusion: as for ``FeatureExtractor``.
     """
-    made = {"run": os.path.abspath(run)} if run else {"model": model, "weights": os.path.abspath(weights), **images}
-    return {**made, "classifier": os.path.abspath(classifier) if classifier else "", "fusion": fusion}
+    network = {"run": os.path.abspath(run)} if run else {"model": model, "weights": os.path.abspath(weights), **images}
+    return {**network, "classifier": os.path.abspath(classifier) if classifier else "", "fusion": fusion}
 
 
 def make_extractor(described: Mapping[str, Any], **options: Any) -> FeatureExtractor:

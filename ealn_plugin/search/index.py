@@ -16,7 +16,7 @@ _ATTEMPTS = 5  # to open an index that others change meanwhile
 
 @dataclass(frozen=True)
 class Hit:
-    """One image that was found.
+    """One of the nearest images.
 
     Attributes:
         rank: from 1. similarity: cosine of the features' angle, in [-1, 1].
@@ -41,9 +41,9 @@ class SearchIndex:
         nlist: inverted lists, 0 for exact search; nprobe: how many of them a query looks through.
     """
 
-    def __init__(self, manifest: Manifest, records: Records, found: neighbours.Neighbours, nprobe: int) -> None:
-        self.manifest, self.records, self._neighbours, self.nprobe = manifest, records, found, nprobe
-        self.nlist = found.nlist
+    def __init__(self, manifest: Manifest, records: Records, searcher: Any, nprobe: int) -> None:
+        self.manifest, self.records, self._neighbours, self.nprobe = manifest, records, searcher, nprobe
+        self.nlist = searcher.nlist
         self._rows: dict[str, int] | None = None
 
     @classmethod
@@ -84,10 +84,10 @@ class SearchIndex:
                 f"kind is 'ivf', but the index {store.folder!r} has no inverted lists; build it with --kind ivf"
             )
         if kind == "flat" or not ivf:
-            found = neighbours.Neighbours(manifest.dim, manifest.images)
+            searcher = neighbours.Neighbours(manifest.dim, manifest.images)
             for segment in manifest.segments:
-                found.add(store.vectors(segment))
-            return cls(manifest, store.all_records(), found, 0)
+                searcher.add(store.vectors(segment))
+            return cls(manifest, store.all_records(), searcher, 0)
         centroids = np.array(store.centroids())
         lists = [store.lists(segment) for segment in manifest.segments]
         lists = [
@@ -95,10 +95,10 @@ class SearchIndex:
             for segment, known in zip(manifest.segments, lists)
         ]
         counts = np.bincount(np.concatenate([np.zeros(0, np.int32), *lists]), minlength=len(centroids))
-        found = neighbours.Neighbours(manifest.dim, manifest.images, centroids, counts)
+        searcher = neighbours.Neighbours(manifest.dim, manifest.images, centroids, counts)
         for segment, known in zip(manifest.segments, lists):
-            found.add(store.vectors(segment), known)
-        return cls(manifest, store.all_records(), found, nprobe or ivf["nprobe"])
+            searcher.add(store.vectors(segment), known)
+        return cls(manifest, store.all_records(), searcher, nprobe or ivf["nprobe"])
 
     def __len__(self) -> int:
         return len(self.records)

@@ -9,7 +9,7 @@ import numpy as np
 from ealn_plugin.data.viewpoints import View
 
 UNKNOWN = -1
-"""The number of a vehicle, camera or view that nobody knows."""
+"""The number of a vehicle, camera or view that is not known."""
 
 _NUMBERS = ("ids", "pids", "camids", "views")
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ealn_plugin.data.annotations import VIEWPOINTS
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.search.gallery import known_view
 from ealn_plugin.search.index import Hit, SearchIndex
 from ealn_plugin.search.store import Manifest
 from ealn_plugin.search.writer import RECALL_AT
@@ -19,19 +19,18 @@ def answer(
     Args:
         index: ``SearchIndex``; extractor: ``FeatureExtractor`` with its identity.
         paths: list of absolute file names; k: images for each.
-        view: of all of them, see ``as_view``; None: what the index or the label table knows, else predicted where the
-            extractor has a classifier, else unknown.
+        view: of all of them, see ``as_view``; None: what the index or a dataset built in this process knows, else
+            predicted where the extractor has a classifier, else unknown.
     Returns:
         list of (path, View, list of ``Hit``)
     """
     if view is None:
-        VIEWPOINTS.update({path: index.view_of(path) for path in paths if index.view_of(path) != View.UNKNOWN})
-        views = None if extractor.classifier is None else "predict"
+        views = [known_view(path, index.view_of(path)) for path in paths]
+        extracted = extractor.extract(paths, views, predict=extractor.classifier is not None)
     else:
-        views = [view] * len(paths)
-    extracted = extractor.extract(paths, views)
-    found = index.search(extracted.features, k)
-    return [(path, View(int(seen)), hits) for path, seen, hits in zip(paths, extracted.views, found)]
+        extracted = extractor.extract(paths, [view] * len(paths))
+    nearest = index.search(extracted.features, k)
+    return [(path, View(int(seen)), hits) for path, seen, hits in zip(paths, extracted.views, nearest)]
 
 
 def table(answers: Sequence[tuple[str, View, list[Hit]]]) -> list[str]:

@@ -31,7 +31,7 @@ class IndexWriter:
     """The one process that changes an index; use it in a ``with`` statement, which holds the index's lock.
 
     Args:
-        folder: of the index; made if needed.
+        folder: of the index; created if needed.
         dim: length of a feature. identity, extractor: see ``Manifest``.
         kind: 'flat' (exact), 'ivf', or 'auto': IVF beyond ``neighbours.FLAT_UP_TO`` images.
         nlist: inverted lists of IVF; 0: 4 sqrt(images). nprobe: lists that a query looks through; 0: as few as find

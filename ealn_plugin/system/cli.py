@@ -59,7 +59,7 @@ class _LogFile(_Quiet, logging.FileHandler):
 
 
 def start_log(folder: str | PathLike[str], name: str, screen: bool = True) -> None:
-    """Messages to the screen and, with the time, to the file ``name`` in ``folder``, which is made if needed.
+    """Messages to the screen and, with the time, to the file ``name`` in ``folder``, which is created if needed.
 
     Args:
         screen: False: to the file alone, for one of several runs at a time.

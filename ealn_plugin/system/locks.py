@@ -17,7 +17,7 @@ class HeldElsewhere(RuntimeError):
 
 
 def try_lock(file: IO | int) -> bool:
-    """Lock an open file (or its descriptor) if nobody else has it.
+    """Lock an open file (or its descriptor) if no other process holds it.
 
     Returns:
         True: it is locked until ``unlock``, or until every process that has this open file has closed it.
@@ -37,7 +37,7 @@ def try_lock(file: IO | int) -> bool:
 
 
 def wait_for_lock(file: IO | int, on_wait: Callable[[], None] = lambda: None) -> bool:
-    """Lock an open file, waiting for whoever has it.
+    """Lock an open file, waiting until it is free.
 
     Args:
         on_wait: called once before waiting, to tell the user why nothing happens.

@@ -1,7 +1,7 @@
 """Plots of numbers: distance histograms, sensitivity to beta1 and beta2, curves over a training."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,19 +93,34 @@ def _top(peaks):
 
 
 # ---------------------------------------------------------------------------------------------- sensitivity
-def sensitivity_table(results: Iterable[tuple[float, float, float]]) -> list[tuple[float, float, float, float, int]]:
+class Setting(NamedTuple):
+    """mAP in [0, 1] of the runs of one setting: mean and standard deviation (NaN for one run), and their number."""
+
+    beta1: float
+    beta2: float
+    mean: float
+    deviation: float
+    runs: int
+
+
+def sensitivity_table(results: Iterable[tuple[float, float, float]]) -> list[Setting]:
     """Repeated settings brought together.
 
     Args:
         results: list of (beta1, beta2, mAP in [0, 1]); one entry per run.
     Returns:
-        list of (beta1, beta2, mean, standard deviation or NaN, runs), in order.
+        list of Setting, in order.
     """
     runs = {}
     for beta1, beta2, value in results:
         runs.setdefault((float(beta1), float(beta2)), []).append(float(value))
     return [
-        (*key, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"), len(values))
+        Setting(  # type: ignore[call-arg]
+            *key,
+            float(np.mean(values)),
+            float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"),
+            len(values),
+        )
         for key, values in sorted(runs.items())
     ]
 
@@ -130,11 +145,11 @@ def draw_sensitivity(
     table = sensitivity_table(results)
     if not table:
         raise ValueError("there are no results, expected a list of (beta1, beta2, mAP); train some runs first")
-    values = [100 * row[2] for row in table] + ([100 * reference] if reference is not None else [])
+    values = [100 * row.mean for row in table] + ([100 * reference] if reference is not None else [])
     low, high = min(values), max(values)
     room = max(0.15 * (high - low), 0.5)
-    subtitle = f"mAP of {sum(row[4] for row in table)} runs; the vertical axis does not start at 0"
-    if any(row[4] > 1 for row in table):
+    subtitle = f"mAP of {sum(row.runs for row in table)} runs; the vertical axis does not start at 0"
+    if any(row.runs > 1 for row in table):
         subtitle += "; bars: one standard deviation over runs of the same setting"
     swept = [(along, 1 - along) for along in (0, 1) if len({row[along] for row in table}) > 1] or [(0, 1)]
     figure, axes = _panels(title, subtitle, len(swept), width=5.0 if len(swept) > 1 else 6.5, share_y=True)
@@ -149,18 +164,18 @@ def draw_sensitivity(
             colour = COLOURS[number % len(COLOURS)]
             panel.plot(
                 [row[along] for row in rows],
-                [100 * row[2] for row in rows],
+                [100 * row.mean for row in rows],
                 color=colour,
                 markersize=5,
                 marker=MARKERS[number % len(MARKERS)],
                 linestyle=DASHES[number % len(DASHES)],
                 label=f"beta{across + 1} = {fixed:g}",
             )
-            several = [row for row in rows if row[4] > 1]
+            several = [row for row in rows if row.runs > 1]
             panel.errorbar(
                 [row[along] for row in several],
-                [100 * row[2] for row in several],
-                yerr=[100 * row[3] for row in several],
+                [100 * row.mean for row in several],
+                yerr=[100 * row.deviation for row in several],
                 capsize=3,
                 color=colour,
                 fmt="none",

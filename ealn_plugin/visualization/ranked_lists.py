@@ -144,16 +144,16 @@ def draw_ranked_lists(
     """
     blocks = {}
     for network, (features, lists) in subjects.items():
-        for found in lists:
-            key = os.path.basename(features.paths[found.query])
-            blocks.setdefault(key, []).append((network, features, found))
+        for ranked in lists:
+            key = os.path.basename(features.paths[ranked.query])
+            blocks.setdefault(key, []).append((network, features, ranked))
     num_rows = sum(len(rows) for rows in blocks.values())
-    with_junk = any(entry.kind == JUNK for rows in blocks.values() for _, _, found in rows for entry in found.entries)
+    with_junk = any(entry.kind == JUNK for rows in blocks.values() for _, _, ranked in rows for entry in ranked.entries)
     sheet = _Sheet(topk, with_junk, len(subjects) > 1, num_rows, len(blocks))
     sheet.header(title, with_junk)
     for rows in blocks.values():
-        for number, (network, features, found) in enumerate(rows):
-            sheet.row(features, found, network, number == 0)
+        for number, (network, features, ranked) in enumerate(rows):
+            sheet.row(features, ranked, network, number == 0)
         sheet.end_block()
     sheet.save(path)
 
@@ -196,7 +196,7 @@ class _Sheet(Page):
             self.text(self.list_left + (rank - 1) * (TILE + GAP), self.top, f"rank {rank}", PALE)
         self.top += LINE + 5
 
-    def row(self, features: Features, found: Any, network: str, is_first: bool) -> None:
+    def row(self, features: Features, result: Any, network: str, is_first: bool) -> None:
         """One query's list under one network; the query itself is shown in the first row of its block."""
         top = self.top
         if self.with_names:
@@ -204,10 +204,10 @@ class _Sheet(Page):
             self.text(self.junk_left + 5, top + 5, network, width=self.image.width - self.junk_left - MARGIN - 10)
             top += LINE + 12
         if is_first:
-            self.tile(MARGIN, top, features.paths[found.query], COLOURS[QUERY])
-            self.caption(MARGIN, top, features, found.query)
-        ranked = [entry for entry in found.entries if entry.rank]
-        self.junk(top, features, [entry for entry in found.entries if not entry.rank], found.num_junk)
+            self.tile(MARGIN, top, features.paths[result.query], COLOURS[QUERY])
+            self.caption(MARGIN, top, features, result.query)
+        ranked = [entry for entry in result.entries if entry.rank]
+        self.junk(top, features, [entry for entry in result.entries if not entry.rank], result.num_junk)
         for entry in ranked:
             left = self.list_left + (entry.rank - 1) * (TILE + GAP)
             self.tile(left, top, features.paths[entry.row], COLOURS[entry.kind])

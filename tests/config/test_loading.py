@@ -25,6 +25,18 @@ def test_order_of_precedence(tmp_path):
     assert cfg.ealn.alpha == 0.25 and cfg.data.transforms == ["random_crop"] and cfg.data.workers == 0
 
 
+def test_old_names_still_work_with_one_warning_for_each_source(tmp_path, caplog):
+    path = tmp_path / "old.yaml"
+    path.write_text("ealn: {optim: sgd, lr: 0.5, beta_1: 0.25, beta1: 0.75}\n")
+    for _ in range(2):
+        cfg = config.load_config(str(path), ["ealn.beta_2", "0.125", "ealn.lr", 0.25])
+    assert (cfg.ealn.gan_optim, cfg.ealn.gan_lr, cfg.ealn.gan_beta1, cfg.ealn.gan_beta2) == ("sgd", 0.25, 0.25, 0.125)
+    assert cfg.ealn.beta1 == 0.75 and "lr" not in cfg.ealn
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 2 and warnings[0].startswith(f"{path}: ealn.optim is now called ealn.gan_optim, ealn.lr is")
+    assert warnings[1].startswith("the command line: ealn.beta_2 is now called ealn.gan_beta2, ealn.lr is now called")
+
+
 @pytest.mark.parametrize(
     "text, key, value",
     [
@@ -66,7 +78,7 @@ def test_values_from_the_command_line(text, key, value):
         (["data.sources", "[]"], "data.sources is empty"),
         (["train.seed", "-1"], "train.seed is -1"),
         (["train.seed", "9" * 23], "train.seed is 9+, expected a value from 0"),
-        (["ealn.beta_1", "1.0"], "beta_1 is 1.0"),
+        (["ealn.gan_beta1", "1.0"], "gan_beta1 is 1.0"),
         (["train.stepsize", "[]"], "train.stepsize is .*expected a list of int"),
         (["test.ranks", "['a']"], "test.ranks is"),
         (["train.stepsize", "['a']"], "train.stepsize is"),
@@ -145,7 +157,7 @@ def test_the_papers_settings(name, backbone, scheme):
         "train.lr": 0.001,
         "sgd.momentum": 0.9,
         "train.weight_decay": 0.0002,
-        "ealn.lr": 0.0002,
+        "ealn.gan_lr": 0.0002,
         "loss.triplet.margin": 0.6,
         "ealn.alpha": 0.6,
         "ealn.beta1": 0.6,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ealn_plugin import toolkit
 from ealn_plugin.data import DATASETS, VehicleID, VeRi776, View, read_viewpoints_csv
 from ealn_plugin.data.veri776 import KEYPOINT_FILES, LABEL_FILES, SPLITS
 
@@ -20,12 +21,13 @@ def test_every_name_and_folder_is_on_the_page():
 
 def test_the_python_on_the_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(VehicleID, "view_order", VehicleID.view_order)
     blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     for block in blocks:
         exec(compile(block, "datasets.md", "exec"), {})
     assert len(blocks) == 2
-    assert VehicleID.view_order == ("rear", "front")
+    assert VehicleID.view_order == ("front", "rear")
+    with pytest.raises(FileNotFoundError, match="RearFirst"):  # registered, and looks for the release
+        toolkit.build_dataset("vehicleid_rear_first", str(tmp_path))
     assert read_viewpoints_csv("viewpoints.csv")["image/0000002.jpg"] == (View.REAR, 0.88)
 
 

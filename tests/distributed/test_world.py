@@ -126,10 +126,10 @@ def test_an_incomplete_environment_is_named(monkeypatch):
         pass
 
 
-def test_last_words_reach_the_others(monkeypatch):
+def test_failure_messages_reach_the_others(monkeypatch):
     store = dist.HashStore()
     first, second, third = (World(rank, 3, store=store) for rank in range(3))
-    assert second.leave_word(ValueError("image 'a.jpg' cannot be decoded"))
+    assert second.report_failure(ValueError("image 'a.jpg' cannot be decoded"))
 
     def fail(*_):
         raise RuntimeError("Connection closed by peer")
@@ -143,7 +143,7 @@ def test_last_words_reach_the_others(monkeypatch):
             "usable, go on with model.resume"
         )
         # the first says it, and neither takes it for words of its own
-        assert world.leave_word(lost.value) is (world is first)
+        assert world.report_failure(lost.value) is (world is first)
     assert not store.check(["failed/0"]) and not store.check(["failed/2"])
 
 
@@ -156,9 +156,9 @@ def test_a_killed_process_leaves_no_words(monkeypatch):
 
 def test_what_all_processes_would_say_is_said_once():
     store = dist.HashStore()
-    said = [World(rank, 2, store=store).leave_word(KeyboardInterrupt("stopped after step 3")) for rank in (0, 1)]
+    said = [World(rank, 2, store=store).report_failure(KeyboardInterrupt("stopped after step 3")) for rank in (0, 1)]
     assert said == [True, False] and not store.check(["failed/0"])
-    assert World(0, 2, store=None).leave_word(ValueError("x"))
+    assert World(0, 2, store=None).report_failure(ValueError("x"))
 
 
 @pytest.mark.parametrize("size, batch, instances, good", [(2, 8, 2, 8), (2, 10, 2, 8), (3, 8, 1, 6), (4, 8, 4, 16)])

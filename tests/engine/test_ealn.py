@@ -296,7 +296,7 @@ def test_a_warmup_longer_than_the_run(datamanager, tmp_path):
 
 def test_a_save_dir_that_cannot_be_made(datamanager, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="save_dir .* cannot be made .*data.save_dir"):
+    with pytest.raises(ValueError, match="save_dir .* cannot be created .*data.save_dir"):
         run(build_engine(datamanager), tmp_path / "file" / "run")
 
 

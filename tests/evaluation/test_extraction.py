@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from ealn_plugin.evaluation.extraction import fuse
-from ealn_plugin.evaluation.protocols import evaluate, protocols_of
+from ealn_plugin.evaluation.protocols import evaluate_protocols, protocols_of
 from tests.helpers.standins import build_engine
 
 
@@ -136,7 +136,7 @@ def test_results_are_plain_numbers(datamanager):
     engine.embedding.eval()
     with torch.no_grad():
         own, _ = engine.extraction.dataset(engine.test_loader["veri776"], "veri776", progress=False)
-    results = evaluate(own, ("veri_image", "cross_view"), ranks=(1, 5, 10))
+    results = evaluate_protocols(own, ("veri_image", "cross_view"), ranks=(1, 5, 10))
     assert set(results) == {"veri_image", "cross_view"}
     for metrics in results.values():
         assert {"mAP", "rank1", "rank5", "rank10"} <= set(metrics)

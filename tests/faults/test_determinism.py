@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from ealn_plugin.engine.checkpoints import file as checkpoint
-from tests.faults.test_kills_of_runs import flattened
 from tests.helpers.command_lines import SMALL
 from tests.helpers.fault_injection import forked
 from tests.helpers.pages import ROOT
+from tests.helpers.run_contents import flattened
 from tests.helpers.standins import use_tiny_backbone
 from tests.helpers.tool_modules import load_tool
 

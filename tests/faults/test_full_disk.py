@@ -21,9 +21,9 @@ from ealn_plugin.engine.monitoring.events import EventWriter
 from ealn_plugin.evaluation.feature_store import FeatureStore
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.system import cli, files
-from tests.faults.test_kills_of_runs import check_whole
 from tests.helpers.command_lines import COMMANDS, PRESET, SLOW, SMALL, evaluate, make_features, train
 from tests.helpers.fault_injection import FAULTS, forked, generator, inject
+from tests.helpers.run_contents import check_whole
 from tests.helpers.tool_modules import load_tool
 
 

@@ -4,18 +4,10 @@ A run is killed, gone on with, killed again ... until it reaches its end, half o
 half before a random change to a file; then the next run begins. Data workers are killed with it or left to themselves.
 """
 
-import csv
-import io
-import json
 import os
-import pathlib
 import shutil
 
-import numpy as np
 import pytest
-import torch
-import yaml
-from PIL import Image
 
 from ealn_plugin import config as configuration
 from ealn_plugin.data.synthetic import presets, writer
@@ -25,50 +17,8 @@ from ealn_plugin.runs import train as training
 from ealn_plugin.system import files as writing
 from tests.helpers.command_lines import PRESET, SMALL
 from tests.helpers.fault_injection import FAULTS, Shared, forked, generator, inject
+from tests.helpers.run_contents import check_whole, outcome_of
 from tests.helpers.tool_modules import load_tool
-
-
-def check_whole(folder):
-    """Every file in a folder, those aside that are still being written, can be read to its end."""
-    readers = {
-        ".json": json.loads,
-        ".yaml": yaml.safe_load,
-        ".tar": lambda content: torch.load(io.BytesIO(content), weights_only=True),
-        ".npz": lambda content: {**np.load(io.BytesIO(content))},
-        ".png": lambda content: Image.open(io.BytesIO(content)).load(),
-        ".csv": lambda content: (
-            [dict(row)["epoch"] for row in csv.DictReader(io.StringIO(content.decode()))]
-            if b"epoch" in content
-            else None
-        ),
-    }
-    for path in pathlib.Path(folder).rglob("*"):
-        if path.is_file() and not path.name.startswith(writing.UNFINISHED) and path.suffix in readers:
-            readers[path.suffix](path.read_bytes())
-
-
-def outcome_of(folder):
-    """{name: content} of what a run leaves, its logs and TensorBoard events aside; tensors as bytes."""
-    found = {}
-    for path in sorted(pathlib.Path(folder).rglob("*")):
-        if path.is_file() and path.suffix != ".log" and not path.name.startswith("events."):
-            name = str(path.relative_to(folder))
-            if path.suffix == ".tar":
-                found[name] = flattened(torch.load(path, weights_only=True))
-            elif path.suffix == ".npz":
-                with np.load(path) as archive:
-                    found[name] = {key: archive[key].tobytes() for key in archive.files}
-            elif path.name != "config.yaml":  # says model.resume
-                found[name] = path.read_bytes()
-    return found
-
-
-def flattened(value):
-    if torch.is_tensor(value):
-        return value.dtype, tuple(value.shape), value.numpy().tobytes()
-    if isinstance(value, dict):
-        return {key: flattened(item) for key, item in value.items()}
-    return [flattened(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def train(root, folder, steps, *options):

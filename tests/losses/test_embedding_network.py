@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ealn_plugin.losses import embedding_network_loss, identity_loss, select_negatives, select_positives, triplet_loss
+from tests.helpers.naive import DTYPES, KINDS, naive_distance
 
-DTYPES = [torch.float32, torch.float64]
-KINDS = ["squared", "euclidean"]
 TRIPLETS = ["random", "batch_hard", "all_active"]
 PIDS = torch.tensor([0, 0, 0, 1, 1, 2, 3, 3])
 
@@ -16,11 +15,6 @@ PIDS = torch.tensor([0, 0, 0, 1, 1, 2, 3, 3])
 def embeddings_of(count, dtype=torch.float64, seed=0):
     values = torch.randn(count, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return torch.nn.functional.normalize(values, dim=1).to(dtype).requires_grad_()
-
-
-def naive_distance(a, b, kind):
-    total = sum((a[k] - b[k]) ** 2 for k in range(len(a)))
-    return total if kind == "squared" else total**0.5
 
 
 def naive_triplets(embeddings, pids, kind, triplets, seed):

@@ -11,13 +11,13 @@ from torchvision.utils import save_image
 from ealn_plugin import config as configuration
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.fixed_images import FixedImages
-from ealn_plugin.reports.exhibits import Generated, TrainedRun
+from ealn_plugin.reports.exhibits import ExhibitedRun, Generated
 
 
 @pytest.fixture
 def run(tmp_path):
     config = configuration.load_config("", ["data.height", 16, "data.width", 16])
-    return TrainedRun(types.SimpleNamespace(label="run", config=config, folder=str(tmp_path)), 16)
+    return ExhibitedRun(types.SimpleNamespace(label="run", config=config, folder=str(tmp_path)), 16)
 
 
 def fixed(pids, views):

@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
+from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
-from ealn_plugin.data import VehicleID, View
+from ealn_plugin.data import VIEWPOINTS, VehicleID, View
 from ealn_plugin.evaluation.feature_store import FeatureStore
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.protocols import PROTOCOLS
-from ealn_plugin.reports import subjects
 from ealn_plugin.reports.names import file_name, short_labels
 from ealn_plugin.reports.subjects import FeaturesSubject, ModelSubject, RunSubject
 from ealn_plugin.runs import build
@@ -182,21 +182,17 @@ def test_another_subjects_view_order_is_not_inherited(tmp_path, vehicleid_option
     assert VehicleID.view_order == before
 
 
-def test_a_runs_view_order_ends_with_its_datasets(tmp_path, monkeypatch):
-    (tmp_path / "config.yaml").write_text("ealn: {view_order: [rear, front], scheme: en}")
-    (tmp_path / "checkpoint_last.pth.tar").write_bytes(b"")
-    monkeypatch.setattr(VehicleID, "view_order", ("front", "rear"))
-    seen = []
-
-    def build_engine(config):
-        VehicleID.view_order = tuple(config.ealn.view_order)
-        seen.append(VehicleID.view_order)
-        raise RuntimeError("no data")
-
-    monkeypatch.setattr(subjects.build, "build_engine", build_engine)
-    with pytest.raises(RuntimeError, match="no data"):
-        features_of(RunSubject(str(tmp_path), "net"), None)
-    assert seen == [("rear", "front")] and VehicleID.view_order == ("front", "rear")
+def test_each_data_manager_has_its_own_view_order(vehicleid_options):
+    options = ["data.sources", ["vehicleid"], "sampler.train_sampler", "RandomSampler", *vehicleid_options]
+    views = {}
+    for order in (("rear", "front"), ("front", "rear"), ("rear", "front")):
+        config = configuration.load_config("", [*options, "ealn.view_order", list(order), "ealn.scheme", "en"])
+        manager = build.build_datamanager(config, train=False)
+        gallery = manager.test_loader["vehicleid"]["gallery"].dataset
+        path = next(item[0] for item in gallery.data)
+        views.setdefault(order, []).append(View(VIEWPOINTS.get(path)))
+    assert views[("rear", "front")][0] == views[("rear", "front")][1] != views[("front", "rear")][0]
+    assert VehicleID.view_order == ("front", "rear")
 
 
 def test_features_of_vehicleid_are_drawn_whatever_split_they_come_with(tmp_path):

@@ -48,7 +48,7 @@ def test_a_sweep_varies_one_margin_and_shares_the_grids_warm_up(tmp_path):
 
 
 def test_finished_runs_are_read_and_others_refused(tmp_path):
-    run = grid.Run("en", 1, "EN", str(tmp_path), ("ealn.scheme", "en"))
+    run = grid.GridCell("en", 1, "EN", str(tmp_path), ("ealn.scheme", "en"))
     wanted = config.load_config(options=run.options)
     assert grid.finished(run, wanted) is None
     path = tmp_path / folder.RESULTS

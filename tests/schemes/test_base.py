@@ -1,36 +1,17 @@
 """ealn_plugin/schemes/base.py and the remedies of the paper's schemes: reconstructions and adaptive weights."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
-from torch.nn import functional
 
 from ealn_plugin import schemes
 from ealn_plugin.losses import selection
 from ealn_plugin.losses.checks import check_not_negative
-from ealn_plugin.schemes.base import Batch, where
+from ealn_plugin.schemes.base import where
+from tests.helpers.scheme_batches import d, embed, make_batch
 from tests.helpers.standins import build_engine, small_schemes
-
-
-def make_batch(views=(0, 1, 0, 1, 2, -1), pids=(0, 0, 1, 1, 2, 2), size=16):
-    images = torch.rand(len(pids), 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return Batch(
-        images=images,
-        pids=torch.tensor(pids),
-        views=torch.tensor(views),
-        groups=torch.full((len(pids),), -1),
-        embeddings=embed(images),
-        random=torch.Generator().manual_seed(1),
-    )
-
-
-def embed(images):
-    return functional.normalize(functional.adaptive_avg_pool2d(images, 2).flatten(1), dim=1)
-
-
-def d(a, b):
-    return float(((a - b) ** 2).sum())
 
 
 def test_reconstructions_equal_their_equations(monkeypatch):
@@ -111,12 +92,13 @@ def test_the_weight_follows_the_generators_own_constraint(name, terms):
         batch = make_batch()
         fakes = scheme.generate(batch)
         _, parts = scheme.generator_loss(batch, fakes, embed)
-        misfit = sum(parts[term].item() for term in terms) / len(terms)
+        constraint = sum(parts[term].item() for term in terms) / len(terms)
+        batch = dataclasses.replace(batch, generator_losses=parts)
         fake = {key: (embed(made.images).detach(), made.anchor_index) for key, made in fakes.items()}
         loss, parts = scheme.embedding_loss(batch, batch.embeddings, fake)
         losses[beta] = float(loss)
         assert (f"weight/{name}" in parts) == (beta > 0)
-    weight = 1 - math.exp(-0.2 / misfit)
+    weight = 1 - math.exp(-0.2 / constraint)
     assert 0 < weight < 1 and parts[f"weight/{name}"].item() == pytest.approx(weight, rel=1e-5)
     assert losses[0.2] == pytest.approx(weight * losses[0.0], rel=1e-5)
 

@@ -2,28 +2,15 @@
 
 import pytest
 import torch
-from torch.nn import functional
 
 from ealn_plugin import View, schemes
-from ealn_plugin.schemes.base import Batch
+from tests.helpers import scheme_batches
+from tests.helpers.scheme_batches import embed
 from tests.helpers.standins import build_engine, small_schemes
 
 
 def make_batch(views=(0, 1, 0, 1, 2, -1), size=32):
-    images = torch.rand(len(views), 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return Batch(
-        images=images,
-        pids=torch.tensor([0, 0, 1, 1, 2, 2][: len(views)]),
-        views=torch.tensor(views),
-        groups=torch.full((len(views),), -1),
-        embeddings=embed(images),
-        random=torch.Generator().manual_seed(1),
-    )
-
-
-def embed(images):
-    """A fixed embedding: mean colour per quarter of the image, L2-normalised."""
-    return functional.normalize(functional.adaptive_avg_pool2d(images, 2).flatten(1), dim=1)
+    return scheme_batches.make_batch(views, (0, 0, 1, 1, 2, 2)[: len(views)], size)
 
 
 def detached(fakes):

@@ -84,7 +84,7 @@ def test_the_command_of_the_readme(veri_root, tmp_path):
     So the losses of all steps tell that images, choices and normalization are those of one process, and the momentum
     tells the same of the gradients. tests/distributed/test_two_processes.py compares weights, in double precision.
     """
-    rates = ["train.optim", "sgd", "train.lr", "1e-9", "ealn.optim", "sgd", "ealn.lr", "1e-9"]
+    rates = ["train.optim", "sgd", "train.lr", "1e-9", "ealn.gan_optim", "sgd", "ealn.gan_lr", "1e-9"]
     options = ["train.print_freq", "1", *rates]
     code, output = run(veri_root, tmp_path / "two", *options)
     assert code == 0, output

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from ealn_plugin.evaluation.twins import ssim
-from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, FigureUnavailable, TrainedRun
+from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, ExhibitedRun, FigureUnavailable
 from ealn_plugin.reports.figures import write_figures
 from ealn_plugin.reports.picture_figures import cross_view_scores
 from ealn_plugin.reports.subjects import RunSubject
@@ -128,7 +128,7 @@ def drawn(runs, root, tmp_path_factory):
 @pytest.fixture
 def run(runs, root):
     subject = RunSubject(str(runs / "hard_view"), "hard_view", ["data.root", str(root), "data.workers", 0])
-    return TrainedRun(subject, 16)
+    return ExhibitedRun(subject, 16)
 
 
 def test_every_figure_has_its_numbers(drawn):
@@ -208,14 +208,14 @@ def test_data_without_views_or_twins(runs, tmp_path):
     data = make_veri_folder(tmp_path / "data", train=4, test=4)
     (data / "VeRi" / "viewpoints.csv").unlink()
     subject = RunSubject(str(runs / "hard_view"), "run", ["data.root", str(data), "data.workers", 0])
-    run = TrainedRun(subject, 16)
+    run = ExhibitedRun(subject, 16)
     found = write_figures([run], [5, 6, 9], str(tmp_path))
     assert isinstance(found[5], list) and isinstance(found[9], list) and "generator of other views" in found[6]
     assert {line["view"] for line in rows(tmp_path / "figure_05_hard_negatives_run.csv")} == {"unknown view"}
     make_veri_folder(tmp_path / "again", train=4, test=4)
     subject = RunSubject(str(runs / "hard_view"), "run", ["data.root", str(tmp_path / "again"), "data.workers", 0])
     with pytest.raises(FigureUnavailable, match="has no twins.csv"):
-        cross_view_scores(TrainedRun(subject, 16))
+        cross_view_scores(ExhibitedRun(subject, 16))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Checkpoints: one file that holds a whole run, written so that a crash can never leave half of it.
 
 The file is plain tensors, numbers, strings and containers of them, so it loads with ``weights_only=True`` and runs no
-code of whoever made it.
+code of its author.
 """
 
 import contextlib
@@ -105,7 +105,7 @@ def load(path: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def blaming(path: str) -> Iterator[None]:
+def naming_file(path: str) -> Iterator[None]:
     """Within it, wrong contents become a CheckpointError that names the file."""
     try:
         yield
@@ -117,7 +117,7 @@ def blaming(path: str) -> Iterator[None]:
 
 
 def fit(module: nn.Module, state_dict: Mapping[str, Any], name: str, path: str) -> None:
-    """Load ``state_dict`` into ``module``; a misfit becomes one sentence that names the first difference.
+    """Load ``state_dict`` into ``module``; of another architecture, the first layer that differs is named.
 
     Raises:
         CheckpointError: the checkpoint is of another architecture, or its tensors are of another kind.
@@ -136,5 +136,5 @@ def fit(module: nn.Module, state_dict: Mapping[str, Any], name: str, path: str) 
                 f"{list(state_dict[key].shape)} there and {list(own[key].shape)} here; use the config of the run "
                 "that wrote it"
             )
-    with blaming(path), restoring(f"{name} layers"):
+    with naming_file(path), restoring(f"{name} layers"):
         module.load_state_dict(state_dict)

@@ -49,7 +49,7 @@ def restore(engine: Any, path: str) -> None:
     Raises:
         CheckpointError: the file is broken, or of another architecture or other schemes.
     """
-    with checkpoint.blaming(path):
+    with checkpoint.naming_file(path):
         _restore(engine, read(path), path)
 
 
@@ -60,7 +60,7 @@ def read(path: str) -> dict[str, Any]:
         CheckpointError: the file is broken, or has contents that the engine does not write.
     """
     state = checkpoint.load(path)
-    with checkpoint.blaming(path):
+    with checkpoint.naming_file(path):
         check_contents(state)
     return state
 
@@ -112,7 +112,7 @@ def restore_warmup(engine: Any, path: str) -> None:
     Raises:
         CheckpointError: the file is broken, of another architecture, or not from the end of a warm-up of this length.
     """
-    with checkpoint.blaming(path):
+    with checkpoint.naming_file(path):
         _restore_warmup(engine, read(path), path)
     log.info("starting behind the warm-up of %s: epoch %d, step %d", path, engine.epoch + 1, engine.global_step)
 
@@ -161,7 +161,7 @@ def _check_optimizers(engine: Any, state: Mapping[str, Any], path: str) -> None:
         if state["kinds"].get(name) != kind:
             raise checkpoint.CheckpointError(
                 f"checkpoint {path!r} was trained with {state['kinds'].get(name)} for the {name}, this run has {kind}; "
-                "use train.optim, ealn.optim, train.staged_lr and train.lr_scheduler of the run that wrote it"
+                "use train.optim, ealn.gan_optim, train.staged_lr and train.lr_scheduler of the run that wrote it"
             )
 
 
@@ -189,7 +189,7 @@ def check_finite(engine: Any) -> None:
         if values and not torch.isfinite(torch.stack([value.float() for value in values])).all():
             raise checkpoint.CheckpointError(
                 f"{name} holds values that are not finite after step {engine.global_step}, so nothing was saved; "
-                "lower train.lr or ealn.lr and go on from the last checkpoint with model.resume"
+                "lower train.lr or ealn.gan_lr and go on from the last checkpoint with model.resume"
             )
 
 

@@ -27,7 +27,7 @@ class EventWriter:
     """One events file of this process in a run folder.
 
     Args:
-        folder: made if needed. purge_step: first global step of this process; readers forget events of earlier
+        folder: created if needed. purge_step: first global step of this process; readers forget events of earlier
             processes from there on. 0: there was none.
     """
 

@@ -83,19 +83,19 @@ class Monitor:
         first = self._step - len(self._window) + 1
         keys = [(step, name) for step, values in enumerate(self._window, first) for name in values]
         numbers = torch.stack([value for values in self._window for value in values.values()]).float().tolist()
-        self._window, found = [], {}
+        self._window, by_name = [], {}
         for (step, name), number in zip(keys, numbers):  # in the order in which they were computed
             if not math.isfinite(number):
                 raise NonFiniteLossError(
                     f"{name} became {number} in step {step} (epoch {self._epoch + 1}, {self._stage}); lower train.lr "
-                    f"or ealn.lr, and go on from the last good checkpoint with model.resume {self.save_dir}"
+                    f"or ealn.gan_lr, and go on from the last good checkpoint with model.resume {self.save_dir}"
                 )
-            found.setdefault(name, []).append(number)
-        for name, values in found.items():
+            by_name.setdefault(name, []).append(number)
+        for name, values in by_name.items():
             self.writer.add_scalar(f"train/{name}", sum(values) / len(values), self._step)
             self._epoch_sums[name] = self._epoch_sums.get(name, 0.0) + sum(values)
             self._epoch_counts[name] = self._epoch_counts.get(name, 0) + len(values)
-        self._bar.set_postfix_str(_brief({name: sum(v) / len(v) for name, v in found.items()}), refresh=False)
+        self._bar.set_postfix_str(_brief({name: sum(v) / len(v) for name, v in by_name.items()}), refresh=False)
 
     def end_epoch(self, rates: Mapping[str, float]) -> dict[str, float]:
         """Log the epoch's averages; ``rates``: learning rates by network, also sent to TensorBoard."""

@@ -74,16 +74,18 @@ class Observer:
             self.diagnose_every = 0
             return
         arrays = observe(self._fixed, engine.embedding, engine.pixels, engine.schemes, engine.device)
-        found = diagnose_arrays(arrays)
+        figures = diagnose_arrays(arrays)
         try:
             _write_arrays(os.path.join(self.save_dir, FOLDER), done, arrays)
-            _add_row(os.path.join(self.save_dir, TABLE), {"epoch": done, "step": engine.global_step, **found})
+            _add_row(os.path.join(self.save_dir, TABLE), {"epoch": done, "step": engine.global_step, **figures})
         except OSError as error:  # the checkpoint that follows matters more than a line of a table
             log.warning("the diagnostics of epoch %d could not be written (%s); free some space", done, error)
-        engine.monitor.scalars("diagnostics", found, engine.global_step)
+        engine.monitor.scalars("diagnostics", figures, engine.global_step)
         for kind in arrays["kinds"].tolist():
             values = ", ".join(
-                f"{name.partition('/')[2]} {value:.3f}" for name, value in found.items() if name.startswith(f"{kind}/")
+                f"{name.partition('/')[2]} {value:.3f}"
+                for name, value in figures.items()
+                if name.startswith(f"{kind}/")
             )
             log.info("epoch %d/%d diagnostics of %s: %s", done, engine.max_epoch, kind, values)
 

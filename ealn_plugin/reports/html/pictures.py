@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ealn_plugin.evaluation.feature_store import FeatureStore
-from ealn_plugin.reports import comparison, figures, picture_figures
+from ealn_plugin.reports import comparison, figures, hard_negative_figure, picture_figures
 from ealn_plugin.reports.comparison import Report
 from ealn_plugin.reports.exhibits import OTHER_VIEW, FigureUnavailable
 from ealn_plugin.reports.html.blocks import Charts, Line, Note, Section, Table, embed_picture
@@ -146,7 +146,7 @@ _SECTIONS = (
         "Hard negatives",
         (
             _Exhibit(
-                picture_figures.draw_hard_negatives,
+                hard_negative_figure.draw_hard_negatives,
                 "Test images beside their hard negatives, the most changed part "
                 "enlarged, with the distances in the embedding",
                 single=True,

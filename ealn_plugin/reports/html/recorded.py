@@ -51,18 +51,18 @@ def results(runs: Sequence[Any], measured: Mapping[str, Any]) -> Section:
         runs: list of ReportedRun. measured: {label: content of results.json} of what was evaluated just now, for runs
             that recorded nothing.
     """
-    found = {}
+    contents = {}
     for run in runs:
-        found[run.label] = run.results or measured.get(run.label)
-        found[f"{run.label}, without fusion"] = {"datasets": run.own_results} if run.own_results else None
-    rows = tables.rows_of({label: content for label, content in found.items() if content})
+        contents[run.label] = run.results or measured.get(run.label)
+        contents[f"{run.label}, without fusion"] = {"datasets": run.own_results} if run.own_results else None
+    rows = tables.rows_of({label: content for label, content in contents.items() if content})
     if not rows:
         return Section(
             "results",
             "Results",
             [Note("None of the runs has results yet: results.json is written when a run ends.", missing=True)],
         )
-    blocks: list[Any] = []
+    blocks = []
     order = list(PROTOCOLS)
     tasks = dict.fromkeys((row.dataset, row.protocol) for row in rows)
     for task in sorted(tasks, key=lambda task: order.index(task[1]) if task[1] in order else len(order)):
@@ -79,13 +79,13 @@ def results(runs: Sequence[Any], measured: Mapping[str, Any]) -> Section:
     if any(line.kind == PUBLISHED_ROW for table in blocks for line in table.lines):
         blocks.insert(
             0,
-            Note(
+            Note(  # type: ignore[arg-type]
                 "Rows marked published are the figures of the methods' authors on the original release, "
                 "under the protocol that comes nearest to theirs; blank cells were not published or not "
                 f"checked.{_rendered(runs)}"
             ),
         )
-    blocks.insert(0, Note("Values are percentages; ± is the standard deviation over draws, where a protocol draws."))
+    blocks.insert(0, Note("Values are percentages; ± is the standard deviation over draws, where a protocol draws."))  # type: ignore[arg-type]
     return Section("results", "Results", blocks)
 
 
@@ -102,10 +102,10 @@ def curves(runs: Sequence[Any], folder: str) -> Section:
     Args:
         runs: list of ReportedRun. folder: existing, for the plots.
     """
-    found = {}
+    curves = {}
     for run in runs:
         for name, curve in run.scalars(run.scalar_names()).items():
-            found.setdefault(name, {})[run.label] = curve
+            curves.setdefault(name, {})[run.label] = curve
     without = [run.label for run in runs if not run.scalar_names()]
     blocks = (
         [
@@ -114,7 +114,7 @@ def curves(runs: Sequence[Any], folder: str) -> Section:
                 "between schemes: adversarial schemes add terms of their own."
             )
         ]
-        if found
+        if curves
         else []
     )
     if without:
@@ -125,7 +125,7 @@ def curves(runs: Sequence[Any], folder: str) -> Section:
                 missing=True,
             )
         )
-    names = sorted(found)
+    names = sorted(curves)
     for start, title in _GROUPS:
         chosen = [name for name in names if name.startswith(start)]
         names = [name for name in names if name not in chosen]
@@ -134,9 +134,9 @@ def curves(runs: Sequence[Any], folder: str) -> Section:
                 folder,
                 f"curve_{name}",
                 name,
-                found[name],
+                curves[name],
                 _unit(name),
-                f"Curve over the training steps: {name} of {', '.join(found[name])}",
+                f"Curve over the training steps: {name} of {', '.join(curves[name])}",
                 names=[run.label for run in runs],
             )
             for name in chosen
@@ -162,7 +162,7 @@ def diagnostics(runs: Sequence[Any], folder: str) -> Section:
     Args:
         runs: list of ReportedRun. folder: existing, for the plots.
     """
-    found, last, without = {}, [], []
+    diagnostics, last, without = {}, [], []
     for run in runs:
         rows = _numbers(run)
         if not rows:
@@ -170,14 +170,14 @@ def diagnostics(runs: Sequence[Any], folder: str) -> Section:
         for column in dict.fromkeys(column for row in rows for column in row if "/" in column):
             kind, _, name = column.partition("/")
             epochs, values = zip(*((row["epoch"], row.get(column, math.nan)) for row in rows))
-            found.setdefault(name, {})[f"{run.label}: {kind}"] = (epochs, values)
+            diagnostics.setdefault(name, {})[f"{run.label}: {kind}"] = (epochs, values)
             last.append(Line((run.label, kind, name, f"{values[-1]:.3f}", DIAGNOSTICS.get(name, ""))))
-    blocks: list[Any] = []
-    if found:
-        names = list(dict.fromkeys(name for by_run in found.values() for name in by_run))
+    blocks = []
+    if diagnostics:
+        names = list(dict.fromkeys(name for by_run in diagnostics.values() for name in by_run))
         blocks = [
             Note("Measured on a fixed set of test images after each epoch in which generators learn."),
-            Charts(tuple(_diagnostic_chart(folder, name, by_run, names) for name, by_run in found.items())),
+            Charts(tuple(_diagnostic_chart(folder, name, by_run, names) for name, by_run in diagnostics.items())),
             Table(
                 "The last line of each run",
                 ("run", "generated", "name", "value", "meaning"),

@@ -1,7 +1,6 @@
-"""The run folders of a page: what each holds, and a sentence for everything that it does not."""
+"""The run folders of a page: what each contains, and one sentence for each part that is missing."""
 
 import functools
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -10,10 +9,10 @@ from typing import Any, NoReturn
 
 from ealn_plugin import config as configuration
 from ealn_plugin.engine.checkpoints import file as checkpoint
-from ealn_plugin.reports.exhibits import TrainedRun
+from ealn_plugin.reports.exhibits import ExhibitedRun
 from ealn_plugin.reports.names import short_labels
 from ealn_plugin.reports.subjects import RunSubject
-from ealn_plugin.runs.folder import CONFIG, RESULTS
+from ealn_plugin.runs.folder import CONFIG, RESULTS, read_results
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +29,13 @@ class _RecordsAlone:
         raise FileNotFoundError(f"there is no {checkpoint.LAST}; copy it into the run folder, or train on")
 
 
-class ReportedRun(TrainedRun):
+class ReportedRun(ExhibitedRun):
     """A run folder on a page.
 
     Args:
         folder: of the run, with at least its config.yaml. label: its name on the page.
         options: [KEY, VALUE, ...] that replace those of the run, such as data.root.
-        num_images: see ``TrainedRun``.
+        num_images: see ``ExhibitedRun``.
         recorded: show only what the run wrote itself, without its networks and its dataset.
     Raises:
         FileNotFoundError, ValueError: not a run folder, with one sentence.
@@ -64,19 +63,12 @@ class ReportedRun(TrainedRun):
         """The content of results.json, or None where the run has none that can be read."""
         path = os.path.join(self.folder, RESULTS)
         try:
-            with open(path, encoding="utf-8") as file:
-                content = json.load(file)
-            dataset, _, protocol = content["primary"].partition("/")
-            for tree in (content["datasets"], content.setdefault("untrained", {})):
-                for metrics in (metrics for by_protocol in tree.values() for metrics in by_protocol.values()):
-                    metrics.update({name: float(value) for name, value in metrics.items()})
-            content["datasets"][dataset][protocol]["mAP"]
+            return read_results(path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             log.warning("%s cannot be used: %s", path, error)
             return None
-        return content
 
     @property
     def own_results(self) -> dict[str, Any]:

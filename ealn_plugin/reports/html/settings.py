@@ -7,6 +7,7 @@ from ealn_plugin import config as configuration
 from ealn_plugin.config import NAMES, CfgNode
 from ealn_plugin.config.merging import flat
 from ealn_plugin.reports.html.blocks import Line, Note, Section, Table
+from ealn_plugin.runs.folder import primary_protocol
 
 
 def overview(runs: Sequence[Any]) -> Section:
@@ -26,9 +27,9 @@ def overview(runs: Sequence[Any]) -> Section:
             missing.append(run.label)
             lines.append(Line((*map(str, cells), *[""] * 4)))
             continue
-        dataset, _, protocol = run.results["primary"].partition("/")
+        dataset, protocol = primary_protocol(run.results)
         metrics = run.results["datasets"][dataset][protocol]
-        before = run.results.get("untrained", {}).get(dataset, {}).get(protocol, {})
+        before = run.results["untrained"].get(dataset, {}).get(protocol, {})
         lines.append(
             Line(
                 (
