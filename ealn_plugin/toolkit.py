@@ -14,17 +14,23 @@ import os
 import sys
 import types
 import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import PathLike
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
-_kept_alive = []  # torch.library objects: their operator schemas vanish with them
+_kept_alive: list[Any] = []  # torch.library objects: their operator schemas vanish with them
 
 
-def _import_torchvision():
+def _import_torchvision() -> None:
     """Import torchvision, also where its compiled operators do not fit the installed torch.
 
     PyPI's torchvision is built against CUDA builds of torch. Beside a CPU-only torch its import dies because
@@ -46,7 +52,7 @@ def _import_torchvision():
     import torchvision  # noqa: F401
 
 
-def _import_torchreid():
+def _import_torchreid() -> ModuleType:
     with warnings.catch_warnings():
         # "Cython evaluation is unavailable": the plugin fills that very slot.
         warnings.filterwarnings("ignore", message="Cython evaluation")
@@ -68,7 +74,7 @@ ImageDataset = torchreid.data.ImageDataset
 
 
 # ---------------------------------------------------------------------------------------------- registrations
-def register_dataset(name, dataset):
+def register_dataset(name: str, dataset: type) -> None:
     """Make ``dataset`` known to torchreid's data managers as ``name``; a second call with the same class does nothing.
 
     Raises:
@@ -82,7 +88,7 @@ def register_dataset(name, dataset):
     torchreid.data.register_image_dataset(name, dataset)
 
 
-def register_model(name, factory):
+def register_model(name: str, factory: Callable[..., nn.Module]) -> None:
     """Make ``torchreid.models.build_model(name, ...)`` call ``factory(num_classes, loss, pretrained, use_gpu)``.
 
     Raises:
@@ -93,21 +99,23 @@ def register_model(name, factory):
         raise ValueError(f"the model name {name!r} already belongs to {known[name]}; choose another name")
 
 
-def register_engine(engine):
+def register_engine(engine: type) -> None:
     """Make the engine class reachable as ``torchreid.engine.<its name>``."""
     setattr(torchreid.engine, engine.__name__, engine)
 
 
-def _private_dict(function, name):
+def _private_dict(function: Any, name: str) -> Any:
     return function.__globals__[name]
 
 
-def _model_factory():
+def _model_factory() -> dict[str, Any]:
     return _private_dict(torchreid.models.build_model, "__model_factory")
 
 
 # ---------------------------------------------------------------------------------------------- building blocks
-def build_model(name, num_classes, loss="triplet", pretrained=False, use_gpu=True, **extra):
+def build_model(
+    name: str, num_classes: int, loss: str = "triplet", pretrained: bool = False, use_gpu: bool = True, **extra: Any
+) -> nn.Module:
     """``torchreid.models.build_model`` with extra keyword arguments for factories that take them.
 
     Returns:
@@ -132,7 +140,7 @@ def build_model(name, num_classes, loss="triplet", pretrained=False, use_gpu=Tru
         ) from error
 
 
-def build_datamanager(dataset_options=None, **options):
+def build_datamanager(dataset_options: Mapping[str, Any] | None = None, **options: Any) -> Any:
     """``torchreid.data.ImageDataManager(**options)``, its prints sent to the log.
 
     Args:
@@ -172,7 +180,7 @@ def _data_manager_class(dataset_options):
     return type(base.__name__, (base,), {"__init__": configured, "__doc__": base.__doc__})
 
 
-def build_dataset(name, root):
+def build_dataset(name: str, root: str) -> Any:
     """One dataset by the name it is registered under, what it prints sent to the log.
 
     Returns:
@@ -187,17 +195,17 @@ def build_dataset(name, root):
         return known[name](root=root)
 
 
-def build_optimizer(model, **options):
+def build_optimizer(model: nn.Module, **options: Any) -> torch.optim.Optimizer:
     """``torchreid.optim.build_optimizer``."""
     return torchreid.optim.build_optimizer(model, **options)
 
 
-def build_lr_scheduler(optimizer, **options):
+def build_lr_scheduler(optimizer: torch.optim.Optimizer, **options: Any) -> Any:
     """``torchreid.optim.build_lr_scheduler``: single_step, multi_step or cosine."""
     return torchreid.optim.build_lr_scheduler(optimizer, **options)
 
 
-def normalization_of(datamanager):
+def normalization_of(datamanager: Any) -> tuple[list[float], list[float]]:
     """Mean and standard deviation that a data manager normalizes its images with.
 
     torchreid's managers do not keep them; they are read from the last transform of ``transform_te``.
@@ -217,7 +225,9 @@ def normalization_of(datamanager):
     )
 
 
-def test_transform(height, width, norm_mean, norm_std):
+def test_transform(
+    height: int, width: int, norm_mean: Sequence[float], norm_std: Sequence[float]
+) -> Callable[[Any], Tensor]:
     """torchreid's transform of test images: resize, scale to [0, 1], normalize.
 
     Returns:
@@ -229,7 +239,7 @@ def test_transform(height, width, norm_mean, norm_std):
         )[1]
 
 
-def keeps_past_images(dataset):
+def keeps_past_images(dataset: Any) -> bool:
     """Whether a dataset's transform remembers earlier images, as torchreid's RandomPatch does."""
     return any(hasattr(step, "patchpool") for step in getattr(getattr(dataset, "transform", None), "transforms", []))
 
@@ -243,7 +253,7 @@ MAX_PIXELS = 2**26
 """Images with more pixels are refused, 8,192 x 8,192: a few bytes of a file may claim to hold gigabytes."""
 
 
-def read_image(path):
+def read_image(path: str | PathLike[str]) -> Image.Image:
     """Read an image file as RGB, in one attempt, the right way up.
 
     torchreid's own function tries again for ever when a file is corrupt; this one replaces it. Grey images of more
@@ -270,18 +280,18 @@ def read_image(path):
         ) from error
 
 
-def _eight_bits(image):
+def _eight_bits(image: Image.Image) -> Image.Image:
     """Grey images of 16 bits scaled to 8; others as they are."""
     if not image.mode.startswith("I"):
         return image
     return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
 
 
-def _cure_read_image():
+def _cure_read_image() -> None:
     vars(sys.modules[ImageDataset.__module__])["read_image"] = read_image
 
 
-def set_image_reader(dataset, reader):
+def set_image_reader(dataset: Any, reader: Callable[[str], Tensor] | None) -> None:
     """Have a torchreid image dataset take the finished images from ``reader``, not from its transform.
 
     Args:
@@ -292,11 +302,11 @@ def set_image_reader(dataset, reader):
     dataset.image_reader = reader
 
 
-def _ask_image_readers():
+def _ask_image_readers() -> None:
     """Give torchreid's image datasets the question whether they have an image reader."""
     own = ImageDataset.__getitem__
 
-    def item(self, index):
+    def item(self: Any, index: int) -> Any:
         reader = getattr(self, "image_reader", None)
         if reader is None:
             return own(self, index)
@@ -307,24 +317,32 @@ def _ask_image_readers():
 
 
 # ---------------------------------------------------------------------------------------------- evaluation
-def evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank=50, use_metric_cuhk03=False):
+def evaluate_rank(
+    distmat: NDArray[Any],
+    q_pids: NDArray[Any],
+    g_pids: NDArray[Any],
+    q_camids: NDArray[Any],
+    g_camids: NDArray[Any],
+    max_rank: int = 50,
+    use_metric_cuhk03: bool = False,
+) -> tuple[NDArray[np.float32], float]:
     """``torchreid.metrics.evaluate_rank``: (cmc [max_rank], mAP), through the fast slot when that is filled."""
     return torchreid.metrics.evaluate_rank(
         distmat, q_pids, g_pids, q_camids, g_camids, max_rank=max_rank, use_metric_cuhk03=use_metric_cuhk03
     )
 
 
-def distance_matrix(a, b, metric="euclidean"):
+def distance_matrix(a: Tensor, b: Tensor, metric: str = "euclidean") -> Tensor:
     """``torchreid.metrics.compute_distance_matrix`` of features [n, dim] and [m, dim]; 'euclidean' is squared."""
     return torchreid.metrics.compute_distance_matrix(a, b, metric)
 
 
-def re_ranking(q_g_dist, q_q_dist, g_g_dist):
+def re_ranking(q_g_dist: NDArray[Any], q_q_dist: NDArray[Any], g_g_dist: NDArray[Any]) -> NDArray[Any]:
     """torchreid's k-reciprocal re-ranking of three numpy distance matrices (Zhong et al., CVPR 2017)."""
     return torchreid.utils.re_ranking(q_g_dist, q_q_dist, g_g_dist)
 
 
-def show_ranked_lists(distances, datamanager, name, folder, topk):
+def show_ranked_lists(distances: NDArray[Any], datamanager: Any, name: str, folder: str, topk: int) -> None:
     """torchreid's pictures of the ``topk`` nearest gallery images of each query, correct and wrong ones marked."""
     with prints_to_log():
         torchreid.utils.visualize_ranked_results(
@@ -339,10 +357,10 @@ def show_ranked_lists(distances, datamanager, name, folder, topk):
 
 
 _ABSENT = object()
-_slot_before = {}
+_slot_before: dict[str, Any] = {}
 
 
-def set_fast_ranking(function):
+def set_fast_ranking(function: Callable[..., Any] | None) -> None:
     """Put ``function`` into the slot that torchreid keeps for its compiled ranking; ``None`` restores what was there.
 
     Args:
@@ -352,7 +370,7 @@ def set_fast_ranking(function):
     if not _slot_before:
         _slot_before.update(evaluate_cy=getattr(rank, "evaluate_cy", _ABSENT), IS_CYTHON_AVAI=rank.IS_CYTHON_AVAI)
     if function is not None:
-        rank.evaluate_cy, rank.IS_CYTHON_AVAI = function, True
+        rank.evaluate_cy, rank.IS_CYTHON_AVAI = function, True  # type: ignore[attr-defined]
         return
     for name, value in _slot_before.items():
         if value is _ABSENT:
@@ -365,23 +383,23 @@ def set_fast_ranking(function):
 class _LogWriter(io.TextIOBase):
     """A text stream that sends each finished line to the log."""
 
-    def __init__(self, logger):
+    def __init__(self, logger: logging.Logger) -> None:
         self._logger, self._rest = logger, ""
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             if line.strip():
                 self._logger.info("%s", line.rstrip())
         return len(text)
 
-    def finish(self):
+    def finish(self) -> None:
         """Log a last line that has no line end."""
         self.write("\n")
 
 
 @contextlib.contextmanager
-def prints_to_log(logger=log):
+def prints_to_log(logger: logging.Logger = log) -> Iterator[None]:
     """Within it, what torchreid prints goes to ``logger`` at level INFO."""
     writer = _LogWriter(logger)
     with contextlib.redirect_stdout(writer):

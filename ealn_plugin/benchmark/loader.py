@@ -9,6 +9,8 @@ import copy
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Subset, default_collate
@@ -28,17 +30,17 @@ STAGE_IMAGES = 200
 
 
 def measure_loading(
-    root="",
-    source="veri776",
-    height=64,
-    width=64,
-    transforms=("random_flip",),
-    batch_size=32,
-    repeats=5,
-    workers=2,
-    seed=0,
-    preset="tiny",
-):
+    root: str = "",
+    source: str = "veri776",
+    height: int = 64,
+    width: int = 64,
+    transforms: Sequence[str] = ("random_flip",),
+    batch_size: int = 32,
+    repeats: int = 5,
+    workers: int = 2,
+    seed: int = 0,
+    preset: str = "tiny",
+) -> dict[str, Any]:
     """Load training images in every way.
 
     Args:
@@ -80,12 +82,12 @@ def measure_loading(
             )
     result["times_faster"] = {
         size: {kind: values[kind] / values["torchreid"] for kind in KINDS[1:]}
-        for size, values in result["images_per_s_per_core"].items()
+        for size, values in result["images_per_s_per_core"].items()  # type: ignore[attr-defined]
     }
     return result
 
 
-def training_images(root, source, height, width, transforms, batch_size):
+def training_images(root: str, source: str, height: int, width: int, transforms: Sequence[str], batch_size: int) -> Any:
     """torchreid's own training dataset of ``source``, with at least four batches; arguments as ``measure_loading``.
 
     Raises:
@@ -113,7 +115,7 @@ def training_images(root, source, height, width, transforms, batch_size):
 
 
 @contextlib.contextmanager
-def one_thread():
+def one_thread() -> Iterator[None]:
     """Within it torch computes with one thread, so that a core is a core."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -123,7 +125,7 @@ def one_thread():
         torch.set_num_threads(before)
 
 
-def three_datasets(plain, name, folder, workers):
+def three_datasets(plain: Any, name: str, folder: str, workers: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """{kind: torchreid dataset} that differ in how images are read, and what filling the cache took."""
     datasets = {kind: copy.copy(plain) for kind in KINDS}
     transform = FastTransform(plain.transform)
@@ -145,7 +147,7 @@ def three_datasets(plain, name, folder, workers):
     }
 
 
-def compare_pixels(datasets, seed):
+def compare_pixels(datasets: Mapping[str, Any], seed: int) -> dict[str, bool]:
     """{kind: whether every training image is torchreid's own, bit for bit, augmented from the same random numbers}."""
     equal = dict.fromkeys(KINDS[1:], True)
     sampled = {kind: SeededSamples(dataset, seed) for kind, dataset in datasets.items()}
@@ -157,7 +159,9 @@ def compare_pixels(datasets, seed):
 
 
 # ---------------------------------------------------------------------------------------------- whole epochs
-def time_epochs(datasets, counts, batch_size, repeats, seed):
+def time_epochs(
+    datasets: Mapping[str, Any], counts: Mapping[Any, int], batch_size: int, repeats: int, seed: int
+) -> dict[Any, dict[str, float]]:
     """{size: {kind: images per second of processor time}}, all in this process; medians."""
     seconds = {(size, kind): [] for size in counts for kind in KINDS}
     with tqdm(total=repeats * len(seconds), desc="loading", unit="epoch", dynamic_ncols=True) as bar:
@@ -171,7 +175,9 @@ def time_epochs(datasets, counts, batch_size, repeats, seed):
     return {size: {kind: counts[size] / statistics.median(seconds[size, kind]) for kind in KINDS} for size in counts}
 
 
-def time_workers(datasets, count, batch_size, repeats, workers, seed):
+def time_workers(
+    datasets: Mapping[str, Any], count: int, batch_size: int, repeats: int, workers: int, seed: int
+) -> dict[str, float]:
     """{kind: images per second of the wall clock} with data workers, epoch after epoch, their start included."""
     seconds = {kind: [] for kind in KINDS}
     loaders = {kind: epoch_of(kind, datasets[kind], count, batch_size, workers, seed) for kind in KINDS}
@@ -187,7 +193,9 @@ def time_workers(datasets, count, batch_size, repeats, workers, seed):
     return {kind: count / statistics.median(values) for kind, values in seconds.items()}
 
 
-def epoch_of(kind, dataset, count, batch_size, workers, seed):
+def epoch_of(
+    kind: str, dataset: Any, count: int, batch_size: int, workers: int, seed: int
+) -> Callable[[int], Iterable[Any]]:
     """A function of an epoch's number that returns its batches, of the first ``count`` images."""
     loader = DataLoader(Subset(dataset, range(count)), batch_size=batch_size, num_workers=workers, drop_last=True)
     if kind == "torchreid":
@@ -196,14 +204,14 @@ def epoch_of(kind, dataset, count, batch_size, workers, seed):
     return lambda epoch: epochs.epoch(epoch)[0]
 
 
-def exhaust(batches):
+def exhaust(batches: Iterable[Any]) -> None:
     """Load every batch."""
     for _ in batches:
         pass
 
 
 # ---------------------------------------------------------------------------------------------- where the time goes
-def time_stages(datasets, batch_size, repeats, seed):
+def time_stages(datasets: Mapping[str, Any], batch_size: int, repeats: int, seed: int) -> dict[str, dict[str, float]]:
     """{'torchreid' | 'ours': {stage: microseconds of processor time per image}}, medians over the repeats."""
     plain, reader = datasets["torchreid"], datasets["cache on"].image_reader
     paths = [item[0] for item in plain.data[:STAGE_IMAGES]]
@@ -250,7 +258,7 @@ def time_stages(datasets, batch_size, repeats, seed):
     return found
 
 
-def microseconds(function, values, repeats):
+def microseconds(function: Callable[[Any], Any], values: Sequence[Any], repeats: int) -> float:
     """Median microseconds of processor time that ``function`` takes for one of ``values``."""
     measured = []
     for _ in range(repeats):
@@ -262,7 +270,7 @@ def microseconds(function, values, repeats):
 
 
 # ---------------------------------------------------------------------------------------------- the table
-def loading_table(result):
+def loading_table(result: Mapping[str, Any]) -> list[str]:
     """The figures as lines of text."""
     height, width = result["image_size"]
     lines = [

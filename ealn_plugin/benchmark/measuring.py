@@ -6,6 +6,7 @@ import os
 import platform
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,22 +21,23 @@ class PeakMemory:
         peak_mib: highest value above that at entry, in MiB; None where the system does not tell.
     """
 
-    def __init__(self, bar):
-        self.bar, self.peak_mib, self._done = bar, None, threading.Event()
+    def __init__(self, bar: Any) -> None:
+        self.bar, self._done = bar, threading.Event()
+        self.peak_mib: float | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> "PeakMemory":
         self._start = self._peak = resident_bytes()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self._done.set()
         self._thread.join()
         if self._start is not None:
             self.peak_mib = (max(self._peak, resident_bytes()) - self._start) / 2**20
 
-    def _watch(self):
+    def _watch(self) -> None:
         refreshed = time.monotonic()
         while not self._done.wait(SAMPLING_SECONDS):
             if self._start is not None:
@@ -45,13 +47,13 @@ class PeakMemory:
                 self.bar.refresh()
 
 
-def return_freed_memory():
+def return_freed_memory() -> None:
     """Have malloc give back what was freed, so that it does not hide what is taken next; nothing without glibc."""
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def resident_bytes():
+def resident_bytes() -> int | None:
     """Memory of this process that lies in RAM, in bytes; None on systems without /proc."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
@@ -60,7 +62,7 @@ def resident_bytes():
         return None
 
 
-def machine():
+def machine() -> dict[str, Any]:
     """What a reader needs to know of the computer to judge the figures."""
     processor = platform.processor()
     try:

@@ -3,7 +3,9 @@
 import importlib
 import statistics
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -30,7 +32,7 @@ RANK_SIZES = {
 }
 
 
-def rank_task(size, seed):
+def rank_task(size: RankSize, seed: int) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     """Random distances float32 [queries, gallery] and labels (q_pids, g_pids, q_camids, g_camids)."""
     rng = np.random.default_rng(seed)
     distmat = rng.random((size.queries, size.gallery), dtype=np.float32)
@@ -50,7 +52,7 @@ def rank_task(size, seed):
     )
 
 
-def rank_methods():
+def rank_methods() -> dict[str, Callable[..., Any]]:
     """{name: function of (distmat, four label arrays) -> (cmc, mAP)}; the compiled ranking only where it is present."""
     metrics = toolkit.torchreid.metrics
     methods = {"python": lambda *task: metrics.evaluate_rank(*task, use_cython=False)}
@@ -63,7 +65,9 @@ def rank_methods():
     return methods
 
 
-def measure_ranking(sizes, repeats=5, python_repeats=1, python=True, seed=0):
+def measure_ranking(
+    sizes: Sequence[str], repeats: int = 5, python_repeats: int = 1, python: bool = True, seed: int = 0
+) -> dict[str, Any]:
     """Time every method on every size.
 
     Args:
@@ -93,7 +97,7 @@ def measure_ranking(sizes, repeats=5, python_repeats=1, python=True, seed=0):
     return result
 
 
-def measure_rank(method, task, repeats, bar):
+def measure_rank(method: Callable[..., Any], task: Any, repeats: int, bar: Any) -> dict[str, Any]:
     """Seconds of every run, their median, peak memory above the task's own, and the figures that came out."""
     distmat, labels = task
     seconds = []
@@ -112,7 +116,7 @@ def measure_rank(method, task, repeats, bar):
     }
 
 
-def compare_rank(measured):
+def compare_rank(measured: Mapping[str, Any]) -> dict[str, Any]:
     """How many times faster ours is than each other method, and the largest difference in mAP and rank 1."""
     ours = measured["ours"]
     others = {name: values for name, values in measured.items() if name != "ours"}
@@ -125,7 +129,7 @@ def compare_rank(measured):
     }
 
 
-def rank_table(result):
+def rank_table(result: Mapping[str, Any]) -> list[str]:
     """The figures of ``measure_ranking`` as lines of text."""
     lines = [
         f"Ranking random distances, median of the runs, {result['machine']['threads']} threads "

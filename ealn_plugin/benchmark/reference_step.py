@@ -6,6 +6,8 @@ start, EN's loss and the random choice of positives and negatives with the engin
 """
 
 import copy
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,7 +33,13 @@ class ReferenceStep:
         ValueError: the engine does what the paper's step does not.
     """
 
-    def __init__(self, engine, embedding_optimizer, gan_lr=0.0002, gan_betas=(0.5, 0.999)):
+    def __init__(
+        self,
+        engine: Any,
+        embedding_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+        gan_lr: float = 0.0002,
+        gan_betas: tuple[float, float] = (0.5, 0.999),
+    ) -> None:
         _check_paper(engine)
         schemes = {scheme.name: scheme for scheme in engine.schemes}
         self.hard, self.view = schemes.get("hard"), schemes.get("view")  # for their settings; never called
@@ -55,7 +63,7 @@ class ReferenceStep:
         self.random = torch.Generator()
         self.random.set_state(engine.random.get_state())
 
-    def __call__(self, data):
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, float]:
         """Train on one batch of a torchreid loader; returns {name: number}, every loss read back."""
         images, pids = data["img"].to(self.device), data["pid"].to(self.device)
         pictures = self.pixels.to_generator(images)
@@ -79,7 +87,7 @@ class ReferenceStep:
     def _generate(self, pictures, anchors):
         return {kind: self.generators[kind](pictures[index]) for kind, index in anchors.items()}
 
-    def _train_generators(self, images, pictures, pids, anchors, values):
+    def _train_generators(self, images, pictures, pids, anchors, values) -> None:
         """Eq. 7 and Eq. 13."""
         self._only(self.generators)
         self.embedding.eval()
@@ -123,7 +131,7 @@ class ReferenceStep:
             )
         return total
 
-    def _train_judges(self, pictures, anchors, fakes, values):
+    def _train_judges(self, pictures, anchors, fakes, values) -> None:
         """Eq. 8 and Eq. 14 without their embedding terms."""
         self._only(self.judges)
         total = torch.zeros((), device=self.device)
@@ -140,10 +148,10 @@ class ReferenceStep:
         self._descend(self.gan_optimizers[1], total)
         values["loss/D"] = total.item()
 
-    def _judged(self, name, real, fake):
+    def _judged(self, name: str, real, fake):
         return F.softplus(-self.judges[name](real)).mean() + F.softplus(self.judges[name](fake)).mean()
 
-    def _train_embedding(self, images, pids, anchors, fakes, values):
+    def _train_embedding(self, images, pids, anchors, fakes, values) -> None:
         """EN with Eq. 5 and Eq. 10."""
         self._only(self.embedding)
         logits, real = self.embedding(images)
@@ -181,21 +189,21 @@ class ReferenceStep:
         index, valid = select_negatives(None, pids, generator=self.random)
         return (real - real[index]).pow(2).sum(1), valid
 
-    def _only(self, learning):
+    def _only(self, learning) -> None:
         """Freeze all networks but those that learn."""
         for network in (self.embedding, self.generators, self.judges):
             network.requires_grad_(network is learning)
 
-    def _descend(self, optimizer, loss):
+    def _descend(self, optimizer, loss) -> None:
         optimizer.zero_grad()
         if loss.requires_grad:
             loss.backward()
             optimizer.step()
 
 
-def stock(network):
+def stock(network: nn.Module) -> nn.Module:
     """A copy of a network with torch's own instance normalization, in the default memory layout and not compiled."""
-    network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for module in list(network.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.InstanceNorm2d):
@@ -208,7 +216,7 @@ def _mean(values, valid):
     return (values * valid).sum() / valid.sum().clamp(min=1)
 
 
-def _check_paper(engine):
+def _check_paper(engine) -> None:
     step, found = engine.step, {}
     found["ealn.scheme"] = [s.name for s in engine.schemes if s.name not in ("hard", "view")]
     found["ealn.degrade"] = step.degradation is not None

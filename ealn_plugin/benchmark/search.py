@@ -4,6 +4,8 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -24,11 +26,11 @@ class ClusteredVectors:
         count, dim: how many, of which length; seed: of the draws. Every vehicle has about 20 images.
     """
 
-    def __init__(self, count, dim, seed=0):
+    def __init__(self, count: int, dim: int, seed: int = 0) -> None:
         self.count, self.dim, self.seed = count, dim, seed
         self.vehicles = max(1, count // IMAGES_PER_VEHICLE)
 
-    def _vectors(self, pids, rng):
+    def _vectors(self, pids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         # a centre is drawn anew from its vehicle's number: a million images need no table of 50,000 centres
         centres = np.stack(
             [np.random.default_rng([self.seed, int(pid)]).standard_normal(self.dim, dtype=np.float32) for pid in pids]
@@ -36,7 +38,7 @@ class ClusteredVectors:
         vectors = centres + _SPREAD * rng.standard_normal((len(pids), self.dim), dtype=np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
-    def pieces(self):
+    def pieces(self) -> Iterator[tuple[Records, np.ndarray]]:
         """Yield (Records, float32 [n, dim]) until there are ``count``."""
         for first in range(0, self.count, _PIECE):
             rows = np.arange(first, min(first + _PIECE, self.count))
@@ -44,14 +46,21 @@ class ClusteredVectors:
             pids = rng.integers(0, self.vehicles, len(rows))
             yield Records([f"/gallery/{row:08d}.jpg" for row in rows], pids), self._vectors(pids, rng)
 
-    def queries(self, count):
+    def queries(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """(float32 [count, dim], vehicle numbers int [count]): new images of the same vehicles."""
         rng = np.random.default_rng([self.seed, 2])
         pids = rng.integers(0, self.vehicles, count)
         return self._vectors(pids, rng), pids
 
 
-def measure_search(count, dim=1024, kinds=("flat", "ivf"), queries=200, folder=None, seed=0):
+def measure_search(
+    count: int,
+    dim: int = 1024,
+    kinds: Sequence[str] = ("flat", "ivf"),
+    queries: int = 200,
+    folder: str | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Build an index of every kind on disk, open it, and ask it one query at a time and all at once.
 
     Args:
@@ -80,14 +89,14 @@ def measure_search(count, dim=1024, kinds=("flat", "ivf"), queries=200, folder=N
         for kind in kinds:
             measured, index = _measure_kind(data, made, kind)
             measured.update(_ask(index, asked, pids))
-            result["kinds"][kind] = measured
+            result["kinds"][kind] = measured  # type: ignore[index]
             truth = _exact(index, asked) if truth is None else truth
             measured["recall"] = _recall(measured.pop("rows"), truth)
             del index
     return result
 
 
-def _generate(data):
+def _generate(data: ClusteredVectors):
     """Seconds that making the vectors takes, which are taken off the build's."""
     start = time.perf_counter()
     for _ in tqdm(data.pieces(), total=-(-data.count // _PIECE), desc="generating", leave=False, dynamic_ncols=True):
@@ -95,7 +104,7 @@ def _generate(data):
     return time.perf_counter() - start
 
 
-def _measure_kind(data, folder, kind):
+def _measure_kind(data: ClusteredVectors, folder: str, kind):
     """Build the index, or bring the one that is there to another kind, and open it."""
     bar = tqdm(data.pieces(), total=-(-data.count // _PIECE), desc=f"building {kind}", leave=False, dynamic_ncols=True)
     return_freed_memory()
@@ -163,7 +172,7 @@ def _quantile(values, share):
     return float(np.quantile(values, share))
 
 
-def search_table(result):
+def search_table(result: Mapping[str, Any]) -> list[str]:
     """The figures of ``measure_search`` as lines of text."""
     computer = result["machine"]
     lines = [

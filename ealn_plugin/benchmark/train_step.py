@@ -3,6 +3,8 @@
 import contextlib
 import statistics
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -13,6 +15,7 @@ from ealn_plugin import toolkit
 from ealn_plugin.benchmark.measuring import PeakMemory, machine
 from ealn_plugin.benchmark.reference_step import ReferenceStep
 from ealn_plugin.benchmark.workload import RandomImages
+from ealn_plugin.config import CfgNode
 from ealn_plugin.data.synthetic.presets import PRESETS
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.acceleration import keep_freed_memory
@@ -23,7 +26,14 @@ MATRIX_SIDE = {"cuda": 8192, "cpu": 1024}
 STEPS = {"cuda": 10, "cpu": 1}  # per round: a GPU works behind its caller, and only whole queues show how fast
 
 
-def measure_training(config, identities=None, rounds=10, warmup=3, steps=None, scales=(1,)):
+def measure_training(
+    config: CfgNode,
+    identities: int | None = None,
+    rounds: int = 10,
+    warmup: int = 3,
+    steps: int | None = None,
+    scales: Sequence[int] = (1,),
+) -> dict[str, Any]:
     """Images per second of the reference and of the engine's step, in alternating rounds of one run.
 
     Args:
@@ -56,7 +66,9 @@ def measure_training(config, identities=None, rounds=10, warmup=3, steps=None, s
     }
 
 
-def measure_batch(config, batch, identities, rounds, warmup, steps, bar):
+def measure_batch(
+    config: CfgNode, batch: int, identities: int, rounds: int, warmup: int, steps: int | None, bar: Any
+) -> dict[str, Any]:
     """The figures for one batch size, see ``measure_training``.
 
     The engine's memory is taken while nothing else has run: a process keeps what it once had.
@@ -110,7 +122,7 @@ def measure_batch(config, batch, identities, rounds, warmup, steps, bar):
     }
 
 
-def joint_engine(config, data):
+def joint_engine(config: CfgNode, data: Any) -> Any:
     """The engine of a configuration on ``RandomImages``, where all networks learn."""
     engine = build.build_engine(config, data, data.views)
     if engine.device.type == "cpu":
@@ -123,7 +135,7 @@ def joint_engine(config, data):
     return engine
 
 
-def reference_of(config, engine):
+def reference_of(config: CfgNode, engine: Any) -> ReferenceStep:
     """The reference step with the engine's present weights and the configuration's optimisers."""
     options = configuration.optimizer_options(config)
     return ReferenceStep(
@@ -134,7 +146,14 @@ def reference_of(config, engine):
     )
 
 
-def run(step, batches, count, device, bar=None, first=0):
+def run(
+    step: Callable[[Any], Any],
+    batches: Sequence[Any],
+    count: int,
+    device: torch.device,
+    bar: Any = None,
+    first: int = 0,
+) -> float:
     """Seconds that ``count`` steps take, from batch ``first`` on round and round, the device's last work included."""
     synchronize(device)
     start = time.perf_counter()
@@ -146,14 +165,14 @@ def run(step, batches, count, device, bar=None, first=0):
     return time.perf_counter() - start
 
 
-def synchronize(device):
+def synchronize(device: torch.device) -> None:
     """Wait until the device has done all that it was asked for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 @contextlib.contextmanager
-def peak_memory(device, bar):
+def peak_memory(device: torch.device, bar: Any) -> Iterator[dict[str, Any]]:
     """Context whose {'bytes': n} holds, on leaving, the most memory that was in use, above that at entry.
 
     On CUDA that of tensors on the device, elsewhere the resident memory of the process; None where neither is known.
@@ -170,12 +189,12 @@ def peak_memory(device, bar):
     found["bytes"] = None if memory.peak_mib is None else round(memory.peak_mib * 2**20)
 
 
-def seconds_by_phase(engine, batches, count, device):
+def seconds_by_phase(engine: Any, batches: Sequence[Any], count: int, device: torch.device) -> dict[str, float]:
     """{phase: median seconds}, 'rest' being what lies outside of the phases; the device is awaited at each border."""
     found = {}
 
     @contextlib.contextmanager
-    def watch(phase):
+    def watch(phase: str) -> Iterator[None]:
         synchronize(device)
         start = time.perf_counter()
         yield
@@ -196,14 +215,14 @@ def seconds_by_phase(engine, batches, count, device):
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def flops_of(engine, batch):
+def flops_of(engine: Any, batch: Any) -> int:
     """Floating-point operations of one step, counted: two per multiply-add of convolutions and matrix products."""
     with FlopCounterMode(display=False) as counter, torch.compiler.set_stance("force_eager"):
         engine.forward_backward(batch)
     return counter.get_total_flops()
 
 
-def matrix_rate(device, dtype, repeats=5):
+def matrix_rate(device: torch.device, dtype: torch.dtype, repeats: int = 5) -> float:
     """Floating-point operations per second of a large square matrix product, the fastest of a few."""
     side = MATRIX_SIDE[device.type]
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
@@ -217,7 +236,7 @@ def matrix_rate(device, dtype, repeats=5):
     return 2 * side**3 / fastest
 
 
-def training_table(result):
+def training_table(result: Mapping[str, Any]) -> list[str]:
     """The figures of ``measure_training`` as lines of text."""
     height, width = result["image_size"]
     lines = [

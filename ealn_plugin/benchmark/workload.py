@@ -26,7 +26,17 @@ class RandomImages:
         ValueError: a batch holds more identities than there are.
     """
 
-    def __init__(self, height, width, batch_size, num_instances, identities, batches=4, seed=0, pin_memory=False):
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        batch_size: int,
+        num_instances: int,
+        identities: int,
+        batches: int = 4,
+        seed: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
         count = batch_size // num_instances
         if identities < count:
             raise ValueError(

@@ -1,5 +1,7 @@
 """Configuration: torchreid's own tree of keys, one ``ealn`` node, and checks that turn a slip into a sentence."""
 
+from yacs.config import CfgNode
+
 from ealn_plugin.config.checks import check_config
 from ealn_plugin.config.defaults import GENERATOR_FREE, LR_SCHEDULERS, NAMES, SCHEMES, TRANSFORMS, default_config
 from ealn_plugin.config.loading import load_config, split_arguments
@@ -12,6 +14,7 @@ __all__ = [
     "NAMES",
     "SCHEMES",
     "TRANSFORMS",
+    "CfgNode",
     "check_config",
     "datamanager_options",
     "default_config",

@@ -2,11 +2,13 @@
 
 import difflib
 
+from yacs.config import CfgNode
+
 from ealn_plugin.config.defaults import _CHOICES, _LISTS, _RANGES, GENERATOR_FREE, TRANSFORMS, default_config
 from ealn_plugin.config.merging import flat
 
 
-def check_config(config):
+def check_config(config: CfgNode) -> None:
     """Refuse values outside their range or choice, and combinations that cannot train.
 
     Raises:

@@ -235,7 +235,7 @@ _LISTS = {
 }
 
 
-def default_config():
+def default_config() -> CfgNode:
     """A fresh tree of defaults (yacs CfgNode): torchreid's keys and the ``ealn`` node."""
     tree = yaml.safe_load(_TORCHREID)
     tree["ealn"] = yaml.safe_load(_EALN)

@@ -1,11 +1,16 @@
 """From files, flags and ``KEY VALUE`` pairs of a command line to one checked configuration."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from yacs.config import CfgNode
+
 from ealn_plugin.config.checks import check_config
 from ealn_plugin.config.defaults import RENAMED, default_config
 from ealn_plugin.config.merging import merge, read_yaml, set_key, warn_of_old_names, with_current_names
 
 
-def load_config(config_file="", options=(), **overrides):
+def load_config(config_file: str = "", options: Sequence[Any] = (), **overrides: Any) -> CfgNode:
     """Defaults, then the file, then the flags, then ``KEY VALUE`` pairs; checked.
 
     Keys under the names of an earlier version (``RENAMED``) are accepted, with one warning for each source.
@@ -44,7 +49,7 @@ def load_config(config_file="", options=(), **overrides):
     return config
 
 
-def split_arguments(arguments):
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Flags and ``KEY VALUE`` pairs of a command line: ([flag, ...], [KEY, VALUE, ...]).
 
     A pair is an argument that is, or looks like, a key, and the one behind it; what follows a pair belongs to the pairs

@@ -5,6 +5,9 @@ import difflib
 import functools
 import logging
 import reprlib
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
 
 import yaml
 from yacs.config import CfgNode
@@ -14,7 +17,7 @@ from ealn_plugin.config.defaults import RENAMED
 log = logging.getLogger(__name__)
 
 
-def read_yaml(path):
+def read_yaml(path: str | PathLike[str]) -> dict[Any, Any]:
     """The tree of a YAML file; an empty file is an empty tree.
 
     Raises:
@@ -38,7 +41,7 @@ def read_yaml(path):
     return tree
 
 
-def literal(text):
+def literal(text: str) -> Any:
     """What a text on the command line means: Python's literals, true and false in any case, else the text itself."""
     if not isinstance(text, str):
         return text
@@ -48,7 +51,7 @@ def literal(text):
         return {"true": True, "false": False}.get(text.lower(), text)
 
 
-def merge(config, tree, source):
+def merge(config: CfgNode, tree: Mapping[Any, Any], source: str) -> None:
     """Set every key of a tree as read from a file; ``source`` names the file in error messages.
 
     Raises:
@@ -57,7 +60,7 @@ def merge(config, tree, source):
     _merge(config, config, tree, "", source)
 
 
-def _merge(root, node, tree, prefix, source):
+def _merge(root: CfgNode, node: CfgNode, tree: Mapping[Any, Any], prefix: str, source: str) -> None:
     for key, value in tree.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict) and isinstance(node.get(key), CfgNode):
@@ -66,7 +69,7 @@ def _merge(root, node, tree, prefix, source):
             _set_here(root, node, key, value, name, source)
 
 
-def set_key(config, name, value, source):
+def set_key(config: CfgNode, name: str, value: Any, source: str) -> None:
     """Set the dotted key ``name``; ``source`` says in error messages where it was given.
 
     A text is read as ``literal`` does, but where the key holds a text it stays one: a folder may be called 007 or [a].
@@ -85,13 +88,13 @@ def set_key(config, name, value, source):
     _set_here(config, node, keys[-1], value, name, source)
 
 
-def _set_here(root, node, key, value, name, source):
+def _set_here(root: CfgNode, node: CfgNode, key: Any, value: Any, name: str, source: str) -> None:
     if key not in node:
         raise ValueError(_unknown(root, name, source))
     node[key] = _convert(node[key], value, name, source)
 
 
-def with_current_names(tree):
+def with_current_names(tree: Mapping[Any, Any]) -> tuple[dict[Any, Any], Any]:
     """A tree of keys as an earlier version wrote it, under the names that the keys have now.
 
     Returns:
@@ -108,7 +111,7 @@ def with_current_names(tree):
 
 
 @functools.cache
-def warn_of_old_names(old, source):
+def warn_of_old_names(old: Sequence[str], source: str) -> None:
     """Say once for each source which of its keys have other names now; ``old``: tuple of names."""
     log.warning(
         "%s: %s; the old names still work, rename them when convenient",
@@ -117,13 +120,13 @@ def warn_of_old_names(old, source):
     )
 
 
-def _unknown(root, name, source):
+def _unknown(root: CfgNode, name: str, source: str) -> str:
     near = difflib.get_close_matches(name, list(flat(root)), n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else "; the known keys are in ealn_plugin/config/defaults.py"
     return f"unknown config key {name!r} in {source}{hint}"
 
 
-def _convert(default, value, name, source):
+def _convert(default: Any, value: Any, name: str, source: str) -> Any:
     wanted = type(default)
     if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
         return value
@@ -145,14 +148,14 @@ def _convert(default, value, name, source):
     raise ValueError(f"{name} is {_shown(value)} in {source}, expected {wanted.__name__} such as {default!r}")
 
 
-def _shown(value):
+def _shown(value: Any) -> str:
     """A value for a message; YAML's aliases can make one of a few bytes that would fill any memory as text."""
     short = reprlib.Repr()
     short.maxlevel, short.maxstring, short.maxother, short.maxlist = 3, 200, 200, 20
     return short.repr(value)
 
 
-def flat(config, prefix=""):
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The tree as {dotted key: value}."""
     items = {}
     for key, value in config.items():

@@ -1,9 +1,12 @@
 """From a configuration to the keyword arguments of torchreid's constructors, and to what results.json records."""
 
+from typing import Any
+
 import yaml
+from yacs.config import CfgNode
 
 
-def datamanager_options(config):
+def datamanager_options(config: CfgNode) -> dict[str, Any]:
     """Keyword arguments of ``toolkit.build_datamanager``."""
     data, sampler = config.data, config.sampler
     return dict(
@@ -35,7 +38,7 @@ def datamanager_options(config):
     )
 
 
-def optimizer_options(config):
+def optimizer_options(config: CfgNode) -> dict[str, Any]:
     """Keyword arguments of torchreid's build_optimizer for the embedding network."""
     train = config.train
     return dict(
@@ -54,7 +57,7 @@ def optimizer_options(config):
     )
 
 
-def recorded(config):
+def recorded(config: CfgNode) -> dict[str, Any]:
     """The configuration for results.json: without where this run lives, so that equal runs write equal files."""
     tree = yaml.safe_load(config.dump())
     for section, key in (

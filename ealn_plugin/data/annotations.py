@@ -6,6 +6,7 @@ and the users of a batch look its labels up by `batch['impath']`.
 """
 
 import os
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -21,26 +22,26 @@ class AnnotationTable:
     Paths are made absolute and normalised, so a relative and an absolute path of one file are the same key.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._labels = {}
 
-    def update(self, mapping):
+    def update(self, mapping: Mapping[str, int]) -> None:
         """Set the labels of the paths in `mapping` {path: integer >= -1}."""
         self._labels.update({_normalised(path): int(label) for path, label in mapping.items()})
 
-    def get(self, path):
+    def get(self, path: str) -> int:
         """Return the label of `path`, -1 if unknown."""
         return self._labels.get(_normalised(path), UNKNOWN)
 
-    def lookup(self, paths):
+    def lookup(self, paths: Sequence[str]) -> torch.Tensor:
         """Return the labels of `paths` as a torch.LongTensor [len(paths)], -1 where unknown."""
         return torch.tensor([self.get(path) for path in paths], dtype=torch.long)
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget every label."""
         self._labels.clear()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._labels)
 
 
@@ -51,7 +52,7 @@ APPEARANCE = AnnotationTable()
 """Group numbers shared by images of the same colour and type (VeRI-776) or colour and model (VehicleID)."""
 
 
-def appearance_group(family, colour, kind):
+def appearance_group(family: str, colour: int, kind: int) -> int:
     """Return the number >= 0 of the group of one colour and one type or model, different between families.
 
     Args:
@@ -71,10 +72,10 @@ def appearance_group(family, colour, kind):
     return (_FAMILIES[family] * _CODES + colour) * _CODES + kind
 
 
-def is_code(number):
+def is_code(number: int) -> bool:
     """Return whether `number` can be the code of a colour, a type or a model: 0..999."""
     return 0 <= number < _CODES
 
 
-def _normalised(path):
+def _normalised(path: str) -> str:
     return os.path.abspath(path)

@@ -3,6 +3,8 @@
 import logging
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
@@ -18,14 +20,22 @@ class VehicleDataset(toolkit.ImageDataset):
     (accepted under root), `protocols` (names of evaluation protocols, the primary one first).
     """
 
-    dataset_names = ()
-    folder_names = ()
-    protocols = ()
+    dataset_names: tuple[str, ...] = ()
+    folder_names: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
     min_view_confidence = 0.0
     """Lines of viewpoints.csv with a lower confidence, in [0, 1], count as unknown; set it on the class or
     subclass when the dataset is built by torchreid's data manager, which hands no extra arguments on."""
 
-    def __init__(self, dataset_dir, splits, released_views, groups, min_view_confidence=None, **kwargs):
+    def __init__(
+        self,
+        dataset_dir: str,
+        splits: Mapping[str, Sequence[tuple[str, int, int]]],
+        released_views: Mapping[str, View],
+        groups: Mapping[str, int],
+        min_view_confidence: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Check the splits, fill VIEWPOINTS and APPEARANCE, log the counts and initialise torchreid's part.
 
         Args:
@@ -59,7 +69,7 @@ class VehicleDataset(toolkit.ImageDataset):
         )
         super().__init__(train, query, gallery, **kwargs)
 
-    def combine_all(self):
+    def combine_all(self) -> None:
         """Add query and gallery to the training images (torchreid's combineall).
 
         torchreid's own version fails on a query vehicle that is absent from the gallery and keeps a stale
@@ -72,10 +82,10 @@ class VehicleDataset(toolkit.ImageDataset):
         self.num_train_pids = self.get_num_pids(self.train)
         self.num_train_cams = self.get_num_cams(self.train)
 
-    def _path(self, image):
+    def _path(self, image: str) -> str:
         return os.path.join(self.dataset_dir, *image.split("/"))
 
-    def _log_counts(self, splits, views):
+    def _log_counts(self, splits: Mapping[str, Any], views: Mapping[str, Any]) -> None:
         counts = ", ".join(
             f"{split} {len(items)} images of {len({pid for _, pid, _ in items})} vehicles "
             f"in {len({camid for _, _, camid in items})} cameras"
@@ -91,7 +101,7 @@ class VehicleDataset(toolkit.ImageDataset):
         )
 
 
-def _check_splits(dataset, dataset_dir, splits):
+def _check_splits(dataset: str, dataset_dir: str, splits: Mapping[str, Any]) -> None:
     """Raise ValueError where a split is empty or no query has a gallery image from another camera."""
     for split, items in splits.items():
         if not items:

@@ -11,6 +11,8 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import PIL
@@ -39,16 +41,18 @@ class ImageCache:
         file: PixelFile. rows: {path as the dataset has it: row of the file}.
     """
 
-    def __init__(self, file, rows):
+    def __init__(self, file: PixelFile, rows: Mapping[str, int]) -> None:
         self._file, self._rows = file, rows
 
-    def get(self, path):
+    def get(self, path: str) -> np.ndarray | None:
         """uint8 [height, width, 3], read-only, or None for an image that is not here."""
         row = self._rows.get(path)
         return None if row is None else self._file.pixels[row]
 
 
-def open_cache(folder, name, paths, resize, workers=0, progress=True):
+def open_cache(
+    folder: str, name: str, paths: Sequence[str], resize: Any, workers: int = 0, progress: bool = True
+) -> ImageCache | None:
     """The cache of a dataset's images, after making whatever of it is missing, outdated or damaged.
 
     Safe against being killed and against other processes that do the same: a file appears when it is whole, and
@@ -93,11 +97,11 @@ def open_cache(folder, name, paths, resize, workers=0, progress=True):
         log.warning("going on without an image cache of %s, as it cannot be kept in %s: %s", name, folder, error)
         return None
     log.info("image cache: %d images of %s from %s", len(paths), name, place)
-    return ImageCache(file, dict(zip(paths, rows)))
+    return ImageCache(file, dict(zip(paths, rows)))  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------------------------------------- what belongs to what
-def _stamps(paths):
+def _stamps(paths: Sequence[str]) -> list[Stamp]:
     """[Stamp] of image files; their names are relative to the folder that holds them all."""
     root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
     stamps = []
@@ -112,25 +116,27 @@ def _stamps(paths):
     return stamps
 
 
-def _folder_name(name, size, stamps):
+def _folder_name(name: str, size: Any, stamps: Any) -> str:
     """Different lists of images have different folders; where the dataset lies plays no part."""
     listed = hashlib.sha256("\0".join(stamp.name for stamp in stamps).encode(errors="surrogateescape")).hexdigest()
     return f"{re.sub(r'[^0-9A-Za-z.+_-]+', '_', name)}_{size[0]}x{size[1]}_{listed[:8]}"
 
 
-def _made_by(resize):
+def _made_by(resize: Any) -> dict[str, str]:
     """What pixels depend on besides the image file; other versions may decode or resize a little differently."""
     return {"resize": repr(resize), "pillow": PIL.__version__, "jpeg": str(features.version("jpg"))}
 
 
 # ---------------------------------------------------------------------------------------------- what is there already
-def _usable(place, made_by, stamps, name, progress):
+def _usable(
+    place: str, made_by: Any, stamps: Any, name: str, progress: bool
+) -> tuple[PixelFile | None, list[int | None]]:
     """The file in ``place`` and, for each wanted image, its row there, or None where it has to be made again.
 
     Returns:
         (PixelFile or None, [int or None])
     """
-    nothing = None, [None] * len(stamps)
+    nothing: tuple[None, list[int | None]] = (None, [None] * len(stamps))
     try:
         file = PixelFile(os.path.join(place, _PIXELS))
     except FileNotFoundError:
@@ -142,8 +148,8 @@ def _usable(place, made_by, stamps, name, progress):
         changed = ", ".join(key for key in made_by if file.made_by.get(key) != made_by[key])
         log.info("image cache of %s: making it again, changed since: %s", name, changed)
         return nothing
-    rows = {stamp: row for row, stamp in enumerate(file.stamps)}
-    rows = [rows.get(stamp) for stamp in stamps]
+    row_of = {stamp: row for row, stamp in enumerate(file.stamps)}
+    rows = [row_of.get(stamp) for stamp in stamps]
     damaged = 0
     for number in tqdm(
         range(len(rows)),
@@ -163,7 +169,7 @@ def _usable(place, made_by, stamps, name, progress):
 
 # ---------------------------------------------------------------------------------------------- making it
 @contextlib.contextmanager
-def _only_builder(place, name):
+def _only_builder(place: str, name: str) -> Iterator[None]:
     """Within it no other process is here, where the file system knows locks; what killed ones left is removed.
 
     Without locks two builders do the same work, and the file of the last one stays.
@@ -183,7 +189,17 @@ def _only_builder(place, name):
                 unlock(file)
 
 
-def _make(place, name, old, rows, made_by, stamps, decoded, size, progress):
+def _make(
+    place: str,
+    name: str,
+    old: PixelFile | None,
+    rows: Any,
+    made_by: Any,
+    stamps: Any,
+    decoded: Iterator[Any],
+    size: Any,
+    progress: bool,
+) -> PixelFile:
     """Write the whole file: what the old one has, and for the rest the images that ``decoded`` yields."""
     needed = len(stamps) * size[0] * size[1] * 3
     free = shutil.disk_usage(place).free
@@ -202,7 +218,7 @@ def _make(place, name, old, rows, made_by, stamps, decoded, size, progress):
         dynamic_ncols=True,
     ) as bar:
 
-        def images():
+        def images() -> Iterator[Any]:
             for row in rows:
                 if row is None:
                     yield next(decoded)
@@ -219,17 +235,17 @@ def _make(place, name, old, rows, made_by, stamps, decoded, size, progress):
 class _Resized(Dataset):
     """Images as they come out of ``resize``: uint8 tensors [height, width, 3]."""
 
-    def __init__(self, paths, resize):
+    def __init__(self, paths: Sequence[str], resize: Any) -> None:
         self.paths, self.resize = paths, resize
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> torch.Tensor:
         return torch.from_numpy(np.array(self.resize(toolkit.read_image(self.paths[index]))))
 
 
-def _decoded(paths, rows, resize, workers):
+def _decoded(paths: Sequence[str], rows: Sequence[int | None], resize: Any, workers: int) -> Iterator[Any]:
     """Yield uint8 [height, width, 3] of the images that have no row, in their order, decoded by several processes."""
     missing = [path for path, row in zip(paths, rows) if row is None]
     loader = DataLoader(

@@ -1,11 +1,12 @@
 """Find a dataset's folder and read its text files, with errors that name the file and the line."""
 
 import os
+from collections.abc import Sequence
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
 
 
-def find_dataset_folder(root, folder_names, required, dataset):
+def find_dataset_folder(root: str, folder_names: Sequence[str], required: Sequence[str], dataset: str) -> str:
     """Return the absolute path of the first folder under `root` (or `root` itself) that holds the dataset.
 
     Args:
@@ -37,7 +38,7 @@ def find_dataset_folder(root, folder_names, required, dataset):
     )
 
 
-def image_names(folder):
+def image_names(folder: str) -> list[str]:
     """Return the sorted image file names in `folder`; hidden files and other kinds are passed over."""
     with os.scandir(folder) as entries:
         return sorted(
@@ -47,7 +48,7 @@ def image_names(folder):
         )
 
 
-def read_lines(path):
+def read_lines(path: str) -> list[tuple[int, str]]:
     """Return [(line number from 1, stripped text)] of a UTF-8 or ASCII file, without its blank lines.
 
     LF and CRLF line ends are both read, and so is a byte order mark.
@@ -65,7 +66,7 @@ def read_lines(path):
     return [(number, line) for number, line in numbered if line]
 
 
-def malformed(path, line, found, expected):
+def malformed(path: str, line: int, found: object, expected: str) -> ValueError:
     """Return the ValueError for line `line` (from 1) of `path`: what stands there and what should."""
     return ValueError(
         f"{path}:{line}: found {_shortened(found)}, expected {expected}; "
@@ -73,13 +74,13 @@ def malformed(path, line, found, expected):
     )
 
 
-def undecodable(path, raw, error, encoding):
+def undecodable(path: str, raw: bytes, error: UnicodeDecodeError, encoding: str) -> ValueError:
     """Return the ValueError for bytes `raw` of `path` that are not in `encoding` (a UnicodeDecodeError)."""
     line = raw.count(b"\n", 0, error.start) + 1
     return malformed(path, line, raw[error.start : error.start + 1], f"text encoded as {encoding}")
 
 
-def _shortened(found, limit=80):
+def _shortened(found: object, limit: int = 80) -> str:
     """Return repr(found), with an ellipsis after `limit` characters."""
     text = repr(found)
     return text if len(text) <= limit else text[:limit] + "..."

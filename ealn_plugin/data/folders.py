@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from os import PathLike
 
 from ealn_plugin.data.files import IMAGE_EXTENSIONS
 from ealn_plugin.data.viewpoints import VIEWPOINTS_FILE, View
@@ -19,12 +20,12 @@ class ImageFolder:
     folder: str
     views: dict
 
-    def path(self, image):
+    def path(self, image: str) -> str:
         """Absolute path of an image."""
         return os.path.join(self.folder, *image.split("/"))
 
 
-def images_of_folder(folder):
+def images_of_folder(folder: str | PathLike[str]) -> ImageFolder:
     """The ImageFolder of all images under a folder, hidden files and folders left out; their views are unknown.
 
     Raises:
@@ -47,7 +48,7 @@ def images_of_folder(folder):
     return ImageFolder(folder, {_relative(path, folder): View.UNKNOWN for path in sorted(paths)})
 
 
-def _relative(path, folder):
+def _relative(path: str, folder: str) -> str:
     relative = os.path.relpath(os.path.abspath(path), folder).replace(os.sep, "/")
     if relative.startswith("../"):
         raise ValueError(f"image {path!r} lies outside its dataset folder {folder}; label its folder with --images")

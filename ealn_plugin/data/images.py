@@ -5,6 +5,8 @@ rest into ToTensor and Normalize, which here are one look-up in a table.
 """
 
 import logging
+from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +15,7 @@ from PIL import Image
 from torchvision import transforms
 
 from ealn_plugin import toolkit
-from ealn_plugin.data.cache import open_cache
+from ealn_plugin.data.cache import ImageCache, open_cache
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ class FastTransform:
         ValueError: of another form.
     """
 
-    def __init__(self, transform):
+    def __init__(self, transform: Any) -> None:
         steps = list(getattr(transform, "transforms", ()))
         kinds = [type(step) for step in steps]
         if kinds[:1] != [transforms.Resize] or not isinstance(steps[0].size, (list, tuple)):
@@ -49,11 +51,11 @@ class FastTransform:
             self._flip_below = float(np.float32(self._pictures.pop(0).p))  # the precision that torch compares in
         self._table = _table(steps[middle], steps[middle + 1])
 
-    def decode(self, path):
+    def decode(self, path: str) -> np.ndarray:
         """uint8 [height, width, 3] of an image file; raises what ``toolkit.read_image`` raises."""
         return np.asarray(self.resize(toolkit.read_image(path)))
 
-    def __call__(self, pixels):
+    def __call__(self, pixels: np.ndarray) -> torch.Tensor:
         """float32 tensor [3, height, width] of what ``decode`` returned, augmented and normalized."""
         if self._flip_below is not None and torch.rand(1).item() < self._flip_below:
             pixels = cv2.flip(pixels, 1)
@@ -68,20 +70,20 @@ class FastTransform:
         return tensor
 
 
-def _table(to_tensor, normalize):
+def _table(to_tensor: Any, normalize: Any) -> np.ndarray:
     """[3, 256]: what the two make of each value of each channel."""
     values = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, axis=2)
     return normalize(to_tensor(Image.fromarray(values)))[:, :, 0].numpy().copy()
 
 
-def _looked_up(pixels, table):
+def _looked_up(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
     """[3, height, width] of uint8 [height, width, 3], in the table's precision."""
     planes = np.empty((3, *pixels.shape[:2]), dtype=table.dtype)  # OpenCV fills no array of another type
     for plane, values, found in zip(cv2.split(pixels), table, planes):
         if plane.size < _LARGE_PLANE:
             cv2.LUT(plane, values, dst=found)
         else:
-            np.take(values, plane, out=found, mode="clip")
+            np.take(values, plane, out=found, mode="clip")  # type: ignore[call-overload]
     return planes
 
 
@@ -92,16 +94,18 @@ class ImageReader:
         transform: FastTransform. cache: ImageCache or None.
     """
 
-    def __init__(self, transform, cache=None):
+    def __init__(self, transform: FastTransform, cache: ImageCache | None = None) -> None:
         self.transform, self.cache = transform, cache
 
-    def __call__(self, path):
+    def __call__(self, path: str) -> torch.Tensor:
         """float32 [3, height, width]."""
         pixels = None if self.cache is None else self.cache.get(path)
         return self.transform(self.transform.decode(path) if pixels is None else pixels)
 
 
-def speed_up(datamanager, cache_dir="", train=True, workers=0, progress=True):
+def speed_up(
+    datamanager: Any, cache_dir: str = "", train: bool = True, workers: int = 0, progress: bool = True
+) -> None:
     """Make the loaders of a torchreid ImageDataManager faster, their batches staying the same bit for bit.
 
     Args:
@@ -128,7 +132,7 @@ def speed_up(datamanager, cache_dir="", train=True, workers=0, progress=True):
         toolkit.set_image_reader(dataset, ImageReader(transform, cache))
 
 
-def _datasets(datamanager, train):
+def _datasets(datamanager: Any, train: bool) -> Iterator[tuple[str, Any]]:
     """Yield (name, dataset) of a data manager's loaders."""
     if train:
         yield f"{'+'.join(datamanager.sources)}_train", datamanager.train_loader.dataset
@@ -139,7 +143,7 @@ def _datasets(datamanager, train):
             yield f"{name}_{split}", loader.dataset
 
 
-def _check_items(dataset):
+def _check_items(dataset: Any) -> None:
     """Refuse datasets that do not make their items as torchreid's do.
 
     Raises:

@@ -9,7 +9,9 @@ import json
 import os
 import struct
 import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +50,7 @@ class PixelFile:
         BrokenPixelFile: it is no such file, or cut short.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = os.fspath(path)
         table, self._shape = _read_table(self.path)
         self.made_by = table["made_by"]
@@ -56,23 +58,25 @@ class PixelFile:
         self.checksums = [entry[3] for entry in table["images"]]
         self._map()
 
-    def _map(self):
+    def _map(self) -> None:
         # A plain array over the map: slices of np.memmap itself cost several times as much.
         self.pixels = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r", shape=self._shape))
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "pixels"}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._map()
 
-    def is_intact(self, row):
+    def is_intact(self, row: int) -> bool:
         """Whether an image is what was written."""
         return zlib.crc32(self.pixels[row]) == self.checksums[row]
 
 
-def write(path, size, made_by, stamps, images):
+def write(
+    path: str, size: Sequence[int], made_by: Mapping[str, Any], stamps: Sequence[Stamp], images: Iterable[np.ndarray]
+) -> None:
     """Write a pixel file; to be called with the temporary name that ``writing.replacing`` gives.
 
     Args:
@@ -94,15 +98,15 @@ def write(path, size, made_by, stamps, images):
                     f"uint8 [{size[0]}, {size[1]}, 3]; read them with one resize"
                 )
             image = np.ascontiguousarray(image)
-            entries.append([stamp.name, stamp.size, stamp.mtime, zlib.crc32(image)])
-            file.write(image)
+            entries.append([stamp.name, stamp.size, stamp.mtime, zlib.crc32(image)])  # type: ignore[arg-type]
+            file.write(image)  # type: ignore[arg-type]
         table = {"shape": [len(entries), *size, 3], "made_by": made_by, "images": entries}
         table = json.dumps(table, ensure_ascii=True).encode()
-        file.write(table)
-        file.write(_TRAILER.pack(len(table), zlib.crc32(table), _MAGIC))
+        file.write(table)  # type: ignore[arg-type]
+        file.write(_TRAILER.pack(len(table), zlib.crc32(table), _MAGIC))  # type: ignore[arg-type]
 
 
-def _read_table(path):
+def _read_table(path: str):
     """The table of contents and the shape of the pixels."""
     with open(path, "rb") as file:
         whole = file.seek(0, os.SEEK_END)

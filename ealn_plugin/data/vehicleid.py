@@ -5,7 +5,8 @@ import logging
 import os
 import random
 import re
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ealn_plugin.data.annotations import appearance_group, is_code
 from ealn_plugin.data.base import VehicleDataset
@@ -43,7 +44,7 @@ class VehicleID(VehicleDataset):
     images have camera 0.
     """
 
-    dataset_names = ("vehicleid", "vehicleid_small")
+    dataset_names: tuple[str, ...] = ("vehicleid", "vehicleid_small")
     folder_names = ("VehicleID_V1.0", "VehicleID", "vehicleid")
     protocols = ("vehicleid_cmc", "vehicleid_map", "same_view", "cross_view", "all_views")
     test_list = "test_list_800"
@@ -51,7 +52,13 @@ class VehicleID(VehicleDataset):
     """Default of the argument: which views the labels 0 and 1 of the view lists mean. Their authors do not say; 0 is
     the majority and probably the front."""
 
-    def __init__(self, root="", view_order=None, min_view_confidence=None, **kwargs):
+    def __init__(
+        self,
+        root: str = "",
+        view_order: Sequence[str] | None = None,
+        min_view_confidence: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Read train_list.txt and this class's test list under `root` (its parent or the folder itself).
 
         Args:
@@ -109,7 +116,7 @@ class VehicleID13164(VehicleID):
     test_list = "test_list_13164"
 
 
-def read_list(path):
+def read_list(path: str) -> list[ListedImage]:
     """Read a list of lines `IMAGE VEHICLE` or `IMAGE VEHICLE VIEW` and return its ListedImage entries in
     order.
 
@@ -137,7 +144,7 @@ def read_list(path):
     return entries
 
 
-def draw_gallery(images_of_vehicle, name):
+def draw_gallery(images_of_vehicle: Mapping[int, Sequence[str]], name: str) -> dict[int, str]:
     """Return {vehicle: its gallery image}: one image each, drawn by a local generator seeded by GALLERY_SEED
     and `name`.
 
@@ -148,11 +155,11 @@ def draw_gallery(images_of_vehicle, name):
     return {vehicle: generator.choice(sorted(images_of_vehicle[vehicle])) for vehicle in vehicles}
 
 
-def _file(image):
+def _file(image: str) -> str:
     return f"image/{image}.jpg"
 
 
-def _vehicles(path, entries):
+def _vehicles(path: str, entries: Sequence[ListedImage]) -> dict[str, int]:
     """Return {image: vehicle} of a list, each image once."""
     vehicles = {}
     for line, image, vehicle, _ in entries:
@@ -166,7 +173,7 @@ def _vehicles(path, entries):
     return vehicles
 
 
-def _splits(train, test, name):
+def _splits(train: Mapping[str, int], test: Mapping[str, int], name: str) -> dict[str, list[tuple[str, int, int]]]:
     """Return the three splits as VehicleDataset takes them, from {image: vehicle} of both lists."""
     images_of_vehicle = {}
     for image, vehicle in test.items():
@@ -197,7 +204,7 @@ def _splits(train, test, name):
     }
 
 
-def _check_present(path, listed, present):
+def _check_present(path: str, listed: Collection[str], present: Collection[str]) -> None:
     absent = [image for image in listed if f"{image}.jpg" not in present]
     if absent:
         raise FileNotFoundError(
@@ -206,7 +213,7 @@ def _check_present(path, listed, present):
         )
 
 
-def _view_of_label(view_order):
+def _view_of_label(view_order: Sequence[str]) -> dict[int, View]:
     """Return {label: View} for the labels of the view lists."""
     try:
         first, second = (view if isinstance(view, View) else view_from_name(view) for view in view_order)
@@ -220,7 +227,9 @@ def _view_of_label(view_order):
     return {0: first, 1: second, -1: View.UNKNOWN}
 
 
-def _view_labels(dataset_dir, lists, vehicles):
+def _view_labels(
+    dataset_dir: str, lists: Iterable[Sequence[ListedImage]], vehicles: Mapping[str, int]
+) -> dict[str, int]:
     """Return {image: label} from the third fields of the lists in use and from *view*.txt beside them.
 
     Where two lines contradict each other the label is -1.
@@ -240,7 +249,7 @@ def _view_labels(dataset_dir, lists, vehicles):
     return {image: -1 if image in contradicted else label for image, label in labels.items()}
 
 
-def _read_view_list(path, vehicles):
+def _read_view_list(path: str, vehicles: Mapping[str, int]) -> list[ListedImage]:
     """Return the entries of a view list, whose lines all need a view and the vehicle of the release."""
     entries = read_list(path)
     for line, image, vehicle, label in entries:
@@ -253,7 +262,7 @@ def _read_view_list(path, vehicles):
     return entries
 
 
-def _appearance_groups(dataset_dir, vehicles):
+def _appearance_groups(dataset_dir: str, vehicles: Mapping[str, int]) -> dict[str, int]:
     """Return {image file: appearance group} of the vehicles that have both a colour and a model."""
     colours, models = (
         _read_attribute(os.path.join(dataset_dir, "attribute", name)) for name in ("color_attr.txt", "model_attr.txt")
@@ -265,7 +274,7 @@ def _appearance_groups(dataset_dir, vehicles):
     return {_file(image): groups[vehicle] for image, vehicle in vehicles.items() if vehicle in groups}
 
 
-def _read_attribute(path):
+def _read_attribute(path: str) -> dict[int, int]:
     """Return {vehicle: code} of an optional file with lines `VEHICLE CODE`; empty if it does not exist."""
     codes = {}
     for number, line in read_lines(path) if os.path.isfile(path) else ():

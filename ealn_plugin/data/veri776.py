@@ -4,6 +4,8 @@ import codecs
 import logging
 import os
 import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 from xml.parsers import expat
 
 from ealn_plugin.data.annotations import appearance_group, is_code
@@ -40,7 +42,7 @@ class VeRi776(VehicleDataset):
     folder_names = ("VeRi", "veri", "veri-776")
     protocols = ("veri_image", "veri_track", "same_view", "cross_view", "all_views")
 
-    def __init__(self, root="", min_view_confidence=None, **kwargs):
+    def __init__(self, root: str = "", min_view_confidence: float | None = None, **kwargs: Any) -> None:
         """Read the dataset under `root` (its parent folder, or the dataset folder itself).
 
         Args:
@@ -62,7 +64,7 @@ class VeRi776(VehicleDataset):
         super().__init__(dataset_dir, splits, views, groups, min_view_confidence, **kwargs)
 
 
-def parse_image_name(name):
+def parse_image_name(name: str) -> tuple[int, int] | None:
     """Return (vehicle number, camera number from 0) of an image file name, or None if it has another form."""
     match = _IMAGE_NAME.fullmatch(name)
     if match is None or int(match.group(2)) == 0:
@@ -70,7 +72,7 @@ def parse_image_name(name):
     return int(match.group(1)), int(match.group(2)) - 1
 
 
-def read_appearance(path):
+def read_appearance(path: str) -> dict[str, int]:
     """Read a train_label.xml or test_label.xml and return {image file name: appearance group}.
 
     Images without a colour or a type are left out. The files declare gb2312, which Python's XML parsers
@@ -82,10 +84,10 @@ def read_appearance(path):
     groups = {}
     parser = expat.ParserCreate("utf-8")
 
-    def refuse_entity(name, *_):  # entities that expand to others can fill any memory
+    def refuse_entity(name: str, *_) -> None:  # entities that expand to others can fill any memory
         raise malformed(path, parser.CurrentLineNumber, f"the entity {name}", "a file without entities of its own")
 
-    def start_element(tag, attributes):
+    def start_element(tag, attributes) -> None:
         if tag == "Item":
             image, group = _parse_item(path, parser.CurrentLineNumber, attributes)
             if group is not None:
@@ -99,7 +101,7 @@ def read_appearance(path):
     return groups
 
 
-def _read_split(dataset_dir, folder, list_name):
+def _read_split(dataset_dir: str, folder: str, list_name: str) -> list[tuple[str, int, int]]:
     """Return [(image, pid, camid)] of one split: in the order of its list if any, the gallery sorted."""
     present = image_names(os.path.join(dataset_dir, folder))
     list_path = os.path.join(dataset_dir, list_name)
@@ -122,7 +124,7 @@ def _read_split(dataset_dir, folder, list_name):
     return items
 
 
-def _listed_images(list_path, folder, present):
+def _listed_images(list_path: str, folder: str, present: Collection[str]) -> list[str]:
     """Return the names in a name_*.txt, each once, after checking that they are well formed and present."""
     present, names = set(present), {}
     for number, line in read_lines(list_path):
@@ -140,7 +142,7 @@ def _listed_images(list_path, folder, present):
     return list(names)
 
 
-def _merged(dataset_dir, file_names, read):
+def _merged(dataset_dir: str, file_names: Sequence[str], read: Callable[[str], Mapping[str, Any]]) -> dict[str, Any]:
     """Return the entries of those of the optional files that exist, in one mapping."""
     entries = {}
     for name in file_names:
@@ -150,7 +152,7 @@ def _merged(dataset_dir, file_names, read):
     return entries
 
 
-def _by_file_name(entries, images):
+def _by_file_name(entries: Mapping[str, Any], images: Iterable[str]) -> dict[str, Any]:
     """Return {image: entry of its file name}.
 
     The annotations name query images only under image_test, but file names are the same there.
@@ -159,7 +161,7 @@ def _by_file_name(entries, images):
     return {image: entries[name] for image, name in names if name in entries}
 
 
-def _decoded(path):
+def _decoded(path: str) -> str:
     """Return the text of an XML file of the release: gb2312 or its superset gb18030, UTF-8 if it says so."""
     with open(path, "rb") as handle:
         raw = handle.read()
@@ -172,7 +174,7 @@ def _decoded(path):
     raise failure
 
 
-def _parse_item(path, line, attributes):
+def _parse_item(path: str, line: int, attributes: Mapping[str, Any]) -> tuple[str, int | None]:
     """Return (image, appearance group or None) of the attributes of one <Item>."""
     image = attributes.get("imageName")
     if not image:
@@ -180,6 +182,6 @@ def _parse_item(path, line, attributes):
     codes = [attributes.get(name) for name in ("colorID", "typeID")]
     if None in codes:
         return image, None
-    if not all(_CODE.fullmatch(code) and is_code(int(code)) for code in codes):
+    if not all(_CODE.fullmatch(code) and is_code(int(code)) for code in codes):  # type: ignore[arg-type]
         raise malformed(path, line, codes, "colorID and typeID as numbers in 0..999")
-    return image, appearance_group("veri776", *map(int, codes))
+    return image, appearance_group("veri776", *map(int, codes))  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 
 from ealn_plugin.data.files import malformed, read_lines, undecodable
@@ -36,7 +37,7 @@ _VIEW_OF_NAME = {view.name.lower(): view for view in View}
 _KEYPOINT_LINE = re.compile(r"(\S+)(?:\s+-?\d+(?:\.\d+)?){40}\s+([0-7])", re.ASCII)
 
 
-def view_from_orientation(orientation):
+def view_from_orientation(orientation: int | str) -> View:
     """Return the View of an orientation code of the key-point annotation, 0..7.
 
     Raises:
@@ -50,7 +51,7 @@ def view_from_orientation(orientation):
     return _VIEW_OF_ORIENTATION[int(orientation)]
 
 
-def view_from_name(name):
+def view_from_name(name: str) -> View:
     """Return the View called `name`: front, rear, side or unknown, in any case.
 
     Raises:
@@ -62,7 +63,7 @@ def view_from_name(name):
         raise ValueError(f"view {name!r} is not one of {', '.join(_VIEW_OF_NAME)}; use one of them") from None
 
 
-def read_keypoints(path):
+def read_keypoints(path: str) -> dict[str, View]:
     """Read a keypoint_train.txt or keypoint_test.txt and return {image file name without folder: View}.
 
     An image may stand on several lines (500 do in the public test file). Where they agree on front, rear or
@@ -94,7 +95,7 @@ def read_keypoints(path):
     return views
 
 
-def read_viewpoints_csv(path):
+def read_viewpoints_csv(path: str) -> dict[str, tuple[View, float]]:
     """Read a viewpoints.csv and return {image: (View, confidence)}.
 
     The header is `image,view` or `image,view,confidence`; image is relative to the dataset folder with
@@ -129,7 +130,7 @@ def read_viewpoints_csv(path):
     return views
 
 
-def write_viewpoints_csv(path, views):
+def write_viewpoints_csv(path: str, views: Mapping[str, tuple[int, float]]) -> None:
     """Write {image: (view, confidence)} as a viewpoints.csv that `read_viewpoints_csv` reads back unchanged.
 
     The file appears under its name only when complete.
@@ -144,7 +145,7 @@ def write_viewpoints_csv(path, views):
     write_atomically(path, viewpoints_csv(views))
 
 
-def viewpoints_csv(views):
+def viewpoints_csv(views: Mapping[str, tuple[int, float]]) -> str:
     """Return {image: (view, confidence)} as the text of a viewpoints.csv.
 
     Lines are sorted by image, so equal labels give equal bytes.
@@ -167,7 +168,9 @@ def viewpoints_csv(views):
     return csv_text(("image", "view", "confidence"), rows)
 
 
-def gather_views(dataset_dir, images, released, min_confidence=0.0):
+def gather_views(
+    dataset_dir: str, images: Iterable[str], released: Mapping[str, View], min_confidence: float = 0.0
+) -> dict[str, View]:
     """Return {image: View} for every image, from viewpoints.csv where it names the image, else from
     `released`.
 
@@ -193,12 +196,12 @@ def gather_views(dataset_dir, images, released, min_confidence=0.0):
     return views
 
 
-def _check_header(path, header):
+def _check_header(path: str, header: Sequence[str]) -> None:
     if [name.strip().lower() for name in header] not in (["image", "view"], ["image", "view", "confidence"]):
         raise malformed(path, 1, ",".join(header), "the header image,view or image,view,confidence")
 
 
-def _parse_row(path, line, row):
+def _parse_row(path: str, line: int, row: Sequence[str]) -> tuple[str, View, float]:
     """Return (image, View, confidence) of one row of a viewpoints.csv."""
     if not 2 <= len(row) <= 3 or not row[0]:
         raise malformed(path, line, ",".join(row), "image,view or image,view,confidence")
@@ -215,7 +218,7 @@ def _parse_row(path, line, row):
     return row[0], view, confidence
 
 
-def _undecodable_csv(path):
+def _undecodable_csv(path: str) -> ValueError:
     """Return the ValueError for a file that is not UTF-8: text reading loses the line, so find it again."""
     with open(path, "rb") as handle:
         raw = handle.read()

@@ -15,10 +15,15 @@ each process has seen a part, and for anything that a scheme computes outside of
 twice, which a gradient penalty needs.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from torch import Tensor, nn
 from torch.autograd import Function
 
 from ealn_plugin.distributed.sync_norm import running_statistics_of, synchronise
+from ealn_plugin.distributed.world import World
 
 
 class RowSharing:
@@ -32,22 +37,23 @@ class RowSharing:
         fewest: the same for the process that has the fewest.
     """
 
-    def __init__(self, world):
+    def __init__(self, world: World) -> None:
         self.world, self.active = world, False
         self._outside()
 
-    def _outside(self):
-        self.rows = self.fewest = None
+    def _outside(self) -> None:
+        self.rows: int | None = None
+        self.fewest: int | None = None
         self._depth = self._count = 0
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.active = self.world.size > 1
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.active = False
         self._outside()
 
-    def share(self, network):
+    def share(self, network: nn.Module) -> None:
         """Have the rows of every call of ``network`` shared.
 
         The rows are those of its positional tensors; its output is a tensor or a tuple of tensors with as many. The
@@ -58,7 +64,7 @@ class RowSharing:
             network.register_forward_hook(self._after)
 
     @torch.compiler.disable
-    def _before(self, network, inputs):
+    def _before(self, network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if not self.active:
             return None
         self._depth += 1
@@ -70,7 +76,7 @@ class RowSharing:
         return tuple(_Split.apply(value, self.world, True) if torch.is_tensor(value) else value for value in inputs)
 
     @torch.compiler.disable
-    def _after(self, network, inputs, output):
+    def _after(self, network: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
         if not self.active:
             return None
         self._depth -= 1
@@ -83,12 +89,12 @@ class RowSharing:
         return tuple(_Join.apply(part, self.world, count) for part in output)
 
 
-def rows_each(count, size):
+def rows_each(count: int, size: int) -> int:
     """How many of ``count`` rows each of ``size`` processes passes through a network; the last ones may repeat rows."""
     return -(-count // size)
 
 
-def own_rows(whole, world, repeat):
+def own_rows(whole: Tensor, world: World, repeat: bool) -> Tensor:
     """The rows of this process out of [n, ...], filled up to ``rows_each`` by its last row, or else by zeros."""
     each = rows_each(len(whole), world.size)
     own = whole[world.rank * each : (world.rank + 1) * each]
@@ -103,12 +109,12 @@ class _Split(Function):
     """[n, ...] to this process's rows."""
 
     @staticmethod
-    def forward(ctx, whole, world, repeat):
+    def forward(ctx: Any, whole: Tensor, world: World, repeat: bool) -> Tensor:
         ctx.world, ctx.count = world, len(whole)
         return own_rows(whole, world, repeat)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         return _Join.apply(gradient, ctx.world, ctx.count) / ctx.world.size, None, None
 
 
@@ -116,17 +122,23 @@ class _Join(Function):
     """Every process's rows to [n, ...]."""
 
     @staticmethod
-    def forward(ctx, rows, world, count):
+    def forward(ctx: Any, rows: Tensor, world: World, count: int) -> Tensor:
         ctx.world = world
         whole = world.gather_rows(rows)
         return whole if len(whole) == count else whole[:count].clone()
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         return _Split.apply(gradient, ctx.world, False) * ctx.world.size, None, None
 
 
-def share_work(world, embedding, schemes, optimizers, sync_norm):
+def share_work(
+    world: World,
+    embedding: nn.Module,
+    schemes: Sequence[nn.Module],
+    optimizers: Sequence[torch.optim.Optimizer],
+    sync_norm: bool,
+) -> RowSharing:
     """Have the processes share the rows of every network, and average gradients before each update.
 
     Args:
@@ -145,7 +157,7 @@ def share_work(world, embedding, schemes, optimizers, sync_norm):
             sharing.share(network)
     statistics = running_statistics_of(synchronise(embedding, sharing, sync_norm))
 
-    def average(optimizer, *_):
+    def average(optimizer: torch.optim.Optimizer, *_: object) -> None:
         world.average_gradients([parameter for group in optimizer.param_groups for parameter in group["params"]])
         if optimizer is optimizers[0] and not sync_norm:
             world.average(statistics)

@@ -5,11 +5,16 @@ to leave its running statistics alone as ``untouched_statistics`` does. This one
 per pass.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from ealn_plugin.distributed.world import World
 
 _PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -27,15 +32,15 @@ class SyncNorm(_BatchNorm):
             one of them has fewer than two.
     """
 
-    def __init__(self, layer, sharing, synchronised=True):
+    def __init__(self, layer: Any, sharing: Any, synchronised: bool = True) -> None:
         super().__init__(layer.num_features, layer.eps, layer.momentum, affine=False, track_running_stats=False)
         vars(self).update(vars(layer))
         self.sharing, self.synchronised = sharing, synchronised
 
-    def _check_input_dim(self, input):
+    def _check_input_dim(self, input: Tensor) -> None:
         """Any input that has channels; what does not fit the layer does not fit its parameters either."""
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         rows, together = self.sharing.rows, self.synchronised or (self.sharing.fewest or 0) < 2
         if rows is None or not self.training or not together:
             return super().forward(input)
@@ -47,7 +52,7 @@ class SyncNorm(_BatchNorm):
         return output
 
     @torch.no_grad()
-    def _follow(self, mean, variance):
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
         self.num_batches_tracked += 1
         share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
         self.running_mean += share * (mean - self.running_mean)
@@ -61,7 +66,9 @@ class _Normalize(Function):
     """
 
     @staticmethod
-    def forward(ctx, input, weight, bias, eps, world, rows):
+    def forward(
+        ctx: Any, input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, world: World, rows: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Normalize with the statistics of the first ``rows`` of every process."""
         own = _precise(input[:rows])
         around = [0, *range(2, input.dim())]
@@ -81,7 +88,7 @@ class _Normalize(Function):
         return output, mean, variance, total
 
     @staticmethod
-    def backward(ctx, gradient, *_):
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         """Slopes of the input, zero in others' rows, and this process's part of those of weight and bias."""
         input, weight, mean, inverse, total = ctx.saved_tensors
         gradient = _precise(gradient)
@@ -97,16 +104,16 @@ class _Normalize(Function):
         return result.to(input.dtype), *slopes, None, None, None
 
 
-def _precise(tensor):
+def _precise(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-def _along(channels, tensor):
+def _along(channels: Tensor, tensor: Tensor) -> Tensor:
     """Values [channels] so that they meet the channels of ``tensor`` [n, channels, ...]."""
     return channels.view(1, -1, *[1] * (tensor.dim() - 2))
 
 
-def synchronise(model, sharing, synchronised=True):
+def synchronise(model: nn.Module, sharing: Any, synchronised: bool = True) -> list[SyncNorm]:
     """Put a ``SyncNorm`` in the place of every batch normalization layer below ``model``; parameters stay the same.
 
     Returns:
@@ -121,6 +128,6 @@ def synchronise(model, sharing, synchronised=True):
     return list(made.values())
 
 
-def running_statistics_of(layers):
+def running_statistics_of(layers: Iterable[nn.Module]) -> list[Tensor]:
     """The floating-point buffers of normalization layers, for ``World.average``."""
     return [buffer for layer in layers for buffer in layer.buffers() if buffer.is_floating_point()]

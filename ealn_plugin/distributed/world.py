@@ -10,9 +10,12 @@ import datetime
 import hashlib
 import logging
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
@@ -39,21 +42,21 @@ class World:
         store: torch.distributed's store, for the last words of a process that fails; None with one process.
     """
 
-    def __init__(self, rank=0, size=1, local_rank=0, store=None):
+    def __init__(self, rank: int = 0, size: int = 1, local_rank: int = 0, store: Any = None) -> None:
         self.rank, self.size, self.local_rank, self._store = rank, size, local_rank, store
 
     @property
-    def is_main(self):
+    def is_main(self) -> bool:
         """Whether this is the process that writes files and talks."""
         return self.rank == 0
 
-    def own_part(self, batches):
+    def own_part(self, batches: Sequence[list[Any]]) -> list[list[Any]]:
         """What this process loads of global batches, lists of a length that ``check_batch`` has accepted."""
         each = [len(batch) // self.size for batch in batches]
         return [batch[self.rank * count : (self.rank + 1) * count] for batch, count in zip(batches, each)]
 
     # ------------------------------------------------------------------------------------------ tensors
-    def gather_rows(self, tensor):
+    def gather_rows(self, tensor: Tensor) -> Tensor:
         """Rows [n, ...] of every process, n the same on all, in the order of the processes: [size * n, ...]."""
         if self.size == 1:
             return tensor
@@ -61,19 +64,19 @@ class World:
         self._call(_ALL_GATHER, gathered, tensor.contiguous())
         return gathered
 
-    def gather_columns(self, *columns):
+    def gather_columns(self, *columns: Tensor) -> list[Tensor]:
         """``gather_rows`` of several tensors [n] of whole numbers on the CPU, in one go: a list of [size * n]."""
         if self.size == 1:
             return list(columns)
         return list(self.gather_rows(torch.stack(columns, dim=1)).unbind(1))
 
-    def sum(self, tensor):
+    def sum(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all processes, in its place."""
         if self.size > 1:
             self._call(dist.all_reduce, tensor)
         return tensor
 
-    def average_gradients(self, parameters):
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its mean over all processes; a process that has none counts as zero.
 
         A parameter without a gradient on any process keeps none, so that optimisers pass it over as they would in one
@@ -90,7 +93,7 @@ class World:
                 parameter.grad = torch.zeros_like(parameter)
         self.average([parameter.grad for parameter in learning])
 
-    def average(self, tensors):
+    def average(self, tensors: Iterable[Tensor]) -> None:
         """Replace floating-point tensors of any shapes by their means over all processes, in one exchange per type."""
         if self.size == 1:
             return
@@ -100,7 +103,7 @@ class World:
             for tensor, part in zip(alike, flat.split([tensor.numel() for tensor in alike])):
                 tensor.detach().copy_(part.view_as(tensor))
 
-    def copy_from_main(self, tensors):
+    def copy_from_main(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite the tensors by those of the main process, and go on together."""
         if self.size == 1:
             return
@@ -111,7 +114,7 @@ class World:
         self.any(False)
 
     # ------------------------------------------------------------------------------------------ decisions and turns
-    def any(self, flag):
+    def any(self, flag: object) -> bool:
         """Whether ``flag`` is true in any process: the same answer in all of them."""
         if self.size == 1:
             return bool(flag)
@@ -119,7 +122,7 @@ class World:
         self._call(dist.all_reduce, flags, dist.ReduceOp.MAX)
         return bool(flags.item())
 
-    def on_main(self, work, *arguments):
+    def on_main(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """What ``work(*arguments)`` returns in the main process, which alone calls it while the others wait."""
         if self.size == 1:
             return work(*arguments)
@@ -128,7 +131,7 @@ class World:
         return result[0]
 
     @contextlib.contextmanager
-    def main_first(self):
+    def main_first(self) -> Iterator[None]:
         """The block runs in the main process, then in the others, which find done what it leaves on the disk."""
         if not self.is_main:
             self.any(False)
@@ -136,7 +139,7 @@ class World:
         if self.is_main:
             self.any(False)
 
-    def gather_objects(self, thing):
+    def gather_objects(self, thing: Any) -> list[Any] | None:
         """[what each process gave] in the main process, None in the others."""
         if self.size == 1:
             return [thing]
@@ -145,7 +148,7 @@ class World:
         return things
 
     # ------------------------------------------------------------------------------------------ the end
-    def _call(self, collective, *arguments):
+    def _call(self, collective: Callable[..., Any], *arguments: Any) -> None:
         try:
             collective(*arguments)
         except RuntimeError as error:
@@ -162,7 +165,7 @@ class World:
             said or f"one of the {self.size} processes ended without a word (killed, or out of memory?)"
         ) + "; what was saved before is usable, go on with model.resume"
 
-    def report_failure(self, error):
+    def report_failure(self, error: BaseException) -> bool:
         """Publish the message of an error that ends this process, so that the others can repeat it.
 
         Returns:
@@ -178,7 +181,7 @@ class World:
 
 
 @contextlib.contextmanager
-def joined():
+def joined() -> Iterator[World]:
     """The ``World`` that torchrun has started this process in; a world of one process without torchrun.
 
     An error that leaves the block is kept for the other processes, whose next exchange fails; of several processes
@@ -201,7 +204,7 @@ def joined():
     dist.destroy_process_group()
 
 
-def _join(size):
+def _join(size: int) -> World:
     local_rank = int(os.environ.get("LOCAL_RANK", os.environ.get("RANK", "0")))
     backend = "gloo"
     if torch.cuda.is_available():
@@ -213,7 +216,7 @@ def _join(size):
     return World(rank, size, local_rank, store)
 
 
-def check_device(world, use_gpu):
+def check_device(world: World, use_gpu: bool) -> None:
     """Refuse more processes than GPUs.
 
     Raises:
@@ -226,7 +229,7 @@ def check_device(world, use_gpu):
         )
 
 
-def check_batch(world, batch_size, instances):
+def check_batch(world: World, batch_size: int, instances: int) -> None:
     """Refuse a global batch that the processes cannot share in whole identities.
 
     Args:

@@ -9,10 +9,13 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 
 import torch
+from torch import nn
 
 from ealn_plugin.models.embedding import check_backbone
+from ealn_plugin.schemes.base import Scheme
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ _LARGE = 2**30
 _LARGEST_OF_OLD_GLIBC = 2**25
 
 
-def use_channels_last(model, height, width):
+def use_channels_last(model: nn.Module, height: int, width: int) -> bool:
     """Lay out a backbone's weights with the channels last, where it can be used like that.
 
     Convolutions then take and return images [n, c, h, w] in the memory order [n, h, w, c], which their fast kernels
@@ -40,17 +43,17 @@ def use_channels_last(model, height, width):
     Returns:
         bool: whether it is so now; a backbone that cannot work in that order is as before.
     """
-    model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:
         check_backbone(model, height, width)
     except ValueError as error:
-        model.to(memory_format=torch.contiguous_format)
+        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         log.info("the backbone keeps the default memory layout (%s)", error)
         return False
     return True
 
 
-def compile_networks(model, schemes, backend="inductor"):
+def compile_networks(model: nn.Module, schemes: Iterable[Scheme], backend: str = "inductor") -> None:
     """torch.compile every network on its own, in place: parameters and their names stay what they are.
 
     The number of images changes with their views; torch.compile notices and compiles once more for any number.
@@ -77,7 +80,7 @@ def compile_networks(model, schemes, backend="inductor"):
         network.compile(backend=backend)
 
 
-def keep_freed_memory():
+def keep_freed_memory() -> bool:
     """Have malloc keep what a step frees for the next one, instead of giving it back and faulting it in again.
 
     A step on the CPU frees and takes hundreds of blocks of megabytes, each of which the system would fill with zeros

@@ -2,8 +2,11 @@
 
 import logging
 import os
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
+from torch import nn
 
 from ealn_plugin import toolkit
 from ealn_plugin.distributed.world import check_batch
@@ -13,7 +16,7 @@ from ealn_plugin.schemes.base import Scheme
 log = logging.getLogger(__name__)
 
 
-def checked_schemes(schemes):
+def checked_schemes(schemes: Iterable[Any]) -> list[Scheme]:
     """The schemes as a list.
 
     Raises:
@@ -31,7 +34,7 @@ def checked_schemes(schemes):
     return schemes
 
 
-def check_scheduler(scheduler):
+def check_scheduler(scheduler: Any) -> None:
     """Refuse a scheduler that needs to be told of a result.
 
     Raises:
@@ -44,7 +47,7 @@ def check_scheduler(scheduler):
         )
 
 
-def check_training(engine, visrank, open_layers):
+def check_training(engine: Any, visrank: bool, open_layers: str | Sequence[str] | None) -> None:
     """Refuse what an ``EALNEngine`` cannot train.
 
     Args:
@@ -79,7 +82,7 @@ def check_training(engine, visrank, open_layers):
         )
 
 
-def check_open_layers(model, layers):
+def check_open_layers(model: nn.Module, layers: str | Sequence[str] | None) -> None:
     """Refuse names in open_layers (a name, a list or None) that the backbone does not have.
 
     Raises:
@@ -93,7 +96,7 @@ def check_open_layers(model, layers):
             )
 
 
-def make_folder(path):
+def make_folder(path: str) -> None:
     """Create the run folder.
 
     Raises:

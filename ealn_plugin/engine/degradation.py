@@ -8,6 +8,7 @@ what a detector of generated images has to withstand).
 """
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 BLUR = 1.0  # largest share of the 3x3 binomial blur (deviation 0.7 pixels)
@@ -39,7 +40,7 @@ class Degradation:
         ValueError: the strength is out of range.
     """
 
-    def __init__(self, strength=1.0):
+    def __init__(self, strength: float = 1.0) -> None:
         if not 0.0 < strength <= 1.0:
             raise ValueError(
                 f"degrade is {strength}, expected a value above 0 and up to 1; leave it at 0 to switch "
@@ -47,7 +48,7 @@ class Degradation:
             )
         self.strength = strength
 
-    def __call__(self, images, random=None):
+    def __call__(self, images: Tensor, random: torch.Generator | None = None) -> Tensor:
         """Degrade images [n, 3, h, w] in [-1, 1].
 
         Args:
@@ -64,7 +65,7 @@ class Degradation:
         return rounded(images + NOISE * share[1] * noise, COARSENESS * share[2])
 
 
-def blurred(images):
+def blurred(images: Tensor) -> Tensor:
     """3x3 binomial blur of images [n, 3, h, w]; at the border over the pixels that are there."""
     row = torch.tensor([0.25, 0.5, 0.25], dtype=images.dtype, device=images.device)
     kernel = (row[:, None] * row).expand(3, 1, 3, 3)
@@ -72,7 +73,7 @@ def blurred(images):
     return functional.conv2d(images, kernel, padding=1, groups=3) / there
 
 
-def rounded(images, coarseness):
+def rounded(images: Tensor, coarseness: Tensor) -> Tensor:
     """JPEG's rounding of 8x8 blocks of cosine coefficients, applied to each colour channel.
 
     Args:
@@ -96,7 +97,7 @@ def rounded(images, coarseness):
     return images + change
 
 
-def _cosines():
+def _cosines() -> Tensor:
     """[8, 8] orthonormal cosine transform: row u holds frequency u."""
     position = torch.arange(8, dtype=torch.float64)
     rows = torch.cos(torch.pi / 8 * (position + 0.5) * position[:, None]) * 0.5

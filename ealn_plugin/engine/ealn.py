@@ -3,8 +3,11 @@
 import logging
 import os
 import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import torch
+from torch import Tensor, nn
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
@@ -29,7 +32,7 @@ from ealn_plugin.evaluation.protocols import check_protocols
 from ealn_plugin.losses.checks import check_choice
 from ealn_plugin.losses.transfer import to_device
 from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone
-from ealn_plugin.schemes.base import Batch
+from ealn_plugin.schemes.base import Batch, Scheme
 from ealn_plugin.system.interrupts import TrainingInterrupted, stop_on_signals
 from ealn_plugin.system.randomness import derived_seed, seed_everything
 
@@ -59,27 +62,30 @@ class EALNEngine(EvaluatingEngine):
         TypeError: one sentence, for an option that does not exist.
     """
 
+    max_epoch: Any  # None until it is run
+    constant_epochs: Any
+
     def __init__(
         self,
-        datamanager,
-        model,
-        optimizer=None,
-        scheduler=None,
-        schemes=(),
+        datamanager: Any,
+        model: nn.Module,
+        optimizer: Any = None,
+        scheduler: Any = None,
+        schemes: Sequence[Scheme] = (),
         *,
-        losses=None,
-        adversaries=None,
-        schedule=None,
-        acceleration=None,
-        fusion="by_view",
-        norm_mean=None,
-        norm_std=None,
-        views=None,
-        seed=1,
-        use_gpu=True,
-        world=None,
-        **options,
-    ):
+        losses: Any = None,
+        adversaries: Any = None,
+        schedule: Any = None,
+        acceleration: Any = None,
+        fusion: str = "by_view",
+        norm_mean: Sequence[float] | None = None,
+        norm_std: Sequence[float] | None = None,
+        views: Mapping[str, int] | None = None,
+        seed: int = 1,
+        use_gpu: bool = True,
+        world: World | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(datamanager, use_gpu)
         groups = dict(losses=losses, adversaries=adversaries, schedule=schedule, acceleration=acceleration)
         losses, adversaries, schedule, acceleration = gather(type(self).__init__, ENGINE_OPTIONS, groups, options)
@@ -121,13 +127,13 @@ class EALNEngine(EvaluatingEngine):
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = JOINT, 0, 0, 0, None
 
     # ------------------------------------------------------------------------------------------ one step
-    def views_of(self, paths):
+    def views_of(self, paths: Sequence[str]) -> Tensor:
         """[len(paths)] values of ``View``, on the CPU; UNKNOWN where nothing is known."""
         if self._views is None:
             return VIEWPOINTS.lookup(paths)
         return torch.tensor([self._views.get(os.path.abspath(path), -1) for path in paths], dtype=torch.long)
 
-    def forward_backward(self, data):
+    def forward_backward(self, data: Mapping[str, Any]) -> dict[str, Tensor]:
         """Train on one batch of torchreid's loader, this process's part of it, in the phases of the current stage.
 
         Returns:
@@ -152,21 +158,21 @@ class EALNEngine(EvaluatingEngine):
     # ------------------------------------------------------------------------------------------ a run
     def run(
         self,
-        save_dir="log",
-        max_epoch=0,
-        start_epoch=0,
+        save_dir: str = "log",
+        max_epoch: int = 0,
+        start_epoch: int = 0,
         *,
-        fixbase_epoch=0,
-        open_layers=None,
-        test_only=False,
-        resume="",
-        start_from="",
-        evaluation=None,
-        monitoring=None,
-        progress=True,
-        on_start=None,
-        **options,
-    ):
+        fixbase_epoch: int = 0,
+        open_layers: str | Sequence[str] | None = None,
+        test_only: bool = False,
+        resume: str = "",
+        start_from: str = "",
+        evaluation: Any = None,
+        monitoring: Any = None,
+        progress: bool = True,
+        on_start: Callable[[], None] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
         """Train and evaluate, with torchreid's arguments and a few more.
 
         Args:
@@ -188,7 +194,7 @@ class EALNEngine(EvaluatingEngine):
         evaluation, monitoring = gather(type(self).run, RUN_OPTIONS, groups, options)
         if start_epoch:
             raise ValueError(f"start_epoch is {start_epoch}, expected 0: a run goes on from a checkpoint with resume")
-        tests = dict(vars(evaluation), save_dir=save_dir, progress=progress and self.world.is_main)
+        tests: dict[str, Any] = dict(vars(evaluation), save_dir=save_dir, progress=progress and self.world.is_main)
         self.max_epoch = max_epoch
         check_protocols(evaluation.protocols)
         if not test_only:
@@ -211,7 +217,7 @@ class EALNEngine(EvaluatingEngine):
             self.results = self.test(**tests)
         return self._summary()
 
-    def _restore(self, resume, start_from):
+    def _restore(self, resume: str, start_from: str) -> None:
         """Take over a checkpoint, if one is named; then every process has the networks of the main one."""
         if resume:
             state.restore(self, checkpoint.find(resume))
@@ -224,7 +230,7 @@ class EALNEngine(EvaluatingEngine):
             ]
         )
 
-    def _start(self, save_dir, on_start):
+    def _start(self, save_dir: str, on_start: Callable[[], None] | None) -> None:
         """What comes before the first step, once everything is checked and restored."""
         make_folder(save_dir)
         if self.device.type == "cpu":
@@ -234,13 +240,15 @@ class EALNEngine(EvaluatingEngine):
         if on_start is not None:
             self.world.on_main(on_start)
 
-    def _watch(self, save_dir, options, progress):
+    def _watch(self, save_dir: str, options, progress: bool) -> None:
         """Begin to record the run, as MonitoringOptions say."""
         is_main = self.world.is_main
         self.monitor = Monitor(save_dir, self.max_epoch, options.print_freq, self.global_step, progress, is_main)
         self.observer = Observer(self, save_dir, options.sample_every, options.diagnose_every) if is_main else None
 
-    def _train_to_the_end(self, learn, tests, start_eval, eval_freq):
+    def _train_to_the_end(
+        self, learn: Mapping[str, Any], tests: Mapping[str, Any], start_eval: int, eval_freq: int
+    ) -> None:
         """The epochs that are left; ``learn`` and ``tests`` are the arguments of ``train`` and ``test``."""
         try:
             with stop_on_signals() as stop:
@@ -252,7 +260,16 @@ class EALNEngine(EvaluatingEngine):
             self.epochs.close()
             self.monitor.close()
 
-    def train(self, print_freq=10, fixbase_epoch=0, open_layers=None, *, save_dir="", checkpoint_every=0, stop=False):
+    def train(
+        self,
+        print_freq: int = 10,
+        fixbase_epoch: int = 0,
+        open_layers: str | Sequence[str] | None = None,
+        *,
+        save_dir: str = "",
+        checkpoint_every: int = 0,
+        stop: Any = False,
+    ) -> None:
         """One epoch, from batch ``self.position`` on; called by ``run``."""
         self.stage = schedule.stage_of(self.epoch, *self.warmup)
         self.embedding.train()
@@ -278,7 +295,7 @@ class EALNEngine(EvaluatingEngine):
                 self._save(save_dir, self.epoch, self.position)
         self.monitor.end_epoch(self._rates())
 
-    def _end_epoch(self, save_dir, tests, start_eval, eval_freq, stop):
+    def _end_epoch(self, save_dir: str, tests: Mapping[str, Any], start_eval: int, eval_freq: int, stop: Any) -> None:
         """Pictures, diagnostics, test and checkpoints, as often as asked for and always after the last epoch."""
         done = self.epoch + 1
         last = done == self.max_epoch
@@ -301,28 +318,28 @@ class EALNEngine(EvaluatingEngine):
         if not last and self.world.any(stop):
             self._save_and_stop(save_dir, done, 0)
 
-    def _save_and_stop(self, save_dir, epoch, position):
+    def _save_and_stop(self, save_dir: str, epoch: int, position: int) -> NoReturn:
         self.monitor.read()
         self.world.on_main(state.save, self, save_dir, epoch, position)  # nobody leaves before it is saved
         raise TrainingInterrupted(
             f"stopped after step {self.global_step}, everything is saved; go on with model.resume {save_dir}"
         )
 
-    def _save(self, save_dir, epoch, position):
+    def _save(self, save_dir: str, epoch: int, position: int) -> None:
         if self.world.is_main:
             state.save(self, save_dir, epoch, position)
 
     # ------------------------------------------------------------------------------------------ small pieces
-    def _optimizers(self):
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
         return [optimizer for optimizer in (self.optimizer, *self.adversaries.values()) if optimizer is not None]
 
-    def _set_adversarial_rates(self):
+    def _set_adversarial_rates(self) -> None:
         rate = self.gan_lr * schedule.linear_factor(self.epoch, self.max_epoch, self.constant_epochs)
         for optimizer in self.adversaries.values():
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
-    def _rates(self):
+    def _rates(self) -> dict[str, float]:
         rates = {"embedding": self.get_current_lr()}
         rates.update({name: optimizer.param_groups[0]["lr"] for name, optimizer in self.adversaries.items()})
         return rates

@@ -5,10 +5,14 @@ everything drawn before. Here the order of an epoch depends on (seed, epoch) alo
 (seed, epoch, position), so an epoch can be entered anywhere and in any process.
 """
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ealn_plugin import toolkit
+from ealn_plugin.distributed.world import World
 from ealn_plugin.system.interrupts import ignore_interrupts
 from ealn_plugin.system.randomness import derived_seed, own_randomness, seed_transforms
 
@@ -19,16 +23,16 @@ class SeededSamples(Dataset):
     The epoch is part of the key, not of the dataset, so that the same worker processes serve epoch after epoch.
     """
 
-    def __init__(self, dataset, seed):
+    def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset, self.seed = dataset, seed
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: tuple[int, int, int]) -> Any:
         return self.__getitems__([key])[0]
 
-    def __getitems__(self, keys):
+    def __getitems__(self, keys: Sequence[tuple[int, int, int]]) -> list[Any]:
         """The samples of a whole batch, which is how torch's loaders ask for them.
 
         In a worker process the global random states belong to the worker and are simply seeded; in the main process
@@ -39,12 +43,12 @@ class SeededSamples(Dataset):
         with own_randomness():
             return [self._sample(*key) for key in keys]
 
-    def _sample(self, epoch, position, index):
+    def _sample(self, epoch: int, position: int, index: int) -> Any:
         seed_transforms(derived_seed(self.seed, "sample", epoch, position))
         return self.dataset[index]
 
 
-def epoch_order(sampler, batch_size, seed, epoch):
+def epoch_order(sampler: Iterable[int], batch_size: int, seed: int, epoch: int) -> list[list[tuple[int, int]]]:
     """The batches of an epoch: a list of lists of (position, dataset index), incomplete batches dropped.
 
     Args:
@@ -69,12 +73,12 @@ class EpochLoader:
         world: ``World`` of several processes, of which this one loads its part of every batch; None: one process.
     """
 
-    def __init__(self, loader, seed, world=None):
+    def __init__(self, loader: Any, seed: int, world: World | None = None) -> None:
         self.loader, self.seed, self.world = loader, seed, world
-        self._made = None
-        self._keys = []  # of the epoch that is running; the loader below holds this very list
+        self._made: Any = None
+        self._keys: list[Any] = []  # of the epoch that is running; the loader below holds this very list
 
-    def epoch(self, epoch, start=0):
+    def epoch(self, epoch: int, start: int = 0) -> tuple[Iterable[Any], int]:
         """The batches of an epoch from batch ``start`` on.
 
         Returns:
@@ -98,11 +102,11 @@ class EpochLoader:
             self._made = self._make(min(loader.num_workers, len(batches)))
         return self._made, len(batches)
 
-    def close(self):
+    def close(self) -> None:
         """End the worker processes; the next epoch starts new ones."""
         self._made = None
 
-    def _make(self, workers):
+    def _make(self, workers: int) -> DataLoader[Any]:
         loader = self.loader
         return DataLoader(
             SeededSamples(loader.dataset, self.seed),

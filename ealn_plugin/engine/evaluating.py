@@ -1,14 +1,19 @@
 """The half of an engine that tests: what torchreid's ``Engine.test`` is, with this plugin's protocols and features."""
 
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
 from ealn_plugin import toolkit
 from ealn_plugin.evaluation.extraction import shared_features
+from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.protocols import evaluate_protocols, protocols_of
 from ealn_plugin.models.modes import evaluating
 from ealn_plugin.system.randomness import own_randomness
+
+Results = dict[str, dict[str, dict[str, float]]]  # {dataset: {protocol: {metric: value}}}
 
 
 class EvaluatingEngine(toolkit.Engine):
@@ -21,24 +26,27 @@ class EvaluatingEngine(toolkit.Engine):
         best: {"mAP", "rank1", "epoch"} of the best test so far, or None.
     """
 
-    def __init__(self, datamanager, use_gpu=True):
+    def __init__(self, datamanager: Any, use_gpu: bool = True) -> None:
         super().__init__(datamanager, use_gpu)
-        self.results, self.own_results, self.untrained, self.best = {}, {}, {}, None
+        self.results: Results = {}
+        self.own_results: Results = {}
+        self.untrained: Results = {}
+        self.best: dict[str, Any] | None = None
 
     def test(
         self,
-        dist_metric="euclidean",
-        normalize_feature=False,
-        visrank=False,
-        visrank_topk=10,
-        save_dir="",
-        use_metric_cuhk03=False,
-        ranks=(1, 5, 10, 20),
-        rerank=False,
+        dist_metric: str = "euclidean",
+        normalize_feature: bool = False,
+        visrank: bool = False,
+        visrank_topk: int = 10,
+        save_dir: str = "",
+        use_metric_cuhk03: bool = False,
+        ranks: Sequence[int] = (1, 5, 10, 20),
+        rerank: bool = False,
         *,
-        protocols=(),
-        progress=True,
-    ):
+        protocols: Sequence[str] = (),
+        progress: bool = True,
+    ) -> dict[str, dict[str, dict[str, float]]]:
         """Features once per image, then every protocol of every target; fused features where a scheme makes views.
 
         The embedding network's own features are ranked as well in that case and kept in ``self.own_results``.
@@ -76,17 +84,17 @@ class EvaluatingEngine(toolkit.Engine):
             )
         return results
 
-    def _primary(self):
+    def _primary(self) -> tuple[str, str, dict[str, float]]:
         """The first protocol that could be run: (dataset name, protocol, metrics)."""
         return next(
             (name, protocol, metrics) for name, found in self.results.items() for protocol, metrics in found.items()
         )
 
-    def _summary(self):
+    def _summary(self) -> dict[str, Any]:
         name, protocol, _ = self._primary()
         return {"primary": f"{name}/{protocol}", "datasets": self.results, "untrained": self.untrained}
 
-    def _update_best(self):
+    def _update_best(self) -> bool:
         metrics = self._primary()[2]
         if self.best is not None and metrics["mAP"] <= self.best["mAP"]:
             return False
@@ -94,14 +102,18 @@ class EvaluatingEngine(toolkit.Engine):
         return True
 
 
-def _evaluate_both(own, fused, names, options):
+def _evaluate_both(
+    own: Features, fused: Features | None, names: Sequence[str], options: Mapping[str, Any]
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]] | None]:
     """Results of the features that count, and of the embedding network alone where those are fused, or None."""
     if fused is None:
         return evaluate_protocols(own, names, **options), None
     return evaluate_protocols(fused, names, **options), evaluate_protocols(own, names, **options)
 
 
-def _show_ranking(datamanager, name, own, fused, dist_metric, save_dir, topk):
+def _show_ranking(
+    datamanager: Any, name: str, own: Features, fused: Features | None, dist_metric: str, save_dir: str, topk: int
+) -> None:
     """Leave the ``topk`` gallery images nearest to each query of a dataset in ``save_dir/visrank_<name>``."""
     features = own if fused is None else fused
     query, gallery = torch.from_numpy(features.query.embeddings), torch.from_numpy(features.gallery.embeddings)

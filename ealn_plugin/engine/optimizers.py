@@ -1,13 +1,16 @@
 """The optimisers of the adversarial networks, and what makes any optimiser's step faster."""
 
+from collections.abc import Sequence
+
 import torch
 
 from ealn_plugin.losses.checks import check_choice
+from ealn_plugin.schemes.base import Scheme
 
 _ADAM = (torch.optim.Adam, torch.optim.AdamW)
 
 
-def tune_optimizer(optimizer):
+def tune_optimizer(optimizer: torch.optim.Optimizer) -> None:
     """Let Adam and AdamW update all parameters in one fused kernel; others stay as they are.
 
     The kernel reads parameters and averages side by side as they lie in memory, so averages that a checkpoint of
@@ -28,7 +31,9 @@ def tune_optimizer(optimizer):
                     state[name] = torch.empty_like(parameter).copy_(value)
 
 
-def adversarial_optimizers(schemes, kind, rate, betas):
+def adversarial_optimizers(
+    schemes: Sequence[Scheme], kind: str, rate: float, betas: tuple[float, float]
+) -> dict[str, torch.optim.Optimizer]:
     """{'generators' | 'discriminators': optimiser} over all schemes; a role without networks is left out.
 
     Args:
@@ -44,8 +49,8 @@ def adversarial_optimizers(schemes, kind, rate, betas):
         if not parameters:
             continue
         optimizers[role] = (
-            torch.optim.Adam(parameters, lr=rate, betas=tuple(betas))
+            torch.optim.Adam(parameters, lr=rate, betas=tuple(betas))  # type: ignore[arg-type]
             if kind == "adam"
             else torch.optim.SGD(parameters, lr=rate, momentum=0.9)
         )
-    return optimizers
+    return optimizers  # type: ignore[return-value]

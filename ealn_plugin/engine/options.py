@@ -6,7 +6,9 @@ under ``ealn``, or is listed with its key in runs/build.py.
 
 import difflib
 import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from ealn_plugin.engine import schedule
 from ealn_plugin.losses.checks import check_choice, check_margins
@@ -33,11 +35,11 @@ class LossOptions:
     distance: str = "squared"
     triplets: str = "random"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_choice("triplets", self.triplets, ("random", "batch_hard", "all_active"))
         check_margins(self.distance, margin=self.margin)
 
-    def arguments(self):
+    def arguments(self) -> dict[str, Any]:
         """Keyword arguments of ``embedding_network_loss``."""
         return dict(
             weight_t=self.weight_t,
@@ -70,7 +72,7 @@ class AdversaryOptions:
     fake_statistics: str = "batch"
     degrade: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_choice("fake_statistics", self.fake_statistics, ("batch", "running"))
 
 
@@ -90,7 +92,7 @@ class ScheduleOptions:
     warmup_generator_epochs: int | None = None
 
     @property
-    def warmup(self):
+    def warmup(self) -> tuple[int, int]:
         """(epochs of D_emb alone, epochs of the adversarial networks alone)."""
         if self.warmup_generator_epochs is None:
             return self.warmup_epochs, schedule.default_generator_epochs(self.warmup_epochs)
@@ -168,7 +170,9 @@ ENGINE_OPTIONS = {
 RUN_OPTIONS = {"evaluation": EvaluationOptions, "monitoring": MonitoringOptions}
 
 
-def gather(function, kinds, groups, options):
+def gather(
+    function: Callable[..., Any], kinds: Mapping[str, type], groups: Mapping[str, Any], options: Mapping[str, Any]
+) -> list[Any]:
     """The groups of options of a call that may also have named single options.
 
     Args:

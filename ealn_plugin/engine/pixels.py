@@ -1,7 +1,9 @@
 """From the data manager's normalization to the [-1, 1] of the generators, and back."""
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class PixelRange(nn.Module):
@@ -16,7 +18,12 @@ class PixelRange(nn.Module):
         ValueError: not three positive standard deviations and three means.
     """
 
-    def __init__(self, mean, std):
+    gain: Tensor
+    offset: Tensor
+    inverse_gain: Tensor
+    inverse_offset: Tensor
+
+    def __init__(self, mean: Any, std: Any) -> None:
         super().__init__()
         if len(mean) != 3 or len(std) != 3 or not all(s > 0 for s in std):
             raise ValueError(
@@ -31,10 +38,10 @@ class PixelRange(nn.Module):
         ):
             self.register_buffer(name, value.float(), persistent=False)
 
-    def to_generator(self, images):
+    def to_generator(self, images: Tensor) -> Tensor:
         """Normalized images [n, 3, h, w] to [-1, 1]."""
         return images * self.gain + self.offset
 
-    def to_embedding(self, images):
+    def to_embedding(self, images: Tensor) -> Tensor:
         """Images [n, 3, h, w] in [-1, 1] to the data manager's normalization."""
         return images * self.inverse_gain + self.inverse_offset

@@ -17,7 +17,7 @@ GENERATORS = Stage("generators", adversarial=True, embedding=False)
 JOINT = Stage("joint", adversarial=True, embedding=True)
 
 
-def stage_of(epoch, warmup_epochs, warmup_generator_epochs):
+def stage_of(epoch: int, warmup_epochs: int, warmup_generator_epochs: int) -> Stage:
     """The stage of an epoch: D_emb alone, then the adversarial networks alone, then all of them.
 
     The order is that of DAML (Duan et al., CVPR 2018), whose remedy for an untrained metric this is; with both
@@ -28,12 +28,12 @@ def stage_of(epoch, warmup_epochs, warmup_generator_epochs):
     return GENERATORS if epoch < warmup_epochs + warmup_generator_epochs else JOINT
 
 
-def default_generator_epochs(warmup_epochs):
+def default_generator_epochs(warmup_epochs: int) -> int:
     """A quarter of the embedding network's warm-up, rounded up: a generator has to find its belt, not to converge."""
     return math.ceil(warmup_epochs / 4)
 
 
-def linear_factor(epoch, max_epoch, constant_epochs):
+def linear_factor(epoch: int, max_epoch: int, constant_epochs: int) -> float:
     """The paper's schedule (section III-E) for any length: 1, then linearly towards 0 at the end of the run.
 
     factor(e) = min(1, (E - e) / (E - C)); with E = 50 and C = 20 it is the paper's.
@@ -54,6 +54,6 @@ def linear_factor(epoch, max_epoch, constant_epochs):
     return min(1.0, (max_epoch - epoch) / max(max_epoch - constant_epochs, 1))
 
 
-def default_constant_epochs(max_epoch):
+def default_constant_epochs(max_epoch: int) -> int:
     """40% of the run, the paper's 20 of 50."""
     return max_epoch * 2 // 5

@@ -1,15 +1,21 @@
 """One training step: generators, discriminators, embedding network, each phase with only its own networks learning."""
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from ealn_plugin.engine.degradation import Degradation
+from ealn_plugin.engine.pixels import PixelRange
+from ealn_plugin.engine.schedule import Stage
 from ealn_plugin.losses.distance import distance
 from ealn_plugin.losses.embedding_network import embedding_network_loss
 from ealn_plugin.losses.selection import select_negatives, select_positives
 from ealn_plugin.models.modes import frozen, running_statistics, untouched_statistics
+from ealn_plugin.schemes.base import Batch, Fakes, Scheme
 
 
 class AdversarialStep:
@@ -37,25 +43,25 @@ class AdversarialStep:
 
     def __init__(
         self,
-        embedding,
-        optimizer,
-        schemes,
-        adversaries,
-        pixels,
-        en,
-        discriminator_steps=1,
-        refresh_fakes=False,
-        fake_statistics="batch",
-        degradation=None,
-        amp=False,
-    ):
+        embedding: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schemes: Sequence[Scheme],
+        adversaries: Mapping[str, torch.optim.Optimizer],
+        pixels: PixelRange,
+        en: Mapping[str, Any],
+        discriminator_steps: int = 1,
+        refresh_fakes: bool = False,
+        fake_statistics: str = "batch",
+        degradation: Degradation | None = None,
+        amp: bool = False,
+    ) -> None:
         self.embedding, self.optimizer, self.schemes = embedding, optimizer, schemes
         self.adversaries, self.pixels, self.en = adversaries, pixels, en
         self.discriminator_steps, self.refresh_fakes = discriminator_steps, refresh_fakes
         self.fake_statistics, self.degradation = fake_statistics, degradation
         self.amp, self.watch = amp, contextlib.nullcontext
 
-    def __call__(self, images, batch, stage):
+    def __call__(self, images: Tensor, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         """Train on one batch.
 
         Args:
@@ -77,7 +83,7 @@ class AdversarialStep:
                 self._embedding_phase(images, batch, fakes, values)
         return values
 
-    def _fakes(self, images, batch, values):
+    def _fakes(self, images: Tensor, batch: Batch, values: dict[str, Tensor]) -> tuple[Batch, list[dict[str, Fakes]]]:
         """The batch, with embeddings where generators learn from it, and each scheme's {name: Fakes}, detached."""
         if "generators" in self.adversaries:
             batch = self._with_embeddings(images, batch)
@@ -87,36 +93,36 @@ class AdversarialStep:
         with self._precision(images), torch.no_grad():
             return batch, [scheme.generate(batch) for scheme in self.schemes]
 
-    def _precision(self, images):
+    def _precision(self, images: Tensor) -> torch.autocast:
         """Context of the networks' forward passes; backward passes follow what the forward pass did by themselves."""
         return torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp)
 
-    def _with_embeddings(self, images, batch):
+    def _with_embeddings(self, images: Tensor, batch: Batch) -> Batch:
         with frozen(self.embedding, evaluate=True), torch.no_grad(), self._precision(images):
             seen = self._seen(images, batch.images, batch.random)
             return replace(batch, embeddings=self.embedding(seen))
 
-    def _seen(self, images, generator_range, random):
+    def _seen(self, images: Tensor, generator_range: Tensor, random: torch.Generator | None) -> Tensor:
         """What D_emb is given of real images, known in both normalizations."""
         return images if self.degradation is None else self._of_generated(generator_range, random)
 
-    def _of_generated(self, images, random):
+    def _of_generated(self, images: Tensor, random: torch.Generator | None) -> Tensor:
         """What D_emb is given of images in [-1, 1]."""
         if self.degradation is not None and len(images):
             with torch.autocast(images.device.type, enabled=False):
                 images = self.degradation(images, random)
         return self.pixels.to_embedding(images)
 
-    def _generator_phase(self, batch):
+    def _generator_phase(self, batch: Batch) -> tuple[list[dict[str, Fakes]], dict[str, Tensor]]:
         """Each scheme's {name: Fakes}, detached, and {name: detached tensor} of the losses."""
         values = {}
         judges = [scheme.discriminators for scheme in self.schemes]
 
-        def embed(generated):
+        def embed(generated: Tensor) -> Tensor:
             return self.embedding(self._of_generated(generated, batch.random))
 
         with frozen(self.embedding, evaluate=True), frozen(*judges):
-            total = 0
+            total: Any = 0
             with self._precision(batch.images):
                 fakes = [scheme.generate(batch) for scheme in self.schemes]
                 for scheme, own_fakes in zip(self.schemes, fakes):
@@ -130,11 +136,13 @@ class AdversarialStep:
                 return [scheme.generate(batch) for scheme in self.schemes], values
         return [{name: fake.detach() for name, fake in own_fakes.items()} for own_fakes in fakes], values
 
-    def _discriminator_phase(self, batch, fakes, values):
+    def _discriminator_phase(
+        self, batch: Batch, fakes: Sequence[Mapping[str, Fakes]], values: dict[str, Tensor]
+    ) -> None:
         makers = [scheme.generators for scheme in self.schemes]
         with frozen(self.embedding, *makers):
             for _ in range(self.discriminator_steps):
-                total = 0
+                total: Any = 0
                 with self._precision(batch.images):
                     for scheme, own_fakes in zip(self.schemes, fakes):
                         loss, parts = scheme.discriminator_loss(batch, own_fakes)
@@ -143,7 +151,9 @@ class AdversarialStep:
                 _update(self.adversaries["discriminators"], total)
         values["loss/D"] = total.detach()
 
-    def _embedding_phase(self, images, batch, fakes, values):
+    def _embedding_phase(
+        self, images: Tensor, batch: Batch, fakes: Sequence[Mapping[str, Fakes]], values: dict[str, Tensor]
+    ) -> None:
         with self._precision(images):
             logits, real = self.embedding(self._seen(images, batch.images, batch.random))
         total, parts = embedding_network_loss(logits, real, batch.pids, generator=batch.random, **self.en)
@@ -159,7 +169,9 @@ class AdversarialStep:
         values["loss/E"] = total.detach()
         values.update(self._real_distances(real.detach(), batch))
 
-    def _embed_fakes(self, fakes, real, random):
+    def _embed_fakes(
+        self, fakes: Mapping[str, Fakes], real: Tensor, random: torch.Generator | None
+    ) -> dict[str, tuple[Tensor, Tensor]]:
         """{name: (embeddings, anchor_index)} of one scheme's fakes, apart from the real images.
 
         All of them pass in one go and leave the running statistics alone. A single image has no statistics of its
@@ -178,7 +190,7 @@ class AdversarialStep:
         sizes = [len(fake.anchor_index) for fake in fakes.values()]
         return {name: (part, fake.anchor_index) for (name, fake), part in zip(fakes.items(), embeddings.split(sizes))}
 
-    def _real_distances(self, real, batch):
+    def _real_distances(self, real: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Mean d(x, x_p) and d(x, x_n) of random pairs, to be read beside those of the fakes."""
         kind, values = self.en["distance"], {}
         for name, select in (("positive", select_positives), ("negative", _random_negatives)):
@@ -188,7 +200,16 @@ class AdversarialStep:
         return values
 
 
-def build_step(embedding, optimizer, schemes, adversaries, pixels, losses, options, amp):
+def build_step(
+    embedding: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schemes: Sequence[Scheme],
+    adversaries: Mapping[str, torch.optim.Optimizer],
+    pixels: PixelRange,
+    losses: Any,
+    options: Any,
+    amp: bool,
+) -> AdversarialStep:
     """The AdversarialStep of ``losses``, LossOptions, and ``options``, AdversaryOptions; others as there."""
     return AdversarialStep(
         embedding,
@@ -205,11 +226,11 @@ def build_step(embedding, optimizer, schemes, adversaries, pixels, losses, optio
     )
 
 
-def _random_negatives(pids, generator):
+def _random_negatives(pids: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     return select_negatives(None, pids, "random", generator=generator)
 
 
-def _update(optimizer, loss):
+def _update(optimizer: torch.optim.Optimizer, loss: Tensor | int) -> None:
     """One step downhill; a loss without a graph (nothing to learn from in this batch) changes nothing."""
     optimizer.zero_grad(set_to_none=True)
     if isinstance(loss, torch.Tensor) and loss.requires_grad:

@@ -6,8 +6,8 @@ from ealn_plugin.evaluation.ranking import evaluate_rank, fast_ranking, rank_dis
 from ealn_plugin.evaluation.veri_lists import verify_veri_index
 
 __all__ = [
-    "Features",
     "PROTOCOLS",
+    "Features",
     "Protocol",
     "ProtocolUnavailable",
     "evaluate_protocols",

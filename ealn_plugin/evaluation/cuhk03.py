@@ -1,13 +1,23 @@
 """torchreid's metric for the old CUHK03 split: one random image per gallery identity, ten times."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ealn_plugin.evaluation.query_ranks import NoValidQuery
 
 _REPEATS = 10
 
 
-def evaluate_cuhk03(distmat, q_pids, g_pids, q_camids, g_camids, max_rank):
+def evaluate_cuhk03(
+    distmat: NDArray[Any],
+    q_pids: NDArray[Any],
+    g_pids: NDArray[Any],
+    q_camids: NDArray[Any],
+    g_camids: NDArray[Any],
+    max_rank: int,
+) -> tuple[NDArray[np.float32], float]:
     """CMC over sampled galleries and mAP over the whole gallery.
 
     The draws come from numpy's global random state, in torchreid's order, so equal seeds give equal results. Where a
@@ -39,7 +49,7 @@ def evaluate_cuhk03(distmat, q_pids, g_pids, q_camids, g_camids, max_rank):
     return np.mean(curves, axis=0, dtype=np.float32), float(np.mean(precisions))
 
 
-def _sampled_curve(pids, matches, max_rank):
+def _sampled_curve(pids: NDArray[Any], matches: NDArray[np.bool_], max_rank: int) -> NDArray[np.float32]:
     """Mean CMC [max_rank] over the repeats; pids, matches: [gallery], in ranked order."""
     _, first, inverse = np.unique(pids, return_index=True, return_inverse=True)
     by_identity = [np.flatnonzero(inverse == identity) for identity in np.argsort(first)]
@@ -49,4 +59,4 @@ def _sampled_curve(pids, matches, max_rank):
         for places in by_identity:  # in the order of their best image, as torchreid draws
             drawn[np.random.choice(places)] = True  # noqa: NPY002
         curve[np.argmax(matches[drawn]) :] += 1
-    return curve / _REPEATS
+    return curve / np.float32(_REPEATS)

@@ -9,8 +9,14 @@ them, and how far the pixels moved. Nothing is drawn at random, so the same arra
     change_variety near 0                   it adds one blotch whatever it is given
 """
 
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ealn_plugin.losses.distance import pairwise_distance
 
@@ -20,7 +26,9 @@ _NEWTON_STEPS = 50
 
 
 # ---------------------------------------------------------------------------------------------- the linear probe
-def probe_auc(real, fake, groups, fake_groups, folds=FOLDS):
+def probe_auc(
+    real: NDArray[Any], fake: NDArray[Any], groups: NDArray[Any], fake_groups: NDArray[Any], folds: int = FOLDS
+) -> float:
     """How well a linear classifier tells generated from real embeddings of vehicles that it has not seen.
 
     Logistic regression with an L2 penalty, fitted on all vehicles but one fold's and scored on that fold. An image
@@ -52,7 +60,7 @@ def probe_auc(real, fake, groups, fake_groups, folds=FOLDS):
     return float(np.mean(areas))
 
 
-def area_under_curve(scores, positive):
+def area_under_curve(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float:
     """Area under the ROC curve of scores [n] for labels positive [n] bool; ties count one half (Mann and Whitney)."""
     higher, lower = scores[positive], scores[~positive]
     difference = higher[:, None] - lower[None, :]
@@ -61,13 +69,13 @@ def area_under_curve(scores, positive):
     return float((np.sign(difference) + 1).mean() / 2)
 
 
-def _scaled(features, reference):
+def _scaled(features: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
     """The features centred and scaled by one number, so that a dimension of ``reference`` has variance 1 on average."""
     spread = np.sqrt(reference.var(axis=0).mean())
     return (features - reference.mean(axis=0)) / max(spread, 1e-12)
 
 
-def _fit_logistic(features, labels):
+def _fit_logistic(features: NDArray[np.float64], labels: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
     """Weights [dim] and bias that minimise sum log(1 + exp(-y z)) + PENALTY / 2 |w|^2, by Newton's method.
 
     The solution lies in the span of the rows, so the equations are solved there: at most as many unknowns as images.
@@ -89,12 +97,12 @@ def _fit_logistic(features, labels):
     return basis.T @ solution[:-1], solution[-1]
 
 
-def _sigmoid(values):
+def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return 0.5 * (1.0 + np.tanh(0.5 * values))
 
 
 # ---------------------------------------------------------------------------------------------- pixels
-def pixel_statistics(inputs, outputs):
+def pixel_statistics(inputs: Tensor, outputs: Tensor) -> dict[str, Any]:
     """What a generator does to pixels.
 
     Args:
@@ -116,7 +124,15 @@ def pixel_statistics(inputs, outputs):
 
 
 # ---------------------------------------------------------------------------------------------- hinges and distances
-def diagnose(real, pids, fake, anchor, pixels, margins, kind="squared"):
+def diagnose(
+    real: NDArray[Any],
+    pids: NDArray[Any],
+    fake: NDArray[Any],
+    anchor: NDArray[Any],
+    pixels: Mapping[str, Any],
+    margins: Mapping[str, float],
+    kind: str = "squared",
+) -> dict[str, float]:
     """Everything there is to say of one kind of generated images.
 
     x_p and x_n run over all other images of the set, every positive and every negative of an anchor with the same
@@ -155,7 +171,13 @@ def diagnose(real, pids, fake, anchor, pixels, margins, kind="squared"):
     return values
 
 
-def _active_hinges(d_fake, apart, positive, negative, margins):
+def _active_hinges(
+    d_fake: NDArray[np.float64],
+    apart: NDArray[np.float64],
+    positive: NDArray[np.bool_],
+    negative: NDArray[np.bool_],
+    margins: Mapping[str, float],
+) -> dict[str, float]:
     alpha = margins["alpha"]
     pushed_away = _share(apart + alpha > d_fake, positive)
     if "beta1" in margins:
@@ -167,23 +189,23 @@ def _active_hinges(d_fake, apart, positive, negative, margins):
     return {"eq9": _share(d_fake + alpha > apart, negative), "eq10": pushed_away}
 
 
-def _share(active, counted):
+def _share(active: NDArray[np.bool_], counted: NDArray[np.bool_]) -> float:
     return _mean(_row_means(active, counted))
 
 
-def _row_means(values, counted):
+def _row_means(values: NDArray[Any], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Mean of each row's counted entries; rows without any are left out."""
     rows = counted.any(axis=1)
     return np.where(counted, values, 0.0)[rows].sum(axis=1) / counted[rows].sum(axis=1)
 
 
-def _mean(values):
+def _mean(values: NDArray[Any]) -> float:
     """Mean as a float; NaN without any value."""
     return float(np.mean(values)) if np.size(values) else float("nan")
 
 
 # ---------------------------------------------------------------------------------------------- files
-def recompute(path):
+def recompute(path: str | PathLike[str]) -> dict[str, float]:
     """The diagnostics of one epoch from what the engine saved of it.
 
     Args:
@@ -196,7 +218,7 @@ def recompute(path):
     return diagnose_arrays(arrays)
 
 
-def diagnose_arrays(arrays):
+def diagnose_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """``diagnose`` for every kind in the arrays of an epoch's file.
 
     Args:

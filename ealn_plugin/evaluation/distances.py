@@ -1,14 +1,18 @@
 """Distances between features: whole matrices through torchreid, or block by block with the same arithmetic."""
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 METRICS = ("euclidean", "cosine")
 _ROWS_AT_A_TIME = 4096
 
 
-def check_features(query_features, gallery_features):
+def check_features(query_features: NDArray[Any] | Tensor, gallery_features: NDArray[Any] | Tensor) -> list[Tensor]:
     """Two 2-D floating point tensors of equal width from numpy arrays or tensors (memory is shared where possible).
 
     Raises:
@@ -34,7 +38,7 @@ def check_features(query_features, gallery_features):
     return checked
 
 
-def check_metric(metric):
+def check_metric(metric: str) -> str:
     """Return the name of a metric, or raise ValueError for an unknown one."""
     if metric not in METRICS:
         raise ValueError(f"the distance metric is {metric!r}, expected one of {METRICS}; set test.dist_metric")
@@ -50,7 +54,7 @@ class BlockDistances:
         device: torch device of the computation.
     """
 
-    def __init__(self, gallery, metric, device):
+    def __init__(self, gallery: Tensor, metric: str, device: torch.device) -> None:
         self._cosine = check_metric(metric) == "cosine"
         self._device = device
         self._gallery = gallery.to(device)
@@ -61,7 +65,7 @@ class BlockDistances:
             self._gallery_squares = torch.cat([part.pow(2).sum(dim=1) for part in parts])
 
     @torch.no_grad()
-    def __call__(self, queries):
+    def __call__(self, queries: Tensor) -> Tensor:
         """Distances of queries [block, dim]: tensor [block, gallery] on the device."""
         queries = queries.to(self._device, self._gallery.dtype)
         if self._cosine:
@@ -70,7 +74,7 @@ class BlockDistances:
         return distances.addmm_(queries, self._gallery.t(), beta=1, alpha=-2)
 
 
-def normalize_rows(matrix):
+def normalize_rows(matrix: Tensor) -> Tensor:
     """A copy of a tensor [n, dim] with rows of length 1, made a few thousand rows at a time to need no more memory."""
     result = torch.empty_like(matrix)
     for rows, normalized in zip(matrix.split(_ROWS_AT_A_TIME), result.split(_ROWS_AT_A_TIME)):

@@ -2,21 +2,27 @@
 
 import dataclasses
 import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.distributed.world import World
 from ealn_plugin.evaluation.features import Features
+from ealn_plugin.evaluation.interfaces import Embedding, Pixels, ViewsOf
 from ealn_plugin.evaluation.row_file import RowFile
+from ealn_plugin.schemes.base import Scheme
 
 log = logging.getLogger(__name__)
 
 
-def fuse(own, other, views, fusion="by_view"):
+def fuse(own: Tensor, other: Tensor, views: Tensor, fusion: str = "by_view") -> Tensor:
     """The feature of an image beside that of its generated other view (section III-D of the paper).
 
     Args:
@@ -50,12 +56,21 @@ class FeatureExtraction:
         folder: where features grow in a file without a name; None: the system's folder for temporary files.
     """
 
-    def __init__(self, embedding, pixels, schemes, views_of, device, fusion="by_view", folder=None):
+    def __init__(
+        self,
+        embedding: Embedding,
+        pixels: Pixels,
+        schemes: Sequence[Scheme],
+        views_of: ViewsOf,
+        device: torch.device,
+        fusion: str = "by_view",
+        folder: str | None = None,
+    ) -> None:
         self.embedding, self.pixels, self.views_of, self.device = embedding, pixels, views_of, device
         self.fusion, self.folder = fusion, folder
         self.fusing = next((scheme for scheme in schemes if scheme.makes_other_view), None)
 
-    def batch(self, images, views):
+    def batch(self, images: Tensor, views: Tensor) -> tuple[Tensor, Tensor | None]:
         """Own embeddings [n, dim] and fused features [n, 2 dim] (or None) of normalized images [n, 3, h, w]."""
         own = self.embedding(images)
         if self.fusing is None:
@@ -64,7 +79,9 @@ class FeatureExtraction:
         other = self.embedding(self.pixels.to_embedding(made))
         return own, fuse(own, other, views, self.fusion)
 
-    def dataset(self, loaders, name, progress=True):
+    def dataset(
+        self, loaders: Mapping[str, Any], name: str, progress: bool = True
+    ) -> tuple[Features | None, Features | None]:
         """All test images of one dataset; in memory there is never more than a batch of embeddings.
 
         Args:
@@ -77,7 +94,7 @@ class FeatureExtraction:
         """
         expected = sum(len(loader.dataset) for loader in loaders.values())
         own, fused = RowFile(expected, self.folder), RowFile(expected, self.folder)
-        labels = {key: [] for key in ("pids", "camids", "views", "is_query", "paths")}
+        labels: dict[str, list[Any]] = {key: [] for key in ("pids", "camids", "views", "is_query", "paths")}
         total = sum(len(loader) for loader in loaders.values())
         with tqdm(
             total=total, desc=f"features of {name}", unit="batch", disable=not progress, leave=False, dynamic_ncols=True
@@ -96,13 +113,16 @@ class FeatureExtraction:
                     labels["paths"].extend(data["impath"])
                     bar.update()
         paths = labels.pop("paths")
-        labels = {key: np.concatenate(parts) for key, parts in labels.items()}
-        return tuple(
-            Features(embeddings=kept.array(), paths=paths, **labels) if len(kept) else None for kept in (own, fused)
-        )
+        arrays = {key: np.concatenate(parts) for key, parts in labels.items()}
+        found = [
+            Features(embeddings=kept.array(), paths=paths, **arrays) if len(kept) else None for kept in (own, fused)
+        ]
+        return found[0], found[1]
 
 
-def shared_features(extraction, loaders, name, world, progress=True):
+def shared_features(
+    extraction: FeatureExtraction, loaders: Mapping[str, Any], name: str, world: World, progress: bool = True
+) -> tuple[Features | None, Features | None]:
     """``FeatureExtraction.dataset``, each process extracting its share of the test images.
 
     Returns:
@@ -111,18 +131,19 @@ def shared_features(extraction, loaders, name, world, progress=True):
     """
     if world.size == 1:
         return extraction.dataset(loaders, name, progress)
-    shares = {split: _own_images(loader, world) for split, loader in loaders.items()}
+    shares: dict[str, Any] = {split: _own_images(loader, world) for split, loader in loaders.items()}
     images = sum(len(loader.dataset) for loader in shares.values())
     parts = world.gather_objects(extraction.dataset(shares, name, progress) if images else None)
     if parts is None:
         return None, None
-    return tuple(
+    own, fused = (
         _merged(kept, loaders) if kept[0] is not None else None
         for kept in zip(*(part for part in parts if part is not None))
     )
+    return own, fused
 
 
-def _own_images(loader, world):
+def _own_images(loader: Any, world: World) -> DataLoader:
     """A loader over one contiguous share of a test set."""
     count = len(loader.dataset)
     rows = range(count * world.rank // world.size, count * (world.rank + 1) // world.size)
@@ -135,7 +156,7 @@ def _own_images(loader, world):
     )
 
 
-def _merged(parts, loaders):
+def _merged(parts: Sequence[Features], loaders: Mapping[str, Any]) -> Features:
     """Features of several processes in the order of one: split by split, process by process."""
     ordered = [part.subset(part.is_query == (split == "query")) for split in loaders for part in parts]
     arrays = {

@@ -4,9 +4,13 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
+from typing import Any
 
 import torch
+from torch import nn
 
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.system.files import write_atomically
@@ -22,14 +26,14 @@ class FeatureStore:
         recompute: extract again what is there already.
     """
 
-    def __init__(self, folder, recompute=False):
+    def __init__(self, folder: str | PathLike[str], recompute: bool = False) -> None:
         self.folder, self.recompute = os.fspath(folder), recompute
 
-    def path(self, network, dataset):
+    def path(self, network: str, dataset: str) -> str:
         """Where the features of a dataset under a network are, or would be."""
         return os.path.join(self.folder, network, f"{dataset}.npz")
 
-    def fetch(self, network, dataset, key, extract):
+    def fetch(self, network: str, dataset: str, key: Mapping[str, Any], extract: Callable[[], Features]) -> Features:
         """The stored features if they were made by what ``key`` describes, else new ones.
 
         Args:
@@ -54,7 +58,7 @@ class FeatureStore:
         write_atomically(key_path, json.dumps(key, indent=1, sort_keys=True) + "\n")
         return features
 
-    def _stored(self, path, key_path, key):
+    def _stored(self, path: str, key_path: str, key: Mapping[str, Any]) -> Features | None:
         if not os.path.exists(path):
             return None
         if self.recompute:
@@ -75,7 +79,7 @@ class FeatureStore:
         return features
 
 
-def fingerprint_of_networks(*modules):
+def fingerprint_of_networks(*modules: nn.Module) -> str:
     """SHA-256 over every parameter and buffer of the modules, as a hexadecimal string."""
     digest = hashlib.sha256()
     for number, module in enumerate(modules):
@@ -86,7 +90,7 @@ def fingerprint_of_networks(*modules):
     return digest.hexdigest()
 
 
-def fingerprint_of_images(items, views):
+def fingerprint_of_images(items: Sequence[tuple[str, int, int, bool]], views: Iterable[int]) -> str:
     """SHA-256 over a dataset's test images: which files, their sizes and times of change, and all their labels.
 
     Args:
@@ -98,8 +102,8 @@ def fingerprint_of_images(items, views):
     digest = hashlib.sha256()
     for (path, pid, camid, is_query), view in zip(items, views):
         try:
-            state = os.stat(path)
-            state = f"{state.st_size} {state.st_mtime_ns}"
+            found = os.stat(path)
+            state = f"{found.st_size} {found.st_mtime_ns}"
         except OSError:
             state = "absent"  # reading it will say so
         name = os.path.relpath(os.path.abspath(path), folder)
@@ -108,6 +112,6 @@ def fingerprint_of_images(items, views):
     return digest.hexdigest()
 
 
-def with_paths(features, paths):
+def with_paths(features: Features, paths: Iterable[str]) -> Features:
     """The same features with the images' present paths, for datasets that were moved since."""
     return replace(features, paths=list(paths))

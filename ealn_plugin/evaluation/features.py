@@ -2,8 +2,11 @@
 
 import os
 from dataclasses import dataclass, field, fields
+from os import PathLike
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.row_file import NoRoomError, RowFile
@@ -52,17 +55,17 @@ class Features:
     is_query: np.ndarray
     paths: list = field(default_factory=list)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         embeddings = _checked_embeddings(self.embeddings)
         object.__setattr__(self, "embeddings", embeddings)
         for name, dtype in (("is_query", bool), ("pids", np.int64), ("camids", np.int64), ("views", np.int64)):
             object.__setattr__(self, name, _checked_labels(name, getattr(self, name), len(embeddings), dtype))
         object.__setattr__(self, "paths", _checked_paths(self.paths, len(embeddings)))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.embeddings)
 
-    def subset(self, rows):
+    def subset(self, rows: ArrayLike) -> "Features":
         """The images of the given row numbers (int array) or mask (bool [n]), as Features of their own."""
         rows = np.asarray(rows)
         if rows.dtype == bool:
@@ -73,16 +76,16 @@ class Features:
         )
 
     @property
-    def query(self):
+    def query(self) -> "Features":
         """The query images."""
         return self.subset(self.is_query)
 
     @property
-    def gallery(self):
+    def gallery(self) -> "Features":
         """The gallery images."""
         return self.subset(~self.is_query)
 
-    def save(self, path):
+    def save(self, path: str | PathLike[str]) -> None:
         """Write an .npz file: arrays features, pids, camids, views, is_query, paths.
 
         The file appears under its name only when it is complete. A name without a suffix is taken as it is.
@@ -97,7 +100,7 @@ class Features:
             np.savez(file, **arrays)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | PathLike[str]) -> "Features":
         """Read what ``save`` wrote, or features from another program.
 
         ``features`` [n, dim] and ``pids`` [n] must be there. Where ``is_query`` is missing no image is a query;
@@ -148,7 +151,7 @@ class Features:
             raise ValueError(f"{path!r}: {error}") from error
 
 
-def _read_rows(archive, name, folder):
+def _read_rows(archive: Any, name: str, folder: str) -> NDArray[Any]:
     """An array of an .npz archive; a large one of rows goes block by block into a file and is mapped from there.
 
     It cannot be mapped where it is: it may be compressed or hold doubles, and would not be checked.
@@ -164,7 +167,7 @@ def _read_rows(archive, name, folder):
             np.lib.format.read_magic(member)
         )
         shape, by_columns, dtype = read_header(member) if read_header else (None, None, None)
-        if shape is None or len(shape) != 2 or by_columns or dtype.kind not in "fiub" or not shape[1]:
+        if shape is None or dtype is None or len(shape) != 2 or by_columns or dtype.kind not in "fiub" or not shape[1]:
             return archive[name]  # which says what is wrong with it, or turns columns into rows
         rows = RowFile(shape[0], folder if os.access(folder or ".", os.W_OK) else None)
         block = max(1, BLOCK // (shape[1] * dtype.itemsize))
@@ -176,7 +179,7 @@ def _read_rows(archive, name, folder):
     return rows.array()
 
 
-def _checked_embeddings(values):
+def _checked_embeddings(values: ArrayLike) -> NDArray[np.float32]:
     values = np.asarray(values)
     if values.ndim != 2:
         raise ValueError(
@@ -190,7 +193,7 @@ def _checked_embeddings(values):
     return values.astype(np.float32, copy=False)
 
 
-def _checked_labels(name, values, images, dtype):
+def _checked_labels(name: str, values: Any, images: int, dtype: type) -> NDArray[Any]:
     """``values`` as an array [images] of ``dtype`` that equals them; nothing is rounded or guessed."""
     values = np.asarray(values)
     if values.shape != (images,):
@@ -202,7 +205,7 @@ def _checked_labels(name, values, images, dtype):
     if values.dtype.kind not in ("biuf" if dtype is bool else "iuf"):
         raise ValueError(f"{name} holds {values.dtype}, expected {wanted}; {remedy}")
     with np.errstate(invalid="ignore"):
-        converted = values.astype(dtype, copy=False)
+        converted: NDArray[Any] = values.astype(dtype, copy=False)
     wrong = converted != values
     if name == "views":
         wrong |= ~np.isin(converted, [int(view) for view in View])
@@ -212,7 +215,7 @@ def _checked_labels(name, values, images, dtype):
     return converted
 
 
-def _checked_paths(paths, images):
+def _checked_paths(paths: Any, images: int) -> list[str]:
     listed = paths.tolist() if isinstance(paths, np.ndarray) else paths
     if isinstance(listed, (str, bytes)) or not hasattr(listed, "__len__"):
         raise ValueError(f"paths is {listed!r}, expected {images} file names or none; give one path per embedding")

@@ -1,15 +1,20 @@
 """A fixed set of test images, what generators make of them, and their embeddings."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import ConcatDataset
 
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.diagnostics import pixel_statistics
+from ealn_plugin.evaluation.interfaces import Embedding, Pixels, ViewsOf
+from ealn_plugin.schemes.base import Scheme
 
 VEHICLES, PER_VEHICLE = 16, 4
 _AT_A_TIME = 16
@@ -37,13 +42,13 @@ class GeneratedPictures(NamedTuple):
     """Images [m, 3, h, w] in [-1, 1] that ``scheme`` made of the inputs in the rows ``anchor`` [m] of a set."""
 
     name: str
-    scheme: object
+    scheme: Scheme
     images: torch.Tensor
     anchor: torch.Tensor
 
 
 # ---------------------------------------------------------------------------------------------- what is observed
-def make_all(schemes, images, views):
+def make_all(schemes: Sequence[Scheme], images: Tensor, views: Tensor) -> list[GeneratedPictures]:
     """What every scheme makes of images, a few at a time.
 
     Args:
@@ -68,12 +73,14 @@ def make_all(schemes, images, views):
     return pictures
 
 
-def embed(embedding, pixels, images):
+def embed(embedding: Embedding, pixels: Pixels, images: Tensor) -> Tensor:
     """Embeddings [n, dim] of images [n, 3, h, w] in [-1, 1], a few at a time."""
     return torch.cat([embedding(pixels.to_embedding(part)) for part in images.split(_AT_A_TIME)])
 
 
-def observe(fixed, embedding, pixels, schemes, device):
+def observe(
+    fixed: FixedImages, embedding: Embedding, pixels: Pixels, schemes: Sequence[Scheme], device: torch.device
+) -> dict[str, NDArray[Any]]:
     """The arrays from which ``diagnose_arrays`` computes the numbers of an epoch, and which image is which.
 
     Args:
@@ -82,7 +89,7 @@ def observe(fixed, embedding, pixels, schemes, device):
         {name: numpy array}, see ``diagnose_arrays``; also views [n] and images (names) [n].
     """
     images = pixels.to_generator(fixed.images.to(device))
-    arrays = {"real": embed(embedding, pixels, images), "pids": fixed.pids, "views": fixed.views}
+    arrays: dict[str, Any] = {"real": embed(embedding, pixels, images), "pids": fixed.pids, "views": fixed.views}
     arrays = {name: value.cpu().numpy() for name, value in arrays.items()}
     arrays["images"] = np.array(fixed.names, dtype=np.str_)
     pictures = make_all(schemes, images, fixed.views)
@@ -99,7 +106,9 @@ def observe(fixed, embedding, pixels, schemes, device):
 
 
 # ---------------------------------------------------------------------------------------------- fixed images
-def fixed_images(loaders, views_of, vehicles=VEHICLES, per_vehicle=PER_VEHICLE):
+def fixed_images(
+    loaders: Mapping[str, Any], views_of: ViewsOf, vehicles: int = VEHICLES, per_vehicle: int = PER_VEHICLE
+) -> FixedImages:
     """A few images each of some test vehicles, front and rear in equal parts where the views are known.
 
     Args:
@@ -112,6 +121,7 @@ def fixed_images(loaders, views_of, vehicles=VEHICLES, per_vehicle=PER_VEHICLE):
     items = [item for dataset in datasets for item in dataset.data]
     views = views_of([item[0] for item in items])
     rows = choose_rows(items, views, vehicles, per_vehicle)
+    both: ConcatDataset[Any]
     both, size = ConcatDataset(datasets), datasets[0][0]["img"].shape
     images = torch.stack([both[row]["img"] for row in rows]) if rows else torch.empty(0, *size)
     paths = tuple(items[row][0] for row in rows)
@@ -121,25 +131,26 @@ def fixed_images(loaders, views_of, vehicles=VEHICLES, per_vehicle=PER_VEHICLE):
     return FixedImages(images, pids, camids, views[rows], paths, tuple(name.replace(os.sep, "/") for name in names))
 
 
-def choose_rows(items, views, vehicles, per_vehicle):
+def choose_rows(items: Sequence[tuple[Any, ...]], views: Tensor, vehicles: int, per_vehicle: int) -> list[int]:
     """Row numbers of the images of ``fixed_images``; a file that occurs twice (a VeRI-776 query) counts once.
 
     Args:
         items: tuples (path, pid, ...). views: [n] values of ``View``.
     """
-    rows_of, names = {}, set()
+    rows_of: dict[int, list[int]] = {}
+    names: set[str] = set()
     for row, (path, pid, *_) in enumerate(items):
         if os.path.basename(path) not in names:
             names.add(os.path.basename(path))
             rows_of.setdefault(int(pid), []).append(row)
-    views = views.tolist()
+    view_of = views.tolist()
     usable = [pid for pid in sorted(rows_of) if len(rows_of[pid]) > 1]
-    both = [pid for pid in usable if {int(View.FRONT), int(View.REAR)} <= {views[row] for row in rows_of[pid]}]
+    both = [pid for pid in usable if {int(View.FRONT), int(View.REAR)} <= {view_of[row] for row in rows_of[pid]}]
     pool = both if len(both) >= min(vehicles, len(usable)) else usable
     chosen = []
     for pid in spread(torch.tensor(pool, dtype=torch.long), vehicles):
         by_view = [
-            spread(torch.tensor([row for row in rows_of[pid] if views[row] == view], dtype=torch.long), per_vehicle)
+            spread(torch.tensor([row for row in rows_of[pid] if view_of[row] == view], dtype=torch.long), per_vehicle)
             for view in (View.FRONT, View.REAR)
         ]
         known = [row for pair in zip(*by_view) for row in pair]
@@ -148,7 +159,7 @@ def choose_rows(items, views, vehicles, per_vehicle):
     return chosen
 
 
-def sample_images(dataset, views_of, count=8):
+def sample_images(dataset: Any, views_of: ViewsOf, count: int = 8) -> tuple[Tensor, Tensor]:
     """Fixed images to watch the generators with: half front, half rear where the views are known.
 
     Args:
@@ -162,7 +173,7 @@ def sample_images(dataset, views_of, count=8):
     return torch.stack([dataset[index]["img"] for index in chosen]), views[chosen]
 
 
-def spread(indices, count):
+def spread(indices: Tensor, count: int) -> list[int]:
     """At most ``count`` of the indices, evenly spread."""
     if not len(indices):
         return []

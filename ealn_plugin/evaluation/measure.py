@@ -1,9 +1,12 @@
 """Figures and CMC curves of several protocols, each ranked once."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tqdm import tqdm
 
+from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.protocols import check_protocols, evaluate_protocols
 
 CURVE_RANKS = 50
@@ -27,7 +30,9 @@ class Measurement:
     deviation: tuple = ()
 
 
-def measure(features, names, ranks=(1, 5, 10), progress=True, **options):
+def measure(
+    features: Features, names: Iterable[str], ranks: Sequence[int] = (1, 5, 10), progress: bool = True, **options: Any
+) -> dict[str, Measurement]:
     """Rank the features once per protocol.
 
     Args:

@@ -16,14 +16,20 @@ all_views                 Queries without a view are skipped, the vehicle's gall
 
 import contextlib
 import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.viewpoints import View
-from ealn_plugin.evaluation.query_ranks import NoValidQuery
+from ealn_plugin.evaluation.features import Features
+from ealn_plugin.evaluation.interfaces import JunkRule
+from ealn_plugin.evaluation.query_ranks import NoValidQuery, QueryRanks
 from ealn_plugin.evaluation.ranking import rank_distances
 from ealn_plugin.evaluation.split_ranker import Ranker
 from ealn_plugin.evaluation.splits import (
@@ -40,7 +46,7 @@ from ealn_plugin.system.randomness import _numpy_seeded
 log = logging.getLogger(__name__)
 DEFAULT_PROTOCOLS = ("image",)
 
-_verified_folders = set()
+_verified_folders: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -57,15 +63,15 @@ class Protocol:
 
     def evaluate(
         self,
-        features,
-        dist_metric="euclidean",
-        normalize_feature=False,
-        ranks=(1, 5, 10),
-        rerank=False,
-        average_precision="mean",
-        device=None,
-        use_metric_cuhk03=False,
-    ):
+        features: Features,
+        dist_metric: str = "euclidean",
+        normalize_feature: bool = False,
+        ranks: Sequence[int] = (1, 5, 10),
+        rerank: bool = False,
+        average_precision: str = "mean",
+        device: torch.device | str | None = None,
+        use_metric_cuhk03: bool = False,
+    ) -> dict[str, float]:
         """Rank and summarise.
 
         Args:
@@ -86,7 +92,7 @@ class Protocol:
             ValueError: an option or the features are wrong in themselves.
         """
         ranks = _check_ranks(ranks)
-        options = dict(
+        options: dict[str, Any] = dict(
             dist_metric=dist_metric,
             normalize_feature=normalize_feature,
             rerank=rerank,
@@ -101,13 +107,13 @@ class Protocol:
 
     def rank(
         self,
-        features,
-        dist_metric="euclidean",
-        normalize_feature=False,
-        rerank=False,
-        average_precision="mean",
-        device=None,
-    ):
+        features: Features,
+        dist_metric: str = "euclidean",
+        normalize_feature: bool = False,
+        rerank: bool = False,
+        average_precision: str = "mean",
+        device: torch.device | str | None = None,
+    ) -> list[QueryRanks]:
         """The outcome per query, for CMC curves and further figures; arguments as ``evaluate``.
 
         Returns:
@@ -119,19 +125,19 @@ class Protocol:
         except (ProtocolUnavailable, NoValidQuery) as error:
             raise type(error)(f"{self.name}: {error}") from error
 
-    def _rank(self, features, ranker):
+    def _rank(self, features: Features, ranker: Ranker) -> list[QueryRanks]:
         query, gallery = own_split(features)
         return [ranker(query, gallery, self._junk(features, query, gallery))]
 
-    def _junk(self, features, query, gallery):
+    def _junk(self, features: Features, query: NDArray[np.int64], gallery: NDArray[np.int64]) -> JunkRule:
         camids = features.camids
         return lambda queries, entries: camids[query[queries]] == camids[gallery[entries]]
 
-    def _draws(self, features):
+    def _draws(self, features: Features) -> bool:
         """Whether ``rank`` gives the outcomes of several draws, to be averaged."""
         return False
 
-    def _cmc_cuhk03(self, features, ranker, ranks):
+    def _cmc_cuhk03(self, features: Features, ranker: Ranker, ranks: Sequence[int]) -> dict[str, float]:
         return {}
 
 
@@ -139,14 +145,19 @@ class Protocol:
 class ImageProtocol(Protocol):
     """torchreid's own rule, with its metric for CUHK03 as an option."""
 
-    def _cmc_cuhk03(self, features, ranker, ranks):
+    def _cmc_cuhk03(self, features: Features, ranker: Ranker, ranks: Sequence[int]) -> dict[str, float]:
         """{"rank1": float, ...}; the galleries are drawn from a fixed seed, so equal features give equal figures."""
         query, gallery = own_split(features)
-        labels = [values[rows] for values in (features.pids, features.camids) for rows in (query, gallery)]
         identities = len(np.unique(features.pids[gallery]))
         with _numpy_seeded(SEED):
             curve, _ = toolkit.evaluate_rank(
-                ranker.distances(query, gallery), *labels, use_metric_cuhk03=True, max_rank=min(max(ranks), identities)
+                ranker.distances(query, gallery),
+                features.pids[query],
+                features.pids[gallery],
+                features.camids[query],
+                features.camids[gallery],
+                use_metric_cuhk03=True,
+                max_rank=min(max(ranks), identities),
             )
         return {f"rank{rank}": float(curve[min(rank, identities) - 1]) for rank in ranks}
 
@@ -155,7 +166,7 @@ class ImageProtocol(Protocol):
 class VeriImageProtocol(Protocol):
     """``Protocol`` that compares its junk with the release's index files, once per folder and process."""
 
-    def _rank(self, features, ranker):
+    def _rank(self, features: Features, ranker: Ranker) -> list[QueryRanks]:
         folder = release_folder(features.paths)
         if folder and folder not in _verified_folders and has_index_files(folder):
             _verified_folders.add(folder)
@@ -170,7 +181,7 @@ class VeriImageProtocol(Protocol):
 class VeriTrackProtocol(Protocol):
     """Image to track: one gallery entry per track, at the smallest distance of the track's images."""
 
-    def _rank(self, features, ranker):
+    def _rank(self, features: Features, ranker: Ranker) -> list[QueryRanks]:
         query, gallery = own_split(features)
         tracks = gallery_tracks(features.subset(gallery))
         order = np.argsort(tracks, kind="stable")
@@ -201,10 +212,10 @@ class ViewProtocol(Protocol):
 
     matches: str = "all"
 
-    def _draws(self, features):
+    def _draws(self, features: Features) -> bool:
         return is_one_draw(features)
 
-    def _rank(self, features, ranker):
+    def _rank(self, features: Features, ranker: Ranker) -> list[QueryRanks]:
         several = self._draws(features)
         splits = draw_one_per_identity(features) if several else [own_split(features)]
         results, labelled = [], 0
@@ -232,11 +243,11 @@ class ViewProtocol(Protocol):
             )
         return results
 
-    def _junk(self, features, query, gallery):
+    def _junk(self, features: Features, query: NDArray[np.int64], gallery: NDArray[np.int64]) -> JunkRule:
         same_camera, views = super()._junk(features, query, gallery), features.views
         cameras_count = not self._draws(features)
 
-        def junk(queries, entries):
+        def junk(queries: NDArray[np.int64], entries: NDArray[np.int64]) -> NDArray[np.bool_]:
             entry_views = views[gallery[entries]]
             left_out = entry_views == View.UNKNOWN
             if cameras_count:
@@ -263,7 +274,7 @@ class VehicleIdProtocol(Protocol):
     draws: int = DRAWS
     seed: int = SEED
 
-    def _rank(self, features, ranker):
+    def _rank(self, features: Features, ranker: Ranker) -> list[QueryRanks]:
         results = []
         draws = draw_one_per_identity(features, self.draws, self.seed)
         for drawn, others in tqdm(draws, self.name, self.draws, leave=False, delay=5, unit="draw", dynamic_ncols=True):
@@ -271,11 +282,11 @@ class VehicleIdProtocol(Protocol):
             results.append(ranker(query, gallery, None))
         return results
 
-    def _draws(self, features):
+    def _draws(self, features: Features) -> bool:
         return True
 
 
-def evaluate_protocols(features, names, **options):
+def evaluate_protocols(features: Features, names: Iterable[str], **options: Any) -> dict[str, dict[str, float]]:
     """Evaluate several protocols on one set of features.
 
     Args:
@@ -297,14 +308,14 @@ def evaluate_protocols(features, names, **options):
     return results
 
 
-def _check_ranks(ranks):
+def _check_ranks(ranks: Iterable[int]) -> list[int]:
     ranks = [int(rank) for rank in ranks]
     if not ranks or min(ranks) < 1:
         raise ValueError(f"ranks is {ranks}, expected whole numbers of at least 1; use (1, 5, 10)")
     return ranks
 
 
-def _metrics(result, ranks):
+def _metrics(result: QueryRanks, ranks: Sequence[int]) -> dict[str, float]:
     curve = result.cmc(max(ranks))
     return {
         "mAP": result.mean_average_precision,
@@ -313,7 +324,7 @@ def _metrics(result, ranks):
     }
 
 
-def _mean_and_deviation(draws):
+def _mean_and_deviation(draws: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Metrics of several draws as their means, and their standard deviations as mAP_std and so on."""
     means = {key: float(np.mean([draw[key] for draw in draws])) for key in draws[0]}
     return {**means, **{f"{key}_std": float(np.std([draw[key] for draw in draws])) for key in draws[0]}}
@@ -334,7 +345,7 @@ PROTOCOLS = {
 }
 
 
-def check_protocols(names):
+def check_protocols(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names, or raise ValueError for one that is not a protocol."""
     for name in names:
         if name not in PROTOCOLS:
@@ -342,6 +353,6 @@ def check_protocols(names):
     return tuple(names)
 
 
-def protocols_of(loaders, wanted=()):
+def protocols_of(loaders: Mapping[str, Any], wanted: Iterable[str] = ()) -> tuple[str, ...]:
     """Names of the protocols to run on a dataset: ``wanted``, else those of its class, else torchreid's own rule."""
     return tuple(wanted) or getattr(loaders["query"].dataset, "protocols", DEFAULT_PROTOCOLS)

@@ -6,10 +6,14 @@ gallery: exactly its place in a stable argsort. It comes from a binary search in
 values is several times cheaper than sorting indices) or, where a query has few matches, from counting the row.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 AVERAGE_PRECISIONS = ("mean", "trapezoid")
 
@@ -40,12 +44,12 @@ class QueryRanks:
     inverse_negative_penalty: np.ndarray
 
     @classmethod
-    def join(cls, parts):
+    def join(cls, parts: Sequence["QueryRanks"]) -> "QueryRanks":
         """One QueryRanks from those of consecutive blocks of queries."""
         names = ("valid", "first_match", "average_precision", "inverse_negative_penalty")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
-    def require_valid(self, num_gallery):
+    def require_valid(self, num_gallery: int) -> "QueryRanks":
         """Return self, or raise NoValidQuery with the likely causes when no query is valid."""
         if not self.valid.any():
             raise NoValidQuery(
@@ -55,19 +59,19 @@ class QueryRanks:
             )
         return self
 
-    def cmc(self, max_rank):
+    def cmc(self, max_rank: int) -> NDArray[np.float64]:
         """Cumulative matching characteristic, float64 [max_rank]: the share of valid queries matched by each rank."""
         first = self.first_match[self.valid]
         counts = np.bincount(np.minimum(first, max_rank), minlength=max_rank + 1)[:max_rank]
         return np.cumsum(counts) / len(first)
 
     @property
-    def mean_average_precision(self):
+    def mean_average_precision(self) -> float:
         """Mean of the average precision over the valid queries, in [0, 1]."""
         return float(self.average_precision[self.valid].mean())
 
     @property
-    def mean_inverse_negative_penalty(self):
+    def mean_inverse_negative_penalty(self) -> float:
         """mINP: mean of the inverse negative penalty over the valid queries, in [0, 1]."""
         return float(self.inverse_negative_penalty[self.valid].mean())
 
@@ -75,14 +79,14 @@ class QueryRanks:
 class GalleryIndex:
     """Finds the gallery entries of a vehicle; g_pids: [gallery]."""
 
-    def __init__(self, g_pids):
+    def __init__(self, g_pids: NDArray[Any]) -> None:
         self._order = np.argsort(g_pids, kind="stable")
         self._sorted_pids = g_pids[self._order]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._order)
 
-    def pairs(self, q_pids):
+    def pairs(self, q_pids: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Every (query, gallery) pair of one vehicle: two int64 arrays, ordered by query, then by gallery index."""
         starts = np.searchsorted(self._sorted_pids, q_pids, side="left")
         counts = np.searchsorted(self._sorted_pids, q_pids, side="right") - starts
@@ -91,7 +95,7 @@ class GalleryIndex:
         return rows, self._order[np.repeat(starts, counts) + within]
 
 
-def stable_positions(distances, rows, columns):
+def stable_positions(distances: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.int64]:
     """Places of single gallery entries in the stable order of their query's distances.
 
     Args:
@@ -110,7 +114,9 @@ def stable_positions(distances, rows, columns):
     return _positions_by_sorting(distances, rows, columns)
 
 
-def _positions_by_counting(distances, rows, columns):
+def _positions_by_counting(
+    distances: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[np.int64]:
     positions = np.empty(len(rows), dtype=np.int64)
     for pair, (row, column) in enumerate(zip(rows.tolist(), columns.tolist())):
         values = distances[row]
@@ -120,7 +126,9 @@ def _positions_by_counting(distances, rows, columns):
     return positions
 
 
-def _positions_by_sorting(distances, rows, columns):
+def _positions_by_sorting(
+    distances: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[np.int64]:
     values = distances[rows, columns]
     ordered = np.sort(distances, axis=1)
     positions = np.empty(len(rows), dtype=np.int64)
@@ -135,7 +143,9 @@ def _positions_by_sorting(distances, rows, columns):
     return positions
 
 
-def stable_positions_on_device(distances, rows, columns):
+def stable_positions_on_device(
+    distances: Tensor, rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """``stable_positions`` for a torch tensor, on the tensor's own device; returns a numpy array."""
     # Adding 0 turns -0.0 into 0.0: a radix sort would tell the two apart.
     order = torch.argsort(distances + 0, dim=1, stable=True)
@@ -145,7 +155,14 @@ def stable_positions_on_device(distances, rows, columns):
     return places[index[0], index[1]].cpu().numpy()
 
 
-def ranks_from_positions(rows, positions, junk, num_queries, num_gallery, average_precision="mean"):
+def ranks_from_positions(
+    rows: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    junk: NDArray[np.bool_],
+    num_queries: int,
+    num_gallery: int,
+    average_precision: str = "mean",
+) -> QueryRanks:
     """Per-query results from the places of each query's matches and junk in its whole ranked list.
 
     Args:
@@ -158,13 +175,13 @@ def ranks_from_positions(rows, positions, junk, num_queries, num_gallery, averag
     Returns:
         QueryRanks
     """
-    key = (rows * num_gallery + positions) * 2 + junk
+    key: NDArray[np.int64] = (rows * num_gallery + positions) * 2 + junk
     key.sort()
-    junk, place = key & 1, key >> 1
+    is_junk, place = key & 1, key >> 1
     rows, positions = np.divmod(place, num_gallery)
-    junk_so_far = np.concatenate([[0], np.cumsum(junk)])
+    junk_so_far = np.concatenate([[0], np.cumsum(is_junk)])
     junk_of_earlier_rows = junk_so_far[np.searchsorted(rows, rows)]
-    matches = junk == 0
+    matches = is_junk == 0
     ranks = (positions - (junk_so_far[1:] - junk_of_earlier_rows))[matches]
     rows = rows[matches]
 

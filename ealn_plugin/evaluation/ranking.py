@@ -7,13 +7,17 @@ torchreid sorts unstably, so wherever distances tie its result is one of several
 import logging
 import numbers
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from ealn_plugin import toolkit
 from ealn_plugin.evaluation.cuhk03 import evaluate_cuhk03
 from ealn_plugin.evaluation.distances import BlockDistances, check_features
+from ealn_plugin.evaluation.interfaces import JunkRule
 from ealn_plugin.evaluation.query_ranks import (
     AVERAGE_PRECISIONS,
     GalleryIndex,
@@ -31,7 +35,16 @@ _ENTRIES_PER_RANKING = 2**19
 _ENTRIES_PER_BLOCK = 2**24
 
 
-def evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank=50, use_metric_cuhk03=False, use_cython=True):
+def evaluate_rank(
+    distmat: NDArray[Any],
+    q_pids: ArrayLike,
+    g_pids: ArrayLike,
+    q_camids: ArrayLike,
+    g_camids: ArrayLike,
+    max_rank: int = 50,
+    use_metric_cuhk03: bool = False,
+    use_cython: bool = True,
+) -> tuple[NDArray[np.float32], float]:
     """CMC curve and mAP of a distance matrix, as ``torchreid.metrics.evaluate_rank``, in a fraction of its time.
 
     Gallery images with the query's identity and camera are junk; queries without a match are left out.
@@ -48,17 +61,25 @@ def evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank=50, use_
     Raises:
         ValueError: not a matrix, sizes that disagree, NaN, or no query with a match.
     """
-    distmat, labels = _check_matrix(distmat), (q_pids, g_pids, q_camids, g_camids)
-    labels = _check_labels(*labels, *distmat.shape)
+    distmat = _check_matrix(distmat)
+    q_pids, g_pids, q_camids, g_camids = _check_labels(q_pids, g_pids, q_camids, g_camids, *distmat.shape)
     max_rank = _check_max_rank(max_rank, distmat.shape[1])
     if use_metric_cuhk03:
         _check_numbers(distmat, 0)
-        return evaluate_cuhk03(distmat, *labels, max_rank)
-    ranks = rank_distances(distmat, *labels)
+        return evaluate_cuhk03(distmat, q_pids, g_pids, q_camids, g_camids, max_rank)
+    ranks = rank_distances(distmat, q_pids, g_pids, q_camids, g_camids)
     return ranks.cmc(max_rank).astype(np.float32), ranks.mean_average_precision
 
 
-def rank_distances(distmat, q_pids, g_pids, q_camids=None, g_camids=None, junk="same_camera", average_precision="mean"):
+def rank_distances(
+    distmat: NDArray[Any],
+    q_pids: ArrayLike,
+    g_pids: ArrayLike,
+    q_camids: ArrayLike | None = None,
+    g_camids: ArrayLike | None = None,
+    junk: JunkRule | str | None = "same_camera",
+    average_precision: str = "mean",
+) -> QueryRanks:
     """Rank every query of a distance matrix.
 
     Args:
@@ -79,19 +100,19 @@ def rank_distances(distmat, q_pids, g_pids, q_camids=None, g_camids=None, junk="
 
 
 def rank_features(
-    query_features,
-    gallery_features,
-    q_pids,
-    g_pids,
-    q_camids=None,
-    g_camids=None,
+    query_features: NDArray[Any] | Tensor,
+    gallery_features: NDArray[Any] | Tensor,
+    q_pids: ArrayLike,
+    g_pids: ArrayLike,
+    q_camids: ArrayLike | None = None,
+    g_camids: ArrayLike | None = None,
     *,
-    metric="euclidean",
-    junk="same_camera",
-    average_precision="mean",
-    block=None,
-    device=None,
-):
+    metric: str = "euclidean",
+    junk: JunkRule | str | None = "same_camera",
+    average_precision: str = "mean",
+    block: int | None = None,
+    device: torch.device | str | None = None,
+) -> QueryRanks:
     """Rank every query straight from features, a block of queries at a time; the whole matrix is never held.
 
     Args:
@@ -114,12 +135,12 @@ def rank_features(
     for start in range(0, shape[0], block):
         rows = slice(start, start + block)
         values = distances(query_features[rows])
-        values = values.numpy() if device.type == "cpu" else values
-        parts.append(_rank_block(values, start, q_pids[rows], index, junk, average_precision))
+        values_there = values.numpy() if device.type == "cpu" else values
+        parts.append(_rank_block(values_there, start, q_pids[rows], index, junk, average_precision))
     return QueryRanks.join(parts).require_valid(shape[1])
 
 
-def fast_ranking(enabled=True):
+def fast_ranking(enabled: bool = True) -> None:
     """Let ``torchreid.metrics.evaluate_rank``, and so every torchreid engine, rank with this module (or stop it).
 
     Args:
@@ -129,17 +150,32 @@ def fast_ranking(enabled=True):
     toolkit.set_fast_ranking(_in_torchreids_slot if enabled else None)
 
 
-def _in_torchreids_slot(distmat, q_pids, g_pids, q_camids, g_camids, max_rank, use_metric_cuhk03):
+def _in_torchreids_slot(
+    distmat: NDArray[Any],
+    q_pids: ArrayLike,
+    g_pids: ArrayLike,
+    q_camids: ArrayLike,
+    g_camids: ArrayLike,
+    max_rank: int,
+    use_metric_cuhk03: bool,
+) -> tuple[NDArray[np.float32], float]:
     return evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank, use_metric_cuhk03)
 
 
-def _rank_block(distances, first_query, q_pids, index, junk, average_precision):
+def _rank_block(
+    distances: NDArray[Any] | Tensor,
+    first_query: int,
+    q_pids: NDArray[Any],
+    index: GalleryIndex,
+    junk: JunkRule,
+    average_precision: str,
+) -> QueryRanks:
     """QueryRanks of the rows of ``distances`` (numpy, or a tensor on an accelerator); threads share numpy's rows."""
     if isinstance(distances, torch.Tensor):
         return _rank_rows(distances, first_query, q_pids, index, junk, average_precision)
     step = max(1, _ENTRIES_PER_RANKING // distances.shape[1])
 
-    def rank(start):
+    def rank(start: int) -> QueryRanks:
         rows = slice(start, start + step)
         return _rank_rows(distances[rows], first_query + start, q_pids[rows], index, junk, average_precision)
 
@@ -151,17 +187,26 @@ def _rank_block(distances, first_query, q_pids, index, junk, average_precision):
         return QueryRanks.join(list(pool.map(rank, starts)))
 
 
-def _rank_rows(distances, first_query, q_pids, index, junk, average_precision):
+def _rank_rows(
+    distances: NDArray[Any] | Tensor,
+    first_query: int,
+    q_pids: NDArray[Any],
+    index: GalleryIndex,
+    junk: JunkRule,
+    average_precision: str,
+) -> QueryRanks:
     _check_numbers(distances, first_query)
     rows, columns = index.pairs(q_pids)
-    on_device = isinstance(distances, torch.Tensor)
-    positions = (stable_positions_on_device if on_device else stable_positions)(distances, rows, columns)
+    if isinstance(distances, torch.Tensor):
+        positions = stable_positions_on_device(distances, rows, columns)
+    else:
+        positions = stable_positions(distances, rows, columns)
     is_junk = np.asarray(junk(rows + first_query, columns), dtype=bool)
     return ranks_from_positions(rows, positions, is_junk, len(q_pids), len(index), average_precision)
 
 
 # ---------------------------------------------------------------------------------------------- checking arguments
-def _check_matrix(distmat):
+def _check_matrix(distmat: NDArray[Any]) -> NDArray[Any]:
     if not isinstance(distmat, np.ndarray):
         raise ValueError(
             f"distmat is a {type(distmat).__module__}.{type(distmat).__name__}, expected a numpy array; "
@@ -177,7 +222,7 @@ def _check_matrix(distmat):
     return distmat
 
 
-def _check_numbers(distances, first_query):
+def _check_numbers(distances: NDArray[Any] | Tensor, first_query: int) -> None:
     """Refuse NaN: it has no place in an order."""
     if isinstance(distances, torch.Tensor):
         if not bool(torch.isnan(distances).any()):
@@ -192,7 +237,9 @@ def _check_numbers(distances, first_query):
     )
 
 
-def _check_labels(q_pids, g_pids, q_camids, g_camids, num_query, num_gallery):
+def _check_labels(
+    q_pids: ArrayLike, g_pids: ArrayLike, q_camids: ArrayLike, g_camids: ArrayLike, num_query: int, num_gallery: int
+) -> list[NDArray[Any]]:
     checked = []
     for name, values, size in (
         ("q_pids", q_pids, num_query),
@@ -211,7 +258,15 @@ def _check_labels(q_pids, g_pids, q_camids, g_camids, num_query, num_gallery):
     return checked
 
 
-def _check_task(q_pids, g_pids, q_camids, g_camids, shape, junk, average_precision):
+def _check_task(
+    q_pids: ArrayLike,
+    g_pids: ArrayLike,
+    q_camids: ArrayLike | None,
+    g_camids: ArrayLike | None,
+    shape: tuple[int, ...],
+    junk: JunkRule | str | None,
+    average_precision: str,
+) -> tuple[NDArray[Any], NDArray[Any], JunkRule]:
     """Checked q_pids, g_pids and the junk rule as a function of (query_indices, gallery_indices)."""
     if average_precision not in AVERAGE_PRECISIONS:
         raise ValueError(
@@ -238,7 +293,7 @@ def _check_task(q_pids, g_pids, q_camids, g_camids, shape, junk, average_precisi
     return q_pids, g_pids, lambda queries, entries: q_camids[queries] == g_camids[entries]
 
 
-def _check_max_rank(max_rank, num_gallery):
+def _check_max_rank(max_rank: int, num_gallery: int) -> int:
     if not isinstance(max_rank, numbers.Integral) or max_rank < 1:
         raise ValueError(f"max_rank is {max_rank!r}, expected a whole number of at least 1; torchreid's default is 50")
     if max_rank > num_gallery:
@@ -246,7 +301,7 @@ def _check_max_rank(max_rank, num_gallery):
     return min(int(max_rank), num_gallery)
 
 
-def _block_size(block, num_gallery):
+def _block_size(block: int | None, num_gallery: int) -> int:
     if block is None:
         return max(1, _ENTRIES_PER_BLOCK // num_gallery)
     if not isinstance(block, numbers.Integral) or block < 1:

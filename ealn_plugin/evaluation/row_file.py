@@ -3,8 +3,10 @@
 import errno
 import os
 import tempfile
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 
 class NoRoomError(OSError):
@@ -22,14 +24,15 @@ class RowFile:
         folder: where the file lives; None: the system's folder for temporary files.
     """
 
-    def __init__(self, rows, folder=None):
+    def __init__(self, rows: int, folder: str | None = None) -> None:
         self._expected, self._folder = rows, folder
-        self._file, self._dim, self._count = None, 0, 0
+        self._file: Any = None  # a BufferedRandom once the width of the rows is known
+        self._dim, self._count = 0, 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._count
 
-    def append(self, rows):
+    def append(self, rows: ArrayLike) -> None:
         """Write [n, dim] numbers behind those that are there.
 
         Raises:
@@ -53,7 +56,7 @@ class RowFile:
             ) from error
         self._count += len(rows)
 
-    def _open(self, dim):
+    def _open(self, dim: int) -> None:
         self._dim = dim
         self._file = tempfile.TemporaryFile(dir=self._folder)
         if hasattr(os, "posix_fallocate") and self._expected * dim:
@@ -64,7 +67,7 @@ class RowFile:
                     raise
                 # else the file system cannot; a disk without room is noticed later
 
-    def array(self):
+    def array(self) -> NDArray[np.float32]:
         """float32 [n, dim], mapped into memory; what is changed in it stays in this process.
 
         Raises:

@@ -1,12 +1,18 @@
 """The options that all protocols share, applied to any split of one set of features."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ealn_plugin import toolkit
 from ealn_plugin.evaluation.distances import check_metric, normalize_rows
 from ealn_plugin.evaluation.features import Features
+from ealn_plugin.evaluation.interfaces import JunkRule
+from ealn_plugin.evaluation.query_ranks import QueryRanks
 from ealn_plugin.evaluation.ranking import rank_distances, rank_features
 from ealn_plugin.evaluation.splits import ProtocolUnavailable
 
@@ -26,12 +32,12 @@ class Ranker:
     normalize_feature: bool
     rerank: bool
     average_precision: str
-    device: object
+    device: torch.device | str | None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_metric(self.dist_metric)
 
-    def __call__(self, query, gallery, junk):
+    def __call__(self, query: NDArray[np.int64], gallery: NDArray[np.int64], junk: JunkRule | str | None) -> QueryRanks:
         """QueryRanks of row numbers ``query`` against row numbers ``gallery``; junk: as ``rank_features``."""
         pids = self.features.pids[query], self.features.pids[gallery]
         if self.rerank:
@@ -48,7 +54,7 @@ class Ranker:
             device=self.device,
         )
 
-    def distances(self, query, gallery):
+    def distances(self, query: NDArray[np.int64], gallery: NDArray[np.int64]) -> NDArray[Any]:
         """The whole matrix, numpy [queries, gallery], re-ranked if asked for.
 
         Raises:
@@ -60,16 +66,16 @@ class Ranker:
                 f"re-ranking {images} images needs about {20 * images**2 / 2**30:.0f} GiB, the "
                 f"limit is {RERANKING_LIMIT} images; evaluate without re-ranking"
             )
-        query, gallery = (self._embeddings(rows).to(self.device or "cpu") for rows in (query, gallery))
-        matrix = self._matrix(query, gallery)
+        probes, entries = (self._embeddings(rows).to(self.device or "cpu") for rows in (query, gallery))
+        matrix = self._matrix(probes, entries)
         if not self.rerank:
             return matrix
-        return toolkit.re_ranking(matrix, self._matrix(query, query), self._matrix(gallery, gallery))
+        return toolkit.re_ranking(matrix, self._matrix(probes, probes), self._matrix(entries, entries))
 
-    def _embeddings(self, rows):
+    def _embeddings(self, rows: NDArray[np.int64]) -> Tensor:
         """A tensor of its own, so that nothing but the rows asked for is copied and normalized."""
         embeddings = torch.from_numpy(self.features.embeddings[rows])
         return normalize_rows(embeddings) if self.normalize_feature else embeddings
 
-    def _matrix(self, a, b):
+    def _matrix(self, a: Tensor, b: Tensor) -> NDArray[Any]:
         return toolkit.distance_matrix(a, b, self.dist_metric).cpu().numpy()

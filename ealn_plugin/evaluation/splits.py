@@ -1,6 +1,11 @@
 """Which images are queries and which are the gallery: the split that a dataset comes with, or seeded draws."""
 
+from collections.abc import Iterator
+
 import numpy as np
+from numpy.typing import NDArray
+
+from ealn_plugin.evaluation.features import Features
 
 DRAWS, SEED = 10, 0
 """The draws of the protocols for data without a split of its own; the authors of VehicleID average over ten too."""
@@ -10,7 +15,7 @@ class ProtocolUnavailable(ValueError):
     """The features cannot support the protocol, for instance because they have no view labels."""
 
 
-def own_split(features):
+def own_split(features: Features) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(query, gallery): row numbers int64 of the split that the features come with.
 
     Raises:
@@ -25,7 +30,7 @@ def own_split(features):
     return query, gallery
 
 
-def is_one_draw(features):
+def is_one_draw(features: Features) -> bool:
     """Whether the split that the features come with is one draw of many, as VehicleID's; bool.
 
     That is so where no camera tells two images apart (the queries share one number, and so does the gallery) and the
@@ -38,7 +43,9 @@ def is_one_draw(features):
     return not query.any() or len(np.unique(gallery)) == len(gallery)
 
 
-def draw_one_per_identity(features, draws=DRAWS, seed=SEED):
+def draw_one_per_identity(
+    features: Features, draws: int = DRAWS, seed: int = SEED
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield (drawn, others) per draw: row numbers int64, one image of every identity, and all its other images.
 
     Identities with a single image are skipped altogether.

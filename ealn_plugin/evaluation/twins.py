@@ -7,12 +7,18 @@ has made nothing), and that of the twin (what a perfect picture scores; in retri
 
 import csv
 import os
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.query_ranks import NoValidQuery
 from ealn_plugin.evaluation.ranking import rank_features
 from ealn_plugin.losses.distance import distance
@@ -23,7 +29,7 @@ TWINS = "twins.csv"
 _WINDOW, _DEVIATION, _K1, _K2 = 11, 1.5, 0.01, 0.03
 
 
-def read_twins(folder):
+def read_twins(folder: str | PathLike[str]) -> dict[str, str]:
     """The twins of a rendered dataset.
 
     Args:
@@ -55,14 +61,14 @@ def read_twins(folder):
     return twins
 
 
-def opposite(views):
+def opposite(views: ArrayLike) -> NDArray[np.int64]:
     """[n] values of ``View`` to those of the other side; UNKNOWN for all but front and rear."""
     views = np.asarray(views)
     return np.select([views == View.FRONT, views == View.REAR], [View.REAR, View.FRONT], View.UNKNOWN).astype(np.int64)
 
 
 # ---------------------------------------------------------------------------------------------- pictures
-def ssim(a, b):
+def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity of Wang et al. (2004), the mean over channels and over every place of the window.
 
     Args:
@@ -90,7 +96,7 @@ def ssim(a, b):
     return values.mean(dim=(1, 2, 3))
 
 
-def psnr(a, b):
+def psnr(a: Tensor, b: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB: 10 log10(1 / mean squared error).
 
     Args:
@@ -102,7 +108,7 @@ def psnr(a, b):
     return -10.0 * (a.double() - b.double()).pow(2).mean(dim=(1, 2, 3)).log10()
 
 
-def _blur(images):
+def _blur(images: Tensor) -> Tensor:
     """The Gaussian window's weighted mean at every place where it fits."""
     offsets = torch.arange(_WINDOW, dtype=images.dtype, device=images.device) - _WINDOW // 2
     weights = torch.exp(-(offsets**2) / (2 * _DEVIATION**2))
@@ -111,7 +117,7 @@ def _blur(images):
     return F.conv2d(images, weights.transpose(2, 3), groups=images.shape[1])
 
 
-def _check_pair(a, b):
+def _check_pair(a: Tensor, b: Tensor) -> None:
     if a.shape != b.shape or a.dim() != 4:
         raise ValueError(
             f"images have the shapes {tuple(a.shape)} and {tuple(b.shape)}, expected the same [n, "
@@ -120,7 +126,9 @@ def _check_pair(a, b):
 
 
 # ---------------------------------------------------------------------------------------------- scores
-def score_pictures(images, embeddings, twin_images, twin_embeddings, kind="squared"):
+def score_pictures(
+    images: Tensor, embeddings: Tensor, twin_images: Tensor, twin_embeddings: Tensor, kind: str = "squared"
+) -> dict[str, NDArray[np.float64]]:
     """Images beside their twins.
 
     Args:
@@ -136,7 +144,9 @@ def score_pictures(images, embeddings, twin_images, twin_embeddings, kind="squar
     }
 
 
-def retrieve_other_views(queries, pids, camids, views, gallery):
+def retrieve_other_views(
+    queries: NDArray[Any], pids: NDArray[np.int64], camids: NDArray[np.int64], views: ArrayLike, gallery: Features
+) -> dict[str, float]:
     """Search the real other views of a vehicle with images that should show one.
 
     A query is ranked against the gallery images of the view that it should show; those of its own vehicle in its own
@@ -174,11 +184,15 @@ def retrieve_other_views(queries, pids, camids, views, gallery):
             "no front or rear query has a gallery image of its vehicle's other view; give a dataset with "
             "both views and their labels"
         )
-    precision, first = np.concatenate(precision), np.concatenate(first)
-    return {"mAP": float(precision.mean()), "rank1": float((first == 0).mean()), "queries": len(first)}
+    precisions, ranks_of_first = np.concatenate(precision), np.concatenate(first)
+    return {
+        "mAP": float(precisions.mean()),
+        "rank1": float((ranks_of_first == 0).mean()),
+        "queries": len(ranks_of_first),
+    }
 
 
-def summarize(scores):
+def summarize(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
     """Means of ``score_pictures``: {"ssim", "psnr", "distance": float}; equal images count 100 dB."""
     return {
         name: float(np.minimum(values, 100.0).mean() if name == "psnr" else values.mean())

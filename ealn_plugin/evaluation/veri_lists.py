@@ -3,9 +3,14 @@
 import logging
 import os
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
+from numpy.typing import NDArray
+
+from ealn_plugin.evaluation.features import Features
 
 log = logging.getLogger(__name__)
 
@@ -14,14 +19,14 @@ _NAME, _POSITION = re.compile(r"(\d{1,9})_c(\d{1,9})_", re.ASCII), re.compile(r"
 _QUERY_FOLDER, _GALLERY_FOLDER = "image_query", "image_test"
 
 
-def release_folder(paths):
+def release_folder(paths: Sequence[str]) -> str | None:
     """The dataset folder that holds the image folder of the first path; None where there are no paths."""
     if not paths:
         return None
     return os.path.dirname(os.path.dirname(os.path.abspath(paths[0])))
 
 
-def gallery_tracks(gallery):
+def gallery_tracks(gallery: Features) -> NDArray[np.int64]:
     """Number the tracks of a gallery: one track is one vehicle in one camera.
 
     The release's tracks are used where the images lie in a folder with test_track.txt; images it leaves out, and all
@@ -77,11 +82,11 @@ class IndexReport:
     differing: tuple
 
     @property
-    def agrees(self):
+    def agrees(self) -> bool:
         """True where every query's sets are equal."""
         return not self.differing
 
-    def __str__(self):
+    def __str__(self) -> str:
         counts = (
             f"{self.queries} queries: {self.good_derived} matches and {self.junk_derived} junk images derived "
             f"from the names, {self.good_listed} and {self.junk_listed} in {GOOD_FILE} and {JUNK_FILE}"
@@ -91,12 +96,16 @@ class IndexReport:
         return f"{counts}; {len(self.differing)} queries differ, the first is {self.differing[0]}"
 
 
-def has_index_files(dataset_dir):
+def has_index_files(dataset_dir: str | PathLike[str]) -> bool:
     """True if a folder holds both index files."""
     return all(os.path.isfile(os.path.join(dataset_dir, name)) for name in (GOOD_FILE, JUNK_FILE))
 
 
-def verify_veri_index(dataset_dir, query_names=None, gallery_names=None):
+def verify_veri_index(
+    dataset_dir: str | PathLike[str],
+    query_names: Iterable[str] | Features | None = None,
+    gallery_names: Iterable[str] | None = None,
+) -> IndexReport:
     """Compare the junk rule with the release's index files and log the outcome in one sentence.
 
     Args:
@@ -110,7 +119,7 @@ def verify_veri_index(dataset_dir, query_names=None, gallery_names=None):
         FileNotFoundError: an index file or an image folder is missing.
         ValueError: a line that does not fit, or another number of lines than of queries.
     """
-    if hasattr(query_names, "is_query"):
+    if isinstance(query_names, Features):
         features = query_names
         labelled = list(zip(features.paths, features.is_query))
         query_names, gallery_names = ([path for path, query in labelled if query == side] for side in (True, False))
@@ -131,12 +140,13 @@ def verify_veri_index(dataset_dir, query_names=None, gallery_names=None):
         totals += [len(good), len(good_list), len(junk), len(junk_list)]
         if good != good_list or junk != junk_list:
             differing.append(name)
-    report = IndexReport(len(queries), *totals.tolist(), tuple(differing))
+    counts = totals.tolist()
+    report = IndexReport(len(queries), counts[0], counts[1], counts[2], counts[3], tuple(differing))
     log.log(logging.INFO if report.agrees else logging.WARNING, "%s: %s", dataset_dir, report)
     return report
 
 
-def _sorted_names(names, dataset_dir, folder):
+def _sorted_names(names: Iterable[str] | None, dataset_dir: str | PathLike[str], folder: str) -> list[str]:
     if names is None:
         folder = os.path.join(dataset_dir, folder)
         if not os.path.isdir(folder):
@@ -145,7 +155,7 @@ def _sorted_names(names, dataset_dir, folder):
     return sorted(os.path.basename(name) for name in names)
 
 
-def _vehicle_and_camera(name):
+def _vehicle_and_camera(name: str) -> tuple[int, int]:
     """(2, 5) of 0002_c005_00030600_0.jpg."""
     parts = _NAME.match(name)
     if parts is None:
@@ -155,14 +165,14 @@ def _vehicle_and_camera(name):
     return int(parts[1]), int(parts[2])
 
 
-def _read_words(path):
+def _read_words(path: str) -> list[list[str]]:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path!r} does not exist; copy it from the VeRI-776 release into the dataset folder")
     with open(path, encoding="utf-8", errors="replace") as file:
         return [line.split() for line in file]
 
 
-def _read_positions(path, num_queries, num_gallery):
+def _read_positions(path: str, num_queries: int, num_gallery: int) -> list[set[int]]:
     lines = _read_words(path)
     while len(lines) > num_queries and not lines[-1]:
         lines.pop()

@@ -1,14 +1,16 @@
 """Images to compare an exported file with PyTorch on, and the comparison."""
 
 import json
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional
 
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.export.graphs import Graph
 
 
-def sample_inputs(graph, batch, seed=0):
+def sample_inputs(graph: Graph, batch: int, seed: int = 0) -> list[tuple[torch.Tensor, ...]]:
     """Inputs of a graph: coarse patches with noise, as varied as photographs are, in every view.
 
     Args:
@@ -28,7 +30,9 @@ def sample_inputs(graph, batch, seed=0):
     return [(images, every[(torch.arange(batch) + first) % len(every)]) for first in range(len(every))]
 
 
-def largest_difference(reference, run, inputs):
+def largest_difference(
+    reference: Callable[..., torch.Tensor], run: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor]
+) -> float:
     """The largest absolute difference between two functions of the same tensors; infinite for other shapes or NaN."""
     with torch.no_grad():
         expected, computed = reference(*inputs), run(*inputs)

@@ -7,11 +7,14 @@ import json
 import logging
 import os
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from ealn_plugin.export.checks import largest_difference, sample_inputs
+from ealn_plugin.export.graphs import Graph
 from ealn_plugin.system.files import replacing
 
 log = logging.getLogger(__name__)
@@ -47,7 +50,13 @@ class Exported:
     run: object
 
 
-def export_graph(graph, folder, kinds=tuple(FORMATS), opset=None, threads=None):
+def export_graph(
+    graph: Graph,
+    folder: str,
+    kinds: Sequence[str] = tuple(FORMATS),
+    opset: int | None = None,
+    threads: int | None = None,
+) -> list[Exported]:
     """Write a graph in one or both formats.
 
     Args:
@@ -72,7 +81,9 @@ def export_graph(graph, folder, kinds=tuple(FORMATS), opset=None, threads=None):
     ]
 
 
-def _write_checked(graph, kind, path, write, read):
+def _write_checked(
+    graph: Graph, kind: str, path: str, write: Callable[[str], None], read: Callable[[str], Callable[..., torch.Tensor]]
+) -> Exported:
     name = os.path.basename(path)
     log.info("writing %s", name)
     with _nothing_left_after_a_mismatch(path), replacing(path) as temporary:
@@ -94,7 +105,7 @@ def _write_checked(graph, kind, path, write, read):
 
 
 @contextlib.contextmanager
-def _nothing_left_after_a_mismatch(path):
+def _nothing_left_after_a_mismatch(path: str) -> Iterator[None]:
     """An older file of the name is removed too: it must not be taken for the result of an export that failed."""
     try:
         yield
@@ -105,7 +116,7 @@ def _nothing_left_after_a_mismatch(path):
 
 
 # ---------------------------------------------------------------------------------------------- writing
-def _trace(graph):
+def _trace(graph: Graph) -> Any:
     """The torch.export program of a graph for any number of images."""
     batch = torch.export.Dim("batch", min=1)
     inputs = sample_inputs(graph, 2)[0]
@@ -118,14 +129,14 @@ def _trace(graph):
     return program
 
 
-def _forget_paths(program):
+def _forget_paths(program: Any) -> None:
     """Take out of a program where on this machine each line of code lies that it came from."""
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
             node.meta.pop("stack_trace", None)
 
 
-def _cannot(graph, tool, error):
+def _cannot(graph: Graph, tool: str, error: Exception) -> ValueError:
     reason = str(error).strip().partition("\n")[0] or "no message"
     return ValueError(
         f"the graph {graph.name!r} cannot be exported by {tool} ({type(error).__name__}: {reason}); "
@@ -133,14 +144,14 @@ def _cannot(graph, tool, error):
     )
 
 
-def _write_program(program, graph, path):
+def _write_program(program: Any, graph: Graph, path: str) -> None:
     content = io.BytesIO()  # torch's own writer of files takes the whole process down when the disk is full
     torch.export.save(program, content, extra_files={"metadata.json": json.dumps(graph.metadata, indent=1)})
     with open(path, "wb") as file:
         file.write(content.getbuffer())
 
 
-def _write_onnx(program, graph, path, opset):
+def _write_onnx(program: Any, graph: Graph, path: str, opset: int | None) -> None:
     import onnx
 
     try:
@@ -170,7 +181,7 @@ def _write_onnx(program, graph, path, opset):
     onnx.save_model(model, path)
 
 
-def _name_batch(model):
+def _name_batch(model: Any) -> None:
     """Call the free first axis of all tensors 'batch'; the exporter has a running number for it."""
     old = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
@@ -180,7 +191,7 @@ def _name_batch(model):
 
 
 # ---------------------------------------------------------------------------------------------- running
-def open_onnx(path, inputs, threads):
+def open_onnx(path: str, inputs: Sequence[str], threads: int | None) -> Callable[..., torch.Tensor]:
     """Function of tensors to the tensor that onnxruntime computes from an ONNX file on the CPU.
 
     Args:
@@ -192,18 +203,18 @@ def open_onnx(path, inputs, threads):
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def run(*tensors):
+    def run(*tensors: torch.Tensor) -> torch.Tensor:
         feed = {name: tensor.numpy() for name, tensor in zip(inputs, tensors)}
         return torch.from_numpy(session.run(None, feed)[0])
 
     return run
 
 
-def open_program(path):
+def open_program(path: str) -> Callable[..., torch.Tensor]:
     """Function of tensors to the tensor that the torch.export program of a file computes."""
     module = torch.export.load(path).module()
 
-    def run(*tensors):
+    def run(*tensors: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             return module(*tensors)
 

@@ -3,12 +3,14 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.extraction import fuse
+from ealn_plugin.runs.loading import LoadedRun
 from ealn_plugin.runs.weights import CLASSIFIER
 
 
@@ -24,13 +26,13 @@ class FusedExtractor(nn.Module):
     ``FeatureExtraction.batch`` has it, at the price of a second pass through a generator.
     """
 
-    def __init__(self, embedding, pixels, scheme, fusion):
+    def __init__(self, embedding: nn.Module, pixels: nn.Module, scheme: Any, fusion: str) -> None:
         super().__init__()
         self.embedding, self.pixels, self.fusion = embedding, pixels, fusion
         # Not the scheme itself: its discriminators are as large as its generators, and they are not deployed.
         self.generators, self.turn = scheme.generators, scheme.turn
 
-    def forward(self, images, views):
+    def forward(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         pictures = self.pixels.to_generator(images)
         view = views[:, None, None, None]
         made = torch.where(
@@ -63,7 +65,7 @@ class Graph:
     metadata: dict
 
 
-def graphs_of(run, metadata):
+def graphs_of(run: LoadedRun, metadata: Callable[[str, int], dict[str, str]]) -> list[Graph]:
     """The graphs of a run: its embedding network and, where a scheme makes other views, the fused extractor.
 
     Args:
@@ -98,7 +100,7 @@ def graphs_of(run, metadata):
     return graphs
 
 
-def without_classifier(embedding):
+def without_classifier(embedding: nn.Module) -> nn.Module:
     """A copy of an ``EmbeddingNetwork`` without the layer that only training uses; it grows with the identities."""
     embedding = copy.deepcopy(embedding)
     if isinstance(getattr(embedding.backbone, CLASSIFIER, None), nn.Module):

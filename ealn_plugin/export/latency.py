@@ -2,12 +2,16 @@
 
 import statistics
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from ealn_plugin.export.checks import sample_inputs
+from ealn_plugin.export.formats import Exported
+from ealn_plugin.export.graphs import Graph
 
 BATCHES = (1, 8)
 _FEWEST = 3
@@ -27,7 +31,9 @@ class Latency:
     calls: int
 
 
-def measure_latencies(runs, inputs, calls=20, seconds=20.0):
+def measure_latencies(
+    runs: Sequence[Callable[..., Any]], inputs: Sequence[torch.Tensor], calls: int = 20, seconds: float = 20.0
+) -> list[Latency]:
     """Time functions in turn, one call of each after the other: other work on the machine slows all of them alike.
 
     Args:
@@ -54,7 +60,9 @@ def measure_latencies(runs, inputs, calls=20, seconds=20.0):
     ]
 
 
-def measure_files(graphs, written, calls=20, progress=True):
+def measure_files(
+    graphs: Sequence[Graph], written: Sequence[Exported], calls: int = 20, progress: bool = True
+) -> list[dict[str, Any]]:
     """Latencies of every graph in PyTorch, as the engine computes it, and of the files made of it, in turn.
 
     Args:
@@ -84,10 +92,10 @@ def measure_files(graphs, written, calls=20, progress=True):
             }
             for runtime, latency in zip(runs, measured)
         ]
-    return measured
+    return measured  # type: ignore[return-value]
 
 
-def latency_table(latencies):
+def latency_table(latencies: Sequence[Mapping[str, Any]]) -> str:
     """What ``measure_files`` returned as text: a line per graph and batch, a column per runtime."""
     runtimes = list(dict.fromkeys(line["runtime"] for line in latencies))
     cells = {

@@ -1,9 +1,11 @@
 """What a file of a network says of itself: what it takes, how to prepare an image, what comes out."""
 
 import json
+from collections.abc import Callable
 
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.feature_store import fingerprint_of_networks
+from ealn_plugin.runs.loading import LoadedRun
 
 PREPROCESSING = (
     "decode to RGB; resize the whole image to image_height x image_width (the aspect is not kept); divide "
@@ -12,7 +14,7 @@ PREPROCESSING = (
 _VIEWS = ", ".join(f"{int(view)} {view.name.lower()}" for view in View)
 
 
-def metadata_of(run):
+def metadata_of(run: LoadedRun) -> Callable[[str, int], dict[str, str]]:
     """Function of a graph's name and the length of its feature to {key: text}.
 
     Args:
@@ -34,7 +36,7 @@ def metadata_of(run):
         "input_images": f"float32 [batch, 3, {height}, {width}], normalized pixels",
     }
 
-    def describe(name, dim):
+    def describe(name: str, dim: int) -> dict[str, str]:
         networks = [run.embedding.backbone]
         described = {
             **common,

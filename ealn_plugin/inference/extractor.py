@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -63,7 +65,17 @@ class FeatureExtractor:
         FileNotFoundError, CheckpointError, ValueError: no such run, broken files, or an argument out of range.
     """
 
-    def __init__(self, run, *, device=None, batch_size=64, precision="fp32", fusion=True, classifier=None, workers=0):
+    def __init__(
+        self,
+        run: Any,
+        *,
+        device: str | torch.device | None = None,
+        batch_size: int = 64,
+        precision: str = "fp32",
+        fusion: bool = True,
+        classifier: Any = None,
+        workers: int = 0,
+    ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
         for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
@@ -83,16 +95,16 @@ class FeatureExtractor:
     @classmethod
     def from_model(
         cls,
-        model,
-        weights,
+        model: str,
+        weights: str,
         *,
-        height=224,
-        width=224,
-        norm_mean=loading.IMAGENET_MEAN,
-        norm_std=loading.IMAGENET_STD,
-        device=None,
-        **options,
-    ):
+        height: int = 224,
+        width: int = 224,
+        norm_mean: Sequence[float] = loading.IMAGENET_MEAN,
+        norm_std: Sequence[float] = loading.IMAGENET_STD,
+        device: Any = None,
+        **options: Any,
+    ) -> "FeatureExtractor":
         """A FeatureExtractor of any torchreid model with weights in torchreid's format or a plain state dict.
 
         Args:
@@ -107,7 +119,7 @@ class FeatureExtractor:
         )
 
     @property
-    def identity(self):
+    def identity(self) -> dict[str, Any]:
         """All that the features depend on but the images and the precision, as JSON values.
 
         Features of extractors with equal identities may be compared with each other.
@@ -123,7 +135,9 @@ class FeatureExtractor:
             "fusion": "" if self.fusing is None else self.run.config.ealn.fusion,
         }
 
-    def __call__(self, images, views=None, progress=False, *, predict=False):
+    def __call__(
+        self, images: Any, views: Any = None, progress: bool = False, *, predict: bool = False
+    ) -> torch.Tensor:
         """Features of one image or many.
 
         Args:
@@ -147,7 +161,15 @@ class FeatureExtractor:
         """
         return self.extract(images, views, progress=progress, predict=predict).features
 
-    def extract(self, images, views=None, skip_unreadable=False, progress=False, *, predict=False):
+    def extract(
+        self,
+        images: Any,
+        views: Any = None,
+        skip_unreadable: bool = False,
+        progress: bool = False,
+        *,
+        predict: bool = False,
+    ) -> Extracted:
         """As calling it, but tells which views were used and can pass over images that cannot be read.
 
         Returns:
@@ -163,7 +185,15 @@ class FeatureExtractor:
             {row: why for part in parts for row, why in part.unreadable.items()},
         )
 
-    def batches(self, images, views=None, skip_unreadable=False, progress=False, *, predict=False):
+    def batches(
+        self,
+        images: Any,
+        views: Any = None,
+        skip_unreadable: bool = False,
+        progress: bool = False,
+        *,
+        predict: bool = False,
+    ) -> Iterator[Extracted]:
         """As ``extract``, batch by batch, for more images than fit in memory: yields Extracted.
 
         Raises:
@@ -212,7 +242,15 @@ class FeatureExtractor:
                 )
                 bar.update(len(prepared))
 
-    def _features(self, tensors, rows, images, seen, predict, unreadable):
+    def _features(
+        self,
+        tensors: list[torch.Tensor],
+        rows: Any,
+        images: Any,
+        seen: torch.Tensor,
+        predict,
+        unreadable: dict[int, str],
+    ) -> Extracted:
         """The Extracted of one batch of prepared images."""
         if not rows:
             return Extracted(torch.empty(0, self.dim), rows, seen, unreadable)
@@ -229,7 +267,7 @@ class FeatureExtractor:
         return Extracted(features.float().cpu().clone(), rows, seen, unreadable)
 
     # ------------------------------------------------------------------------------------------ views
-    def _predicted(self, seen, images):
+    def _predicted(self, seen: torch.Tensor, images: Any) -> torch.Tensor:
         """The views that are known, and predictions for the other images."""
         unknown = (seen == View.UNKNOWN).nonzero().flatten().tolist()
         if not unknown:
@@ -237,7 +275,7 @@ class FeatureExtractor:
         pixels = torch.stack(
             [viewpoint_classifier.as_pixels(read(images[row]), self.classifier.size) for row in unknown]
         )
-        confidence, place = viewpoint_classifier.probabilities(self.classifier, pixels).max(1)
+        confidence, place = viewpoint_classifier.probabilities(self.classifier, pixels).max(1)  # type: ignore[arg-type]
         predicted = torch.tensor([int(view) for view in viewpoint_classifier.CLASSES])[place]
         seen = seen.clone()
         seen[unknown] = torch.where(confidence >= MIN_CONFIDENCE, predicted, int(View.UNKNOWN))
@@ -247,20 +285,20 @@ class FeatureExtractor:
 class _Prepared(Dataset):
     """Images as normalized tensors [3, height, width], or as the error that one raised."""
 
-    def __init__(self, images, transform, size):
+    def __init__(self, images: Any, transform: Any, size: tuple[int, int]) -> None:
         self.images, self.transform, self.size = images, transform, size
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, row):
+    def __getitem__(self, row: int) -> Any:
         try:
             return to_network(self.images[row], self.transform, self.size, row)
         except (FileNotFoundError, UnreadableImageError, ValueError) as error:
             return error  # raised in a worker it would arrive with the worker's traceback
 
 
-def _known_views(images, views):
+def _known_views(images: Any, views: Mapping[str, int]):
     """int64 [images] of views as they were given, of None what the datasets know of the paths; -1 where unknown."""
     if views is None:
         return torch.tensor(
@@ -272,7 +310,7 @@ def _known_views(images, views):
     return torch.tensor([as_view(view) for view in views], dtype=torch.long)
 
 
-def as_view(view):
+def as_view(view: Any) -> View:
     """The ``View`` of a View, its number or its name.
 
     Raises:
@@ -289,7 +327,7 @@ def as_view(view):
         ) from None
 
 
-def checked_device(device):
+def checked_device(device: str | torch.device | None) -> torch.device:
     """torch.device of a name, None being CUDA where there is one.
 
     Raises:

@@ -1,6 +1,7 @@
 """What may be given as an image: a file, a PIL image, an array or a tensor; and how it becomes a network's input."""
 
 import os
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ _EXPECTED = (
 )
 
 
-def as_list(images):
+def as_list(images: Any) -> list[Any]:
     """One image or many as a list of images; see ``FeatureExtractor`` for what an image may be.
 
     Raises:
@@ -37,12 +38,12 @@ def as_list(images):
         raise ValueError(f"the images are {type(images).__name__}, {_EXPECTED}, or a list of them") from None
 
 
-def name_of(image):
+def name_of(image: Any) -> str:
     """The path of an image that is a file, '' for others."""
     return os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
 
 
-def read(image, row=0):
+def read(image: Any, row: int = 0) -> Image.Image:
     """An image as a ``PIL.Image`` in mode RGB; ``row`` is its position in the list, for messages.
 
     Raises:
@@ -70,7 +71,7 @@ def read(image, row=0):
     return Image.fromarray(np.ascontiguousarray(image))
 
 
-def to_network(image, transform, size, row=0):
+def to_network(image: Any, transform: Any, size: tuple[int, int], row: int = 0) -> torch.Tensor:
     """An image as a normalized tensor [3, height, width].
 
     Args:
@@ -87,7 +88,7 @@ def to_network(image, transform, size, row=0):
     return transform.transforms[-1](image)
 
 
-def _checked_tensor(image, row):
+def _checked_tensor(image: torch.Tensor, row: int) -> torch.Tensor:
     if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
         raise ValueError(f"image {row} of the list is {_described(image)}, {_EXPECTED}")
     if not image.is_floating_point():
@@ -103,5 +104,5 @@ def _checked_tensor(image, row):
     return image
 
 
-def _described(values):
+def _described(values: Any) -> str:
     return f"{type(values).__name__} {str(values.dtype).removeprefix('torch.')} {list(values.shape)}"

@@ -1,5 +1,8 @@
 """How good predicted views are: accuracy, coverage, calibration and a confusion table."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from ealn_plugin.data.viewpoints import View
@@ -8,7 +11,7 @@ CLASSES = (View.FRONT, View.REAR, View.SIDE)
 _BINS = 10
 
 
-def decide(probabilities, min_confidence):
+def decide(probabilities: np.ndarray, min_confidence: float) -> Any:
     """The views that probabilities stand for.
 
     Args:
@@ -23,7 +26,7 @@ def decide(probabilities, min_confidence):
     return np.where((confidences >= min_confidence) & (confidences > 0), views, int(View.UNKNOWN)), confidences
 
 
-def view_report(probabilities, truth, min_confidence):
+def view_report(probabilities: np.ndarray, truth: np.ndarray, min_confidence: float) -> dict[str, Any]:
     """Compare probabilities with the true views.
 
     Args:
@@ -65,7 +68,7 @@ def view_report(probabilities, truth, min_confidence):
     }
 
 
-def format_view_report(report):
+def format_view_report(report: Mapping[str, Any]) -> str:
     """A `view_report` as lines of text.
 
     Raises:
@@ -80,7 +83,7 @@ def format_view_report(report):
         ) from error
 
 
-def _formatted(report):
+def _formatted(report: Mapping[str, Any]):
     rows = [("", *(view.name.lower() for view in CLASSES), "unknown")]
     rows += [(view.name.lower(), *map(str, counts)) for view, counts in zip(CLASSES, report["confusion"], strict=True)]
     table = [f"  {row[0]:>6}" + "".join(f"{cell:>9}" for cell in row[1:]) for row in rows]

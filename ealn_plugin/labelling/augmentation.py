@@ -23,7 +23,7 @@ ERASE, ERASED = 0.4, (0.15, 0.45)
 """Probability of an erased rectangle (Zhong et al., AAAI 2020), and the range of its sides as shares of the image."""
 
 
-def augment(images, generator, degraded=1.0):
+def augment(images: torch.Tensor, generator: torch.Generator, degraded: float = 1.0) -> torch.Tensor:
     """Return new images that show the same views: all are moved, some of them degraded as well.
 
     Args:
@@ -40,16 +40,16 @@ def augment(images, generator, degraded=1.0):
     return torch.where(_chosen(images, generator, degraded), changed, moved).clamp(0, 1)
 
 
-def _uniform(images, generator, low, high, *shape):
+def _uniform(images: torch.Tensor, generator: torch.Generator, low, high, *shape):
     shape = shape or (1, 1, 1)
     return low + (high - low) * torch.rand(len(images), *shape, generator=generator)
 
 
-def _chosen(images, generator, probability):
+def _chosen(images: torch.Tensor, generator: torch.Generator, probability):
     return torch.rand(len(images), 1, 1, 1, generator=generator) < probability
 
 
-def _move(images, generator):
+def _move(images: torch.Tensor, generator: torch.Generator):
     """Mirror, rotate, shift and zoom; what comes into view from outside repeats the border."""
     mirrored = 1 - 2 * (torch.rand(len(images), generator=generator) < FLIP).float()
     angle = math.radians(ROTATION) * _uniform(images, generator, -1, 1, 1)[:, 0]
@@ -63,7 +63,7 @@ def _move(images, generator):
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _blur(images, generator):
+def _blur(images: torch.Tensor, generator: torch.Generator):
     """Lower the resolution of some images, all to the same one."""
     share = LOWEST_RESOLUTION + (1 - LOWEST_RESOLUTION) * torch.rand((), generator=generator).item()
     size = images.shape[-2:]
@@ -74,7 +74,7 @@ def _blur(images, generator):
     return torch.where(_chosen(images, generator, BLUR), blurred, images)
 
 
-def _recolour(images, generator):
+def _recolour(images: torch.Tensor, generator: torch.Generator):
     images = images * _uniform(images, generator, *GAIN) * _uniform(images, generator, 1 - TINT, 1 + TINT, 3, 1, 1)
     mean = images.mean((1, 2, 3), keepdim=True)
     images = mean + (images - mean) * _uniform(images, generator, *CONTRAST)
@@ -83,11 +83,11 @@ def _recolour(images, generator):
     return grey + (images - grey) * saturation
 
 
-def _add_noise(images, generator):
+def _add_noise(images: torch.Tensor, generator: torch.Generator):
     return images + _uniform(images, generator, 0, NOISE) * torch.randn(images.shape, generator=generator)
 
 
-def _erase(images, generator):
+def _erase(images: torch.Tensor, generator: torch.Generator):
     """Cover a rectangle of some images with one colour each."""
     inside = _chosen(images, generator, ERASE)
     for dim in (2, 3):

@@ -6,6 +6,8 @@ one time in ten - on images like those. On images of another kind it is only a g
 """
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import tqdm
@@ -51,22 +53,29 @@ class ViewpointClassifier(nn.Module):
         ValueError: no such model, one with several branches, or a size that it cannot process.
     """
 
-    def __init__(self, model="squeezenet1_1", size=64):
+    def __init__(self, model: str = "squeezenet1_1", size: int = 64) -> None:
         super().__init__()
         self.model, self.size, self.temperature = model, size, 1.0
         with toolkit.prints_to_log():
             self.backbone = toolkit.build_model(model, len(CLASSES), loss="triplet", pretrained=False, use_gpu=False)
         self.head = nn.Linear(check_backbone(self.backbone, size, size), len(CLASSES))
-        self.to(memory_format=torch.channels_last)  # half as fast again on a CPU
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # half as fast again on a CPU
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         outputs = self.backbone(2 * images - 1)
         return self.head(outputs[1] if self.training else outputs)
 
 
 def train_classifier(
-    images, labels, model="squeezenet1_1", steps=3000, batch_size=32, seed=0, device="cpu", progress=True
-):
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    model: str = "squeezenet1_1",
+    steps: int = 3000,
+    batch_size: int = 32,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> ViewpointClassifier:
     """Train a ViewpointClassifier from random weights; on the CPU the same arguments give the same weights.
 
     Args:
@@ -104,7 +113,7 @@ def train_classifier(
     return classifier.eval()
 
 
-def calibrate(classifier, images, labels):
+def calibrate(classifier: ViewpointClassifier, images: torch.Tensor, labels: torch.Tensor) -> float:
     """Set `classifier.temperature` to the one with the least cross entropy (Guo et al., ICML 2017), in [0.5, 20].
 
     Args:
@@ -123,7 +132,7 @@ def calibrate(classifier, images, labels):
     return classifier.temperature
 
 
-def predict_logits(classifier, images):
+def predict_logits(classifier: ViewpointClassifier, images: torch.Tensor) -> torch.Tensor:
     """Logits before the temperature, float32 [n, 3] on the CPU: the mean of an image's and its mirror image's.
 
     Args:
@@ -138,7 +147,7 @@ def predict_logits(classifier, images):
     return torch.cat(parts).clone() if parts else torch.empty(0, len(CLASSES))
 
 
-def probabilities(classifier, images):
+def probabilities(classifier: ViewpointClassifier, images: torch.Tensor) -> torch.Tensor:
     """Calibrated probabilities of the views, float32 [n, 3] in the order of CLASSES.
 
     Args:
@@ -147,7 +156,9 @@ def probabilities(classifier, images):
     return (predict_logits(classifier, images) / classifier.temperature).softmax(1)
 
 
-def predict(classifier, paths, workers=0, progress=True):
+def predict(
+    classifier: ViewpointClassifier, paths: Sequence[str], workers: int = 0, progress: bool = True
+) -> torch.Tensor:
     """Calibrated probabilities of the views of image files.
 
     Args:
@@ -168,7 +179,7 @@ def predict(classifier, paths, workers=0, progress=True):
     return torch.cat(parts) if parts else torch.empty(0, len(CLASSES))
 
 
-def load_images(paths, size, workers=0, progress=True):
+def load_images(paths: Sequence[str], size: int, workers: int = 0, progress: bool = True) -> torch.Tensor:
     """Read image files into memory, scaled to `size` x `size` pixels: uint8 [n, 3, size, size].
 
     Raises:
@@ -186,7 +197,7 @@ def load_images(paths, size, workers=0, progress=True):
     return images
 
 
-def save_classifier(classifier, path, report=None):
+def save_classifier(classifier: ViewpointClassifier, path: str, report: Any = None) -> None:
     """Write a classifier to one file of plain tensors and numbers, in one go.
 
     Args:
@@ -209,7 +220,7 @@ def save_classifier(classifier, path, report=None):
         )
 
 
-def load_classifier(path, device="cpu"):
+def load_classifier(path: str, device: str | torch.device = "cpu") -> tuple[ViewpointClassifier, Any]:
     """Read a file of `save_classifier` without running any code in it.
 
     Returns:
@@ -250,7 +261,7 @@ def load_classifier(path, device="cpu"):
     return classifier.to(device).eval(), report
 
 
-def as_pixels(image, size):
+def as_pixels(image: Any, size: int) -> torch.Tensor:
     """A ``PIL.Image`` in mode RGB as a classifier sees it: uint8 [3, size, size]."""
     image = image.resize((size, size), 2, reducing_gap=3.0)
     pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
@@ -260,10 +271,10 @@ def as_pixels(image, size):
 class _Scaled(Dataset):
     """Image files as (uint8 [3, size, size], whether the file could be decoded)."""
 
-    def __init__(self, paths, size):
+    def __init__(self, paths: Sequence[str], size: int) -> None:
         self.paths, self.size = paths, size
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index):
@@ -273,12 +284,12 @@ class _Scaled(Dataset):
             return torch.zeros(3, self.size, self.size, dtype=torch.uint8), False
 
 
-def _batches(paths, size, workers):
+def _batches(paths: Sequence[str], size: int, workers: int):
     workers = min(workers, len(paths) // _PREDICTION_BATCH)
     return DataLoader(_Scaled(paths, size), _PREDICTION_BATCH, num_workers=workers, worker_init_fn=ignore_interrupts)
 
 
-def _check_training(labels, steps, batch_size):
+def _check_training(labels: torch.Tensor, steps, batch_size: int) -> None:
     for name, value, least in (("steps", steps, 1), ("batch_size", batch_size, 2)):
         if value < least:
             raise ValueError(f"{name} is {value}, expected {least} or more")
@@ -290,7 +301,7 @@ def _check_training(labels, steps, batch_size):
             )
 
 
-def _show(bar, step, loss):
+def _show(bar, step, loss) -> None:
     if loss != loss:
         raise RuntimeError(
             f"the loss of the viewpoint classifier is no number any more at step {step}; choose another seed or model"

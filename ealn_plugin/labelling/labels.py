@@ -10,7 +10,9 @@ import json
 import logging
 import os
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import VIEWPOINTS
@@ -53,7 +55,7 @@ class LabelledImages:
     test: list
 
 
-def images_of_datasets(names, root):
+def images_of_datasets(names: Sequence[str], root: str) -> list[ImageFolder]:
     """The images of all splits of registered datasets, one ImageFolder for each dataset folder.
 
     Raises:
@@ -68,7 +70,7 @@ def images_of_datasets(names, root):
     return [ImageFolder(folder, dict(sorted(views.items()))) for folder, views in folders.items()]
 
 
-def labelled_images(names, root, seed=0):
+def labelled_images(names: Sequence[str], root: str, seed: int = 0) -> LabelledImages:
     """Images of registered datasets whose views are known, split by vehicle.
 
     The test vehicles are those of the datasets where both their parts have front and rear views; otherwise a fifth
@@ -106,7 +108,7 @@ def labelled_images(names, root, seed=0):
     return LabelledImages(*([image for vehicle in part for image in vehicle] for part in (train, calibration, test)))
 
 
-def images_to_label(target, relabel=False):
+def images_to_label(target: ImageFolder, relabel: bool = False) -> list[str]:
     """The images of an ImageFolder that its viewpoints.csv is to name.
 
     Those whose views the release itself knows are left out, since a viewpoints.csv would override it.
@@ -118,7 +120,7 @@ def images_to_label(target, relabel=False):
     return [image for image, view in target.views.items() if relabel or view == View.UNKNOWN or image in in_place]
 
 
-def check_replaceable(folder, force=False):
+def check_replaceable(folder: str, force: bool = False) -> None:
     """Refuse to lose a viewpoints.csv that was not written by `write_predicted_views`.
 
     Raises:
@@ -131,7 +133,9 @@ def check_replaceable(folder, force=False):
         )
 
 
-def write_predicted_views(folder, views, details, force=False):
+def write_predicted_views(
+    folder: str, views: Mapping[str, tuple[int, float]], details: Mapping[str, Any], force: bool = False
+) -> dict[str, int]:
     """Write {image: (view, confidence)} as viewpoints.csv of a folder, and viewpoints.json beside it.
 
     Earlier predictions for other images that still exist are kept.
@@ -168,7 +172,7 @@ def write_predicted_views(folder, views, details, force=False):
 
 
 # ---------------------------------------------------------------------------------------------- parts
-def _known_views(dataset, folder):
+def _known_views(dataset, folder: str):
     """{path: View} of every image of a dataset; a view that was only predicted is unknown."""
     paths = [item[0] for item in dataset.train + dataset.query + dataset.gallery]
     predicted = _labels_in_place(folder) if _is_predicted(folder) else {}
@@ -177,7 +181,7 @@ def _known_views(dataset, folder):
     }
 
 
-def _folder_of(dataset, name):
+def _folder_of(dataset, name: str):
     folder = getattr(dataset, "dataset_dir", "")
     if not folder:
         raise ValueError(
@@ -199,12 +203,12 @@ def _has_both_ends(vehicles):
     return {View.FRONT, View.REAR} <= {view for vehicle in vehicles for _, view in vehicle}
 
 
-def _labels_in_place(folder):
+def _labels_in_place(folder: str):
     path = os.path.join(folder, VIEWPOINTS_FILE)
     return read_viewpoints_csv(path) if os.path.isfile(path) else {}
 
 
-def _is_predicted(folder):
+def _is_predicted(folder: str):
     path = os.path.join(folder, VIEWPOINTS_FILE)
     try:
         with open(os.path.join(folder, PROVENANCE_FILE), encoding="utf-8") as file:
@@ -214,6 +218,6 @@ def _is_predicted(folder):
         return False
 
 
-def _checksum(path):
+def _checksum(path: str):
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()

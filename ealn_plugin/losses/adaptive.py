@@ -1,9 +1,10 @@
 """How much synthetic samples should count while their generator is still learning."""
 
 import torch
+from torch import Tensor
 
 
-def synthetic_weight(generator_loss, beta):
+def synthetic_weight(generator_loss: Tensor, beta: float) -> Tensor:
     """1 - exp(-beta / L): near 1 for a generator that satisfies its constraint, towards 0 for one far from it.
 
     The weight of synthetic samples in HDML (Zheng et al., Hardness-Aware Deep Metric Learning, CVPR 2019), where L

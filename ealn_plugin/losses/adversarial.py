@@ -4,6 +4,7 @@
 """
 
 import torch.nn.functional as F
+from torch import Tensor
 
 from ealn_plugin.losses.checks import check_choice
 from ealn_plugin.losses.reduction import masked_mean
@@ -11,7 +12,7 @@ from ealn_plugin.losses.reduction import masked_mean
 KINDS = ("vanilla", "lsgan")
 
 
-def generator_adversarial_loss(fake_logits, kind="vanilla"):
+def generator_adversarial_loss(fake_logits: Tensor, kind: str = "vanilla") -> Tensor:
     """What a generator minimises, averaged over all logits of D(G(x)), any shape -> scalar.
 
     'vanilla': -log D(G(x)), the non-saturating form of Goodfellow et al. (2014): the same fixed point as
@@ -24,7 +25,7 @@ def generator_adversarial_loss(fake_logits, kind="vanilla"):
     return masked_mean((fake_logits - 1.0).pow(2))
 
 
-def discriminator_adversarial_loss(real_logits, fake_logits, kind="vanilla"):
+def discriminator_adversarial_loss(real_logits: Tensor, fake_logits: Tensor, kind: str = "vanilla") -> Tensor:
     """What a discriminator minimises: -L_rf of Eq. 6, or one direction of Eq. 11 negated -> scalar.
 
     'vanilla': mean of -log D(x) plus mean of -log(1 - D(G(x))). 'lsgan': mean of (D(x) - 1)^2 plus mean of
@@ -40,7 +41,7 @@ def discriminator_adversarial_loss(real_logits, fake_logits, kind="vanilla"):
     return masked_mean((real_logits - 1.0).pow(2)) + masked_mean(fake_logits.pow(2))
 
 
-def cycle_loss(image, reconstruction):
+def cycle_loss(image: Tensor, reconstruction: Tensor) -> Tensor:
     """L_cyc: mean absolute difference of images and reconstructions of one shape -> scalar.
 
     In units of the pixels, so within [0, 2] for images in [-1, 1]. Without any image a zero with a gradient.

@@ -1,24 +1,25 @@
 """Checks of options and margins: one sentence for each value that cannot work."""
 
 import math
+from collections.abc import Collection
 
 DISTANCES = {"squared": 4.0, "euclidean": 2.0}  # name -> largest value between unit vectors
 
 
-def check_not_negative(name, value):
+def check_not_negative(name: str, value: float) -> None:
     """Raise ValueError, also for NaN; ``name`` is what the user calls the option."""
     if not value >= 0:
         raise ValueError(f"{name} is {value}, expected 0 or more")
 
 
-def check_choice(name, value, choices):
+def check_choice(name: str, value: str, choices: Collection[str]) -> None:
     """Raise ValueError unless value is one of the choices; `name` is what the user calls the option."""
     if value not in choices:
         allowed = ", ".join(f"'{choice}'" for choice in choices)
         raise ValueError(f"{name} is '{value}', expected one of {allowed}; correct the option")
 
 
-def check_margins(kind="squared", **margins):
+def check_margins(kind: str = "squared", **margins: float) -> None:
     """Raise ValueError for margins (alpha, beta1, beta2) that distances of this kind cannot keep.
 
     Each must lie in [0, 4] for 'squared' and in [0, 2] for 'euclidean' distances. The belt of Eq. 3,

@@ -4,14 +4,16 @@ Embeddings are L2-normalized, so the squared distance of Eq. 2 lies in [0, 4] an
 """
 
 import contextlib
+from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ealn_plugin.losses.checks import DISTANCES, check_choice
 
 
-def distance(a, b, kind="squared"):
+def distance(a: Tensor, b: Tensor, kind: str = "squared") -> Tensor:
     """Row-wise d(a, b) of Eq. 2: embeddings [n, dim] and [n, dim] -> [n].
 
     kind: 'squared' (the paper's ||f(a) - f(b)||^2) or 'euclidean' (its root; slope 0 where a equals b).
@@ -21,7 +23,7 @@ def distance(a, b, kind="squared"):
     return squared if kind == "squared" else _safe_sqrt(squared)
 
 
-def pairwise_distance(a, b, kind="squared"):
+def pairwise_distance(a: Tensor, b: Tensor, kind: str = "squared") -> Tensor:
     """All distances between embeddings [n, dim] and [m, dim] -> [n, m], never negative.
 
     Computed from the products of the rows, outside of mixed precision: about 1e-7 of rounding in the squared
@@ -35,17 +37,17 @@ def pairwise_distance(a, b, kind="squared"):
     return squared if kind == "squared" else _safe_sqrt(squared)
 
 
-def _full_precision_products(device_type):
+def _full_precision_products(device_type: str) -> AbstractContextManager[object]:
     if torch.amp.is_autocast_available(device_type):
         return torch.autocast(device_type, enabled=False)
     return contextlib.nullcontext()
 
 
-def _full_precision(embeddings):
+def _full_precision(embeddings: Tensor) -> Tensor:
     return embeddings.float() if embeddings.dtype in (torch.float16, torch.bfloat16) else embeddings
 
 
-def _safe_sqrt(squared):
+def _safe_sqrt(squared: Tensor) -> Tensor:
     """Root with slope 0 at 0, where the plain root's slope is infinite."""
     positive = squared > 0
     return torch.where(positive, squared, torch.ones_like(squared)).sqrt() * positive.to(squared.dtype)

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ealn_plugin.losses.checks import DISTANCES, check_choice
 from ealn_plugin.losses.distance import distance as row_distance
@@ -12,7 +13,14 @@ from ealn_plugin.losses.selection import negative_mask, positive_mask, select_ne
 TRIPLETS = ("random", "batch_hard", "all_active")
 
 
-def triplet_loss(embeddings, pids, margin=0.6, distance="squared", triplets="random", generator=None):
+def triplet_loss(
+    embeddings: Tensor,
+    pids: Tensor,
+    margin: float = 0.6,
+    distance: str = "squared",
+    triplets: str = "random",
+    generator: torch.Generator | None = None,
+) -> Tensor:
     """Mean of [d(x, x_p) + margin - d(x, x_n)]+ over triplets of the batch -> scalar.
 
     Args:
@@ -43,7 +51,7 @@ def triplet_loss(embeddings, pids, margin=0.6, distance="squared", triplets="ran
 
 
 @torch.no_grad()
-def _hardest(embeddings, pids):
+def _hardest(embeddings: Tensor, pids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Indices of the farthest positive and the nearest negative of each image, and whether they exist."""
     distances = pairwise_distance(embeddings, embeddings)
     negative, has_negative = select_negatives(distances, pids, "hardest")
@@ -53,7 +61,7 @@ def _hardest(embeddings, pids):
     return distances.masked_fill(~positives, -1.0).argmax(dim=1), negative, positives.any(dim=1), has_negative
 
 
-def _all_active(embeddings, pids, margin, kind):
+def _all_active(embeddings: Tensor, pids: Tensor, margin: float, kind: str) -> Tensor:
     distances = pairwise_distance(embeddings, embeddings, kind)
     # [anchor, positive, negative]
     hinges = F.relu(distances.unsqueeze(2) + margin - distances.unsqueeze(1))
@@ -61,7 +69,7 @@ def _all_active(embeddings, pids, margin, kind):
     return masked_mean(hinges, triplets & (hinges > 0))
 
 
-def identity_loss(logits, pids, label_smoothing=0.0):
+def identity_loss(logits: Tensor, pids: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of logits [n, classes] against identities pids [n] (0 to classes - 1) -> scalar.
 
     label_smoothing in [0, 1): the paper uses none. An empty batch gives a zero with a gradient.
@@ -72,17 +80,17 @@ def identity_loss(logits, pids, label_smoothing=0.0):
 
 
 def embedding_network_loss(
-    logits,
-    embeddings,
-    pids,
-    weight_t=1.0,
-    weight_x=1.0,
-    margin=0.6,
-    distance="squared",
-    triplets="random",
-    label_smoothing=0.0,
-    generator=None,
-):
+    logits: Tensor,
+    embeddings: Tensor,
+    pids: Tensor,
+    weight_t: float = 1.0,
+    weight_x: float = 1.0,
+    margin: float = 0.6,
+    distance: str = "squared",
+    triplets: str = "random",
+    label_smoothing: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
     """EN: weight_t * triplet loss + weight_x * cross-entropy on real images.
 
     logits [n, classes], embeddings [n, dim], pids [n]; the options are those of `triplet_loss` and

@@ -4,11 +4,14 @@ A hinge is averaged over its valid entries; with none it is a zero that can stil
 """
 
 import torch.nn.functional as F
+from torch import Tensor
 
 from ealn_plugin.losses.reduction import masked_mean
 
 
-def hard_generator_loss(d_fake, d_negative, beta1, beta2, valid=None):
+def hard_generator_loss(
+    d_fake: Tensor, d_negative: Tensor, beta1: float, beta2: float, valid: Tensor | None = None
+) -> Tensor:
     """Eq. 4: [beta1 - d(x, G_hard(x))]+ + [d(x, G_hard(x)) + beta2 - d(x, x_n)]+, averaged.
 
     d_fake, d_negative [n]: d(x, G_hard(x)) and d(x, x_n); valid [n] bool, None for all. Returns a scalar.
@@ -17,7 +20,9 @@ def hard_generator_loss(d_fake, d_negative, beta1, beta2, valid=None):
     return masked_mean(values, valid)
 
 
-def hard_or_view_embedding_loss(d_positive, d_fake, alpha, valid=None):
+def hard_or_view_embedding_loss(
+    d_positive: Tensor, d_fake: Tensor, alpha: float, valid: Tensor | None = None
+) -> Tensor:
     """Eq. 5 and Eq. 10, which are one hinge: [d(x, x_p) + alpha - d(x, G(x))]+, averaged.
 
     G is G_hard in Eq. 5 (L_D_hard) and G_view in Eq. 10 (L_D_view): in both D_emb keeps a generated image farther from
@@ -32,7 +37,7 @@ hard_embedding_loss = view_embedding_loss = hard_or_view_embedding_loss
 """Its names for Eq. 5 and for Eq. 10 in earlier versions."""
 
 
-def view_generator_loss(d_fake, d_negative, alpha, valid=None):
+def view_generator_loss(d_fake: Tensor, d_negative: Tensor, alpha: float, valid: Tensor | None = None) -> Tensor:
     """Eq. 9: [d(x, G_view(x)) + alpha - d(x, x_n)]+, averaged (the minus sign inside d is a misprint).
 
     d_fake, d_negative [n]: d(x, G_view(x)) and d(x, x_n); valid [n] bool, None for all. Returns a scalar.

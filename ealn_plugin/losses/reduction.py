@@ -1,9 +1,10 @@
 """Means over the valid entries of a batch."""
 
 import torch
+from torch import Tensor
 
 
-def masked_mean(values, valid=None):
+def masked_mean(values: Tensor, valid: Tensor | None = None) -> Tensor:
     """Mean of values [n] where valid [n, bool] (all if None); without any, a zero with a zero gradient."""
     if valid is None:
         return values.sum() / max(values.numel(), 1)

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from torch import Tensor
 
 from ealn_plugin.losses.checks import check_choice
 from ealn_plugin.losses.transfer import to_device
@@ -10,7 +11,7 @@ from ealn_plugin.losses.transfer import to_device
 NEGATIVES = ("random", "semi_hard", "hardest", "attribute")
 
 
-def _draw(candidates, generator):
+def _draw(candidates: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """One candidate per row of candidates [n, n] bool, uniformly -> (index [n], valid [n]).
 
     The numbers are drawn on the CPU (from `generator`, or torch's global state), whatever the device, so that
@@ -27,22 +28,22 @@ def _draw(candidates, generator):
     return torch.where(valid, chosen, own), valid
 
 
-def _same_identity(pids):
+def _same_identity(pids: Tensor) -> Tensor:
     return pids.unsqueeze(0) == pids.unsqueeze(1)
 
 
-def positive_mask(pids):
+def positive_mask(pids: Tensor) -> Tensor:
     """[n, n] bool: another image of the same identity."""
     return _same_identity(pids) & ~torch.eye(len(pids), dtype=torch.bool, device=pids.device)
 
 
-def negative_mask(pids):
+def negative_mask(pids: Tensor) -> Tensor:
     """[n, n] bool: an image of another identity."""
     return ~_same_identity(pids)
 
 
 @torch.no_grad()
-def select_positives(pids, generator=None):
+def select_positives(pids: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """x_p: for each image a random other image of its identity.
 
     pids [n] -> (index [n], valid [n] bool); an image alone in its identity is not valid and indexes itself.
@@ -52,7 +53,14 @@ def select_positives(pids, generator=None):
 
 
 @torch.no_grad()
-def select_negatives(distances, pids, strategy="random", groups=None, generator=None, d_positive=None):
+def select_negatives(
+    distances: Tensor | None,
+    pids: Tensor,
+    strategy: str = "random",
+    groups: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    d_positive: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """x_n: for each image an image of another identity in the batch.
 
     Args:
@@ -74,20 +82,20 @@ def select_negatives(distances, pids, strategy="random", groups=None, generator=
     if strategy == "random":
         return _draw(candidates, generator)
     if strategy == "attribute":
-        _require(groups, strategy, "groups")
+        groups = _require(groups, strategy, "groups")
         alike = candidates & (groups.unsqueeze(0) == groups.unsqueeze(1)) & (groups >= 0).unsqueeze(1)
         return _draw(torch.where(alike.any(dim=1, keepdim=True), alike, candidates), generator)
-    _require(distances, strategy, "distances")
+    distances = _require(distances, strategy, "distances")
     if strategy == "hardest":
         return _nearest(distances, candidates)
-    _require(d_positive, strategy, "d_positive")
+    d_positive = _require(d_positive, strategy, "d_positive")
     beyond = candidates & (distances > d_positive.unsqueeze(1))
     nearest, has_nearest = _nearest(distances, beyond)
     farthest, valid = _nearest(-distances, candidates)
     return torch.where(has_nearest, nearest, farthest), valid
 
 
-def _nearest(distances, candidates):
+def _nearest(distances: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
     """Candidate with the smallest distance per row -> (index [n], valid [n]); the own index without any."""
     own = torch.arange(len(candidates), device=candidates.device)
     valid = candidates.any(dim=1)
@@ -96,6 +104,7 @@ def _nearest(distances, candidates):
     return torch.where(valid, distances.masked_fill(~candidates, math.inf).argmin(dim=1), own), valid
 
 
-def _require(tensor, strategy, name):
+def _require(tensor: Tensor | None, strategy: str, name: str) -> Tensor:
     if tensor is None:
         raise ValueError(f"negatives '{strategy}' need `{name}`, but None was given; pass it or choose 'random'")
+    return tensor

@@ -4,13 +4,16 @@ Sources: Choi et al., StarGAN, CVPR 2018 (Eq. 2, 3 and 8); Gulrajani et al., Imp
 GANs, NeurIPS 2017 (the penalty). Its reconstruction loss is `cycle_loss`.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ealn_plugin.losses.reduction import masked_mean
 
 
-def critic_loss(real_scores, fake_scores):
+def critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     """What the critic minimises: -E[D(x)] + E[D(G(x))], averaged over all scores of any shape -> scalar.
 
     Without real or without fake scores a zero with a gradient.
@@ -20,12 +23,14 @@ def critic_loss(real_scores, fake_scores):
     return masked_mean(fake_scores) - masked_mean(real_scores)
 
 
-def score_loss(fake_scores):
+def score_loss(fake_scores: Tensor) -> Tensor:
     """What the generator minimises: -E[D(G(x))] -> scalar; without scores a zero with a gradient."""
     return -masked_mean(fake_scores)
 
 
-def gradient_penalty(critic, real, fake, generator=None):
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
     """E[(||grad D(z)|| - 1)^2] at random points z on the lines between real and generated images -> scalar.
 
     The gradient is that of the sum of an image's scores with respect to all of its values, as in StarGAN's
@@ -53,7 +58,7 @@ def gradient_penalty(critic, real, fake, generator=None):
     return (torch.linalg.vector_norm(slope.flatten(1), dim=1) - 1.0).pow(2).mean()
 
 
-def domain_loss(logits, labels):
+def domain_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of logits [n, domains] against domains labels [n] -> scalar, for domains of which an image has one.
 
     StarGAN's L_cls: of real images for the critic, of generated ones and their wanted domain for the generator.

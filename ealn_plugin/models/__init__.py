@@ -13,13 +13,13 @@ from ealn_plugin.models.stargan import StarGANDiscriminator, StarGANGenerator
 from ealn_plugin.models.vggm import VGGM, load_vggm_weights, vgg_cnn_m_1024
 
 __all__ = [
+    "VGGM",
     "EmbeddingNetwork",
     "PatchGAN",
     "ReconstructingGenerator",
     "ResnetGenerator",
     "StarGANDiscriminator",
     "StarGANGenerator",
-    "VGGM",
     "check_backbone",
     "frozen",
     "l2_normalize",

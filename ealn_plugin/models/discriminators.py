@@ -5,8 +5,9 @@ normalization, initialization).
 """
 
 import logging
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ealn_plugin.models.normalization import InstanceNorm
 
@@ -31,7 +32,7 @@ class PatchGAN(nn.Module):
     0.2. Raises ValueError for options out of range and for images too small to leave one logit.
     """
 
-    def __init__(self, in_channels=3, filters=64, layers=3, norm="instance"):
+    def __init__(self, in_channels: int = 3, filters: int = 64, layers: int = 3, norm: str = "instance") -> None:
         super().__init__()
         if norm not in _NORMS:
             raise ValueError(f"discriminator norm '{norm}' is unknown; choose 'instance' or 'none'")
@@ -55,9 +56,9 @@ class PatchGAN(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
-                nn.init.zeros_(module.bias)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # a bias is there unless asked otherwise
 
-    def logits_size(self, height, width):
+    def logits_size(self, height: int, width: int) -> tuple[int, int]:
         """(rows, columns) of the logits for images of height x width pixels; ValueError if there are none."""
         rows, columns = (size // 2**self.layers - 2 for size in (height, width))
         if min(rows, columns) < 1:
@@ -68,14 +69,20 @@ class PatchGAN(nn.Module):
             )
         return rows, columns
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         size = self.logits_size(*images.shape[-2:])
         if images.shape[0] == 0:
-            return images.new_zeros(0, 1, *size) + self.body[-1].bias.sum() * 0.0
+            return images.new_zeros(0, 1, *size) + self.body[-1].bias.sum() * 0.0  # type: ignore[operator]
         return self.body(images).to(images.dtype)  # logits of mixed precision too
 
 
-def patchgan_70(num_classes=None, loss=None, pretrained=False, use_gpu=True, **kwargs):
+def patchgan_70(
+    num_classes: int | None = None,
+    loss: str | None = None,
+    pretrained: bool = False,
+    use_gpu: bool = True,
+    **kwargs: Any,
+) -> PatchGAN:
     """Build a PatchGAN the way torchreid's factory calls its models.
 
     Keyword arguments go to the class; num_classes, loss and use_gpu have no meaning here.

@@ -3,8 +3,11 @@
 Also the two context managers with which an engine runs D_emb without changing it.
 """
 
+from contextlib import AbstractContextManager
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ealn_plugin.models.modes import untouched_statistics
 
@@ -13,7 +16,7 @@ from ealn_plugin.models.modes import untouched_statistics
 _SHORTEST = 1e-6
 
 
-def l2_normalize(features):
+def l2_normalize(features: Tensor) -> Tensor:
     """features [n, dim] scaled to length 1, row by row, in float32 at least.
 
     Rows shorter than 1e-6, zero vectors above all, are returned as they are with slope 1. F.normalize gives
@@ -25,7 +28,7 @@ def l2_normalize(features):
     return features / torch.where(length < _SHORTEST, torch.ones_like(length), length)
 
 
-def _full_precision(values):
+def _full_precision(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
@@ -41,18 +44,18 @@ class EmbeddingNetwork(nn.Module):
     alone. Embeddings are [batch, dim] of length 1. Both are float32 in mixed precision too.
     """
 
-    def __init__(self, backbone):
+    def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         if not self.training:
             return l2_normalize(self.backbone(images))
         logits, features = self.backbone(images)
         return _full_precision(logits), l2_normalize(features)
 
 
-def check_backbone(backbone, height, width):
+def check_backbone(backbone: nn.Module, height: int, width: int) -> int:
     """Try whether EmbeddingNetwork can wrap a backbone, and return the length of its features.
 
     Runs two black images of height x width pixels through it in train and in eval mode, where it is.
@@ -75,13 +78,13 @@ def check_backbone(backbone, height, width):
     return _check_outputs(name, outputs, features)
 
 
-def _kept_random_state(backbone):
+def _kept_random_state(backbone: nn.Module) -> AbstractContextManager[None]:
     devices = {parameter.device.index for parameter in backbone.parameters() if parameter.is_cuda}
     devices.update(getattr(backbone, "device_ids", None) or ())
     return torch.random.fork_rng(devices=sorted(devices))
 
 
-def _probe(backbone, images, what):
+def _probe(backbone: nn.Module, images: Tensor, what: str) -> Any:
     try:
         return backbone(images)
     except Exception as error:  # whatever a user's model raises
@@ -93,7 +96,7 @@ def _probe(backbone, images, what):
         ) from error
 
 
-def _check_outputs(name, outputs, features):
+def _check_outputs(name: str, outputs: Any, features: Any) -> int:
     single = "EALN needs a single-branch model built with loss='triplet', such as osnet_x1_0 or resnet50"
     if torch.is_tensor(outputs):
         raise ValueError(

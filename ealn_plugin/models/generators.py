@@ -5,25 +5,27 @@ Sources: Johnson, Alahi and Fei-Fei, "Perceptual Losses for Real-Time Style Tran
 """
 
 import logging
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ealn_plugin.models.normalization import InstanceNorm
 
 log = logging.getLogger(__name__)
 
-_PADDING_MODES = {"reflect": "reflect", "zero": "zeros"}
+PaddingMode = Literal["reflect", "zeros"]
+_PADDING_MODES: dict[str, PaddingMode] = {"reflect": "reflect", "zero": "zeros"}
 
 
-def _norm_relu(channels):
+def _norm_relu(channels: int) -> list[nn.Module]:
     return [InstanceNorm(channels), nn.ReLU(inplace=True)]
 
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with instance normalization, added to their input [batch, channels, h, w]."""
 
-    def __init__(self, channels, padding_mode):
+    def __init__(self, channels: int, padding_mode: PaddingMode) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode),
@@ -32,7 +34,7 @@ class ResidualBlock(nn.Module):
             InstanceNorm(channels),
         )
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
 
 
@@ -58,8 +60,15 @@ class ResnetGenerator(nn.Module):
     """
 
     def __init__(
-        self, in_channels=3, out_channels=3, filters=64, blocks=9, padding="reflect", residual=False, max_change=1.0
-    ):
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        filters: int = 64,
+        blocks: int = 9,
+        padding: str = "reflect",
+        residual: bool = False,
+        max_change: float = 1.0,
+    ) -> None:
         super().__init__()
         _check_options(in_channels, out_channels, filters, blocks, padding, residual, max_change)
         self.residual, self.max_change = residual, float(max_change)
@@ -77,30 +86,30 @@ class ResnetGenerator(nn.Module):
         self.last = nn.Conv2d(filters, out_channels, 7, padding=3, padding_mode=mode)
         self._initialize()
 
-    def _initialize(self):
+    def _initialize(self) -> None:
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
                 nn.init.normal_(module.weight, 0.0, 0.02)
-                nn.init.zeros_(module.bias)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # a bias is there unless asked otherwise
         if self.residual:
             nn.init.zeros_(self.last.weight)
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         check_image_size(*images.shape[-2:])
         if images.shape[0] == 0:
             return images.new_zeros(0, self.last.out_channels, *images.shape[-2:]) + self._no_images()
         return self._picture(images, self.last(self.body(images)))
 
-    def _picture(self, images, output):
+    def _picture(self, images: Tensor, output: Tensor) -> Tensor:
         step = torch.tanh(output.to(images.dtype))
         return bounded_change(images, step, self.max_change) if self.residual else step
 
-    def _no_images(self):
+    def _no_images(self) -> Tensor:
         """A zero joined to the parameters, so that losses of an empty batch can be differentiated."""
-        return self.last.bias.sum() * 0.0
+        return self.last.bias.sum() * 0.0  # type: ignore[union-attr]
 
 
-def bounded_change(images, step, max_change):
+def bounded_change(images: Tensor, step: Tensor, max_change: float) -> Tensor:
     """images + a change of at most max_change, within [-1, 1] without cutting gradients off.
 
     images, step: the same shape, both in [-1, 1]. A pixel x has the room up = min(max_change, 1 - x) above
@@ -117,7 +126,7 @@ def bounded_change(images, step, max_change):
     return (images + change).clamp(-1.0, 1.0)
 
 
-def check_image_size(height, width):
+def check_image_size(height: int, width: int) -> None:
     """Raise ValueError unless both sides are divisible by 4 and at least 8 pixels."""
     if height % 4 or width % 4 or min(height, width) < 8:
         raise ValueError(
@@ -126,7 +135,9 @@ def check_image_size(height, width):
         )
 
 
-def _check_options(in_channels, out_channels, filters, blocks, padding, residual, max_change):
+def _check_options(
+    in_channels: int, out_channels: int, filters: int, blocks: int, padding: str, residual: bool, max_change: float
+) -> None:
     if padding not in _PADDING_MODES:
         raise ValueError(f"generator padding '{padding}' is unknown; choose 'reflect' or 'zero'")
     if min(in_channels, out_channels, filters) < 1 or blocks < 0:
@@ -143,7 +154,13 @@ def _check_options(in_channels, out_channels, filters, blocks, padding, residual
         raise ValueError(f"max_change {max_change} is outside (0, 2]; images span 2, from -1 to 1")
 
 
-def resnet_generator_9blocks(num_classes=None, loss=None, pretrained=False, use_gpu=True, **kwargs):
+def resnet_generator_9blocks(
+    num_classes: int | None = None,
+    loss: str | None = None,
+    pretrained: bool = False,
+    use_gpu: bool = True,
+    **kwargs: Any,
+) -> ResnetGenerator:
     """Build a ResnetGenerator the way torchreid's factory calls its models.
 
     Keyword arguments go to the class; num_classes, loss and use_gpu have no meaning here.

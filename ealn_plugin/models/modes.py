@@ -1,21 +1,23 @@
 """Contexts in which networks are frozen, evaluated, or leave their running statistics alone."""
 
 import contextlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextlib.contextmanager
-def evaluating(*modules):
+def evaluating(*modules: nn.Module) -> Iterator[None]:
     """Within it the modules are in evaluation mode and nothing builds a graph; every flag is restored."""
     with frozen(*modules, evaluate=True), torch.inference_mode():
         yield
 
 
 @contextmanager
-def untouched_statistics(module):
+def untouched_statistics(module: nn.Module) -> Iterator[nn.Module]:
     """Within it, batch normalization normalizes as usual but its running statistics do not change.
 
     Layers in train mode use the statistics of their batch and leave running_mean, running_var and
@@ -33,7 +35,7 @@ def untouched_statistics(module):
 
 
 @contextmanager
-def running_statistics(module):
+def running_statistics(module: nn.Module) -> Iterator[nn.Module]:
     """Within it, batch normalization uses its running statistics and leaves them alone; gradients still flow.
 
     For batches that have no statistics of their own, a single image above all. Flags come back on leaving.
@@ -49,7 +51,7 @@ def running_statistics(module):
 
 
 @contextmanager
-def frozen(*modules, evaluate=False):
+def frozen(*modules: nn.Module, evaluate: bool = False) -> Iterator[None]:
     """Within it, no parameter of the modules requires a gradient; gradients still reach their inputs.
 
     evaluate=True also puts every submodule into eval mode. On leaving, each parameter and each submodule gets

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -13,10 +13,10 @@ class InstanceNorm(nn.InstanceNorm2d):
     precision it takes and returns the type it is given and computes in float32.
     """
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         super().__init__(channels)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """[n, channels, h, w] -> the same shape."""
         if x.device.type != "cpu" or x.shape[-2:].numel() < 2:  # one value has no variance; torch refuses it
             return super().forward(x)

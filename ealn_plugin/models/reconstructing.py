@@ -1,6 +1,8 @@
 """A generator that also reconstructs its input, so that D_emb sees generated images that are no negatives."""
 
-from torch import nn
+from typing import Any
+
+from torch import Tensor, nn
 
 from ealn_plugin.models.generators import ResnetGenerator, check_image_size
 
@@ -19,14 +21,14 @@ class ReconstructingGenerator(ResnetGenerator):
     (generated, reconstructed), both of that shape and range. Raises what ResnetGenerator raises.
     """
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         old = self.last
         self.reconstruction = nn.Conv2d(old.in_channels, old.out_channels, 7, padding=3, padding_mode=old.padding_mode)
         nn.init.normal_(self.reconstruction.weight, 0.0, 0.02)
-        nn.init.zeros_(self.reconstruction.bias)
+        nn.init.zeros_(self.reconstruction.bias)  # type: ignore[arg-type]
 
-    def forward(self, images, both=False):
+    def forward(self, images: Tensor, both: bool = False) -> Any:
         """The generated images [batch, 3, h, w], or with ``both`` (generated, reconstructed) from one pass."""
         if not both:
             return super().forward(images)
@@ -37,6 +39,6 @@ class ReconstructingGenerator(ResnetGenerator):
         reconstructed = self.reconstruction(shared).to(images.dtype).tanh()
         return self._picture(images, self.last(shared)), reconstructed
 
-    def both(self, images):
+    def both(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(generated, reconstructed); as a call of the module, so that its hooks see it."""
         return self(images, both=True)

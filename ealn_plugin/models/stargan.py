@@ -4,13 +4,13 @@ Source: Choi et al., StarGAN, CVPR 2018, and the network tables of its appendix.
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ealn_plugin.models.generators import ResnetGenerator, bounded_change, check_image_size
 
 
-def _check_domains(domains):
+def _check_domains(domains: int) -> None:
     if domains < 2:
         raise ValueError(f"{domains} domains are nothing to translate between; give at least 2")
 
@@ -32,14 +32,16 @@ class StarGANGenerator(ResnetGenerator):
     shape and range. Raises ValueError for options out of range and images that cannot be halved twice.
     """
 
-    def __init__(self, domains=2, filters=64, blocks=6, residual=False, max_change=1.0):
+    def __init__(
+        self, domains: int = 2, filters: int = 64, blocks: int = 6, residual: bool = False, max_change: float = 1.0
+    ) -> None:
         _check_domains(domains)
         super().__init__(3 + domains, 3, filters, blocks, padding="zero", max_change=max_change)
         self.domains, self.residual = domains, residual
         if residual:
             nn.init.zeros_(self.last.weight)
 
-    def forward(self, images, labels):
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]
         check_image_size(*images.shape[-2:])
         if images.shape[0] == 0:
             return images + self._no_images()
@@ -65,7 +67,9 @@ class StarGANDiscriminator(nn.Module):
     domains. Raises ValueError for options out of range and images of another size.
     """
 
-    def __init__(self, image_size=(224, 224), domains=2, filters=64, layers=None):
+    def __init__(
+        self, image_size: tuple[int, int] = (224, 224), domains: int = 2, filters: int = 64, layers: int | None = None
+    ) -> None:
         super().__init__()
         _check_domains(domains)
         self.image_size = tuple(int(side) for side in image_size)
@@ -86,7 +90,7 @@ class StarGANDiscriminator(nn.Module):
         self.score = nn.Conv2d(widths[-1], 1, 3, padding=1, bias=False)
         self.domain = nn.Conv2d(widths[-1], domains, tuple(last), bias=False)
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         if tuple(images.shape[-2:]) != self.image_size:
             raise ValueError(
                 f"images of {images.shape[-2]}x{images.shape[-1]} pixels reached a StarGAN discriminator built for "

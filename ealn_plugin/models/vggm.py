@@ -6,10 +6,12 @@ Source of the layer list: Chatfield et al., "Return of the Devil in the Details"
 
 import logging
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
@@ -52,26 +54,26 @@ class CrossChannelNorm(nn.Module):
     three-dimensional one has no deterministic CUDA kernel.
     """
 
-    def __init__(self, size=5, alpha=5e-4, beta=0.75, k=2.0):
+    def __init__(self, size: int = 5, alpha: float = 5e-4, beta: float = 0.75, k: float = 2.0) -> None:
         super().__init__()
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """Normalize x [batch, channels, height, width]; the shape stays."""
         squares = x.pow(2).flatten(2).unsqueeze(1)
         mean = F.avg_pool2d(squares, (self.size, 1), stride=1, padding=(self.size // 2, 0))
         return x / mean.squeeze(1).view_as(x).mul(self.alpha).add(self.k).pow(self.beta)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"size={self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
-def _pair(size):
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
     height, width = (size, size) if isinstance(size, int) else size
     return int(height), int(width)
 
 
-def _last_pool_size(size):
+def _last_pool_size(size: int) -> int:
     """Side of the map that fc6 sees for an image side, 6 for 224; 0 or less if the image is too small."""
     side = (size - 7) // 2 + 1  # conv1
     side = (side - 2) // 2 + 1  # pool1: kernel 3, stride 2, rounded up
@@ -103,14 +105,14 @@ class VGGM(nn.Module):
 
     def __init__(
         self,
-        num_classes,
-        loss="softmax",
-        feature_activation="after_relu",
-        input_size=(224, 224),
-        width=1.0,
-        dropout=0.5,
-        **kwargs,
-    ):
+        num_classes: int,
+        loss: str = "softmax",
+        feature_activation: str = "after_relu",
+        input_size: int | tuple[int, int] = (224, 224),
+        width: float = 1.0,
+        dropout: float = 0.5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__()
         _check_options(num_classes, loss, feature_activation, width)
         self.loss, self.feature_activation = loss, feature_activation
@@ -130,14 +132,14 @@ class VGGM(nn.Module):
         self.feature_dim = channels[4]
         self._initialize()
 
-    def _initialize(self):
+    def _initialize(self) -> None:
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # a bias is there unless asked otherwise
         nn.init.normal_(self.classifier.weight, 0.0, 0.01)
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Images [batch, 3, height, width] to features [batch, 1024]; while training logits, or (logits, features)."""
         if tuple(images.shape[-2:]) != self.input_size:
             raise ValueError(
@@ -154,7 +156,7 @@ class VGGM(nn.Module):
         return logits if self.loss == "softmax" else (logits, features)
 
 
-def _check_options(num_classes, loss, feature_activation, width):
+def _check_options(num_classes: int, loss: str, feature_activation: str, width: float) -> None:
     if num_classes < 1:
         raise ValueError(f"num_classes is {num_classes}; VGGM needs at least one training identity")
     if loss not in ("softmax", "triplet"):
@@ -165,8 +167,8 @@ def _check_options(num_classes, loss, feature_activation, width):
         raise ValueError(f"width {width} must be a positive multiplier of the channels; 1 is the published network")
 
 
-def _features(first, second, third):
-    def pool():
+def _features(first: int, second: int, third: int) -> nn.Sequential:
+    def pool() -> nn.MaxPool2d:
         return nn.MaxPool2d(3, stride=2, ceil_mode=True)
 
     return nn.Sequential(
@@ -192,7 +194,9 @@ def _features(first, second, third):
     )
 
 
-def vgg_cnn_m_1024(num_classes=1000, loss="softmax", pretrained=False, use_gpu=True, **kwargs):
+def vgg_cnn_m_1024(
+    num_classes: int = 1000, loss: str = "softmax", pretrained: bool = False, use_gpu: bool = True, **kwargs: Any
+) -> VGGM:
     """Build VGGM the way torchreid's factory calls its models.
 
     pretrained=True only logs a warning: there is nothing to download. Other keyword arguments go to VGGM.
@@ -205,7 +209,12 @@ def vgg_cnn_m_1024(num_classes=1000, loss="softmax", pretrained=False, use_gpu=T
     return VGGM(num_classes, loss=loss, **kwargs)
 
 
-def load_vggm_weights(model, state_dict, norm_mean=IMAGENET_MEAN, norm_std=IMAGENET_STD):
+def load_vggm_weights(
+    model: VGGM,
+    state_dict: Mapping[str, Any],
+    norm_mean: Sequence[float] = IMAGENET_MEAN,
+    norm_std: Sequence[float] = IMAGENET_STD,
+) -> tuple[list[str], list[str]]:
     """Fill a VGGM from the `vggm` file of the pretrained-models collection, or from another VGGM.
 
     Args:
@@ -226,7 +235,8 @@ def load_vggm_weights(model, state_dict, norm_mean=IMAGENET_MEAN, norm_std=IMAGE
     if foreign:
         tensors = _rename_layers(tensors)
     own = model.state_dict()
-    filled, left = [], []
+    filled: list[str] = []
+    left: list[str] = []
     for layer in _LAYERS:
         names = [f"{layer}.weight", f"{layer}.bias"]
         fits = all(name in tensors and tensors[name].shape == own[name].shape for name in names)
@@ -251,7 +261,7 @@ def load_vggm_weights(model, state_dict, norm_mean=IMAGENET_MEAN, norm_std=IMAGE
     return filled, left
 
 
-def _strip_prefixes(state_dict):
+def _strip_prefixes(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     stripped = {}
     for name, tensor in state_dict.items():
         while name.startswith(("module.", "backbone.")):
@@ -261,7 +271,7 @@ def _strip_prefixes(state_dict):
     return stripped
 
 
-def _rename_layers(tensors):
+def _rename_layers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     renamed = {}
     for name, tensor in tensors.items():
         layer, _, kind = name.rpartition(".")
@@ -270,7 +280,9 @@ def _rename_layers(tensors):
     return renamed
 
 
-def _convert_first_layer(tensors, norm_mean, norm_std):
+def _convert_first_layer(
+    tensors: Mapping[str, Tensor], norm_mean: Sequence[float], norm_std: Sequence[float]
+) -> dict[str, Tensor]:
     """conv1 for normalized red-green-blue images z: 255 * (std * z + mean) - mean_255 becomes part of it."""
     weight = tensors["features.conv1.weight"].double().flip(1)
     scale = 255.0 * torch.tensor(norm_std, dtype=torch.float64, device=weight.device)

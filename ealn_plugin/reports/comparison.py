@@ -3,12 +3,15 @@
 import json
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ealn_plugin import visualization
 from ealn_plugin.data import DATASETS
+from ealn_plugin.evaluation.feature_store import FeatureStore
 from ealn_plugin.evaluation.measure import measure
 from ealn_plugin.evaluation.protocols import PROTOCOLS
 from ealn_plugin.reports import tables
@@ -41,7 +44,13 @@ class Report:
     rankings: dict = field(default_factory=dict)
 
 
-def evaluate_subjects(subjects, store, protocols=(), average_precision="mean", num_queries=8):
+def evaluate_subjects(
+    subjects: Sequence[Any],
+    store: FeatureStore,
+    protocols: Sequence[str] = (),
+    average_precision: str = "mean",
+    num_queries: int = 8,
+) -> Report:
     """Evaluate each subject on each of its datasets.
 
     Args:
@@ -61,7 +70,9 @@ def evaluate_subjects(subjects, store, protocols=(), average_precision="mean", n
     return report
 
 
-def _evaluate(subject, store, protocols, average_precision, num_queries, report):
+def _evaluate(
+    subject, store: FeatureStore, protocols: Sequence[str], average_precision, num_queries: int, report: Report
+) -> None:
     ranking = {**subject.ranking(), "average_precision": average_precision}
     datasets = {}
     for test_set in subject.evaluation_sets(store):
@@ -90,7 +101,7 @@ def _evaluate(subject, store, protocols, average_precision, num_queries, report)
     }
 
 
-def protocols_to_run(own, wanted):
+def protocols_to_run(own: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
     """A dataset's own protocols, or the wanted ones; of those that belong to other vehicle datasets only when none is
     its own.
 
@@ -126,7 +137,7 @@ def _note(test_set):
     return text
 
 
-def _add_lists(report, label, test_set, ranking, num_queries):
+def _add_lists(report: Report, label: str, test_set, ranking, num_queries: int) -> None:
     options = {key: ranking[key] for key in ("dist_metric", "normalize_feature")}
     features = test_set.features
     try:
@@ -141,7 +152,7 @@ def _add_lists(report, label, test_set, ranking, num_queries):
 
 
 # ---------------------------------------------------------------------------------------------- files
-def write_report(report, folder, figures=True):
+def write_report(report: Report, folder: str, figures: bool = True) -> str:
     """Write results.json, results.csv, results.md and the pictures; returns the table and its notes as text.
 
     Args:
@@ -164,7 +175,7 @@ def write_report(report, folder, figures=True):
     return "\n".join([tables.text_table(rows), "", *notes])
 
 
-def write_curves(report, folder, figures=True, prefix="cmc"):
+def write_curves(report: Report, folder: str, figures: bool = True, prefix: str = "cmc") -> list[str]:
     """Write ``PREFIX_DATASET_PROTOCOL.csv`` and, with ``figures``, the CMC curves of the same name as PNG.
 
     Returns:
@@ -185,7 +196,7 @@ def write_curves(report, folder, figures=True, prefix="cmc"):
     return paths
 
 
-def write_lists(report, folder):
+def write_lists(report: Report, folder: str) -> dict[str, str]:
     """Draw the sheet of ranked lists of each dataset as ``ranked_DATASET.png``.
 
     Returns:
@@ -200,7 +211,7 @@ def write_lists(report, folder):
     return paths
 
 
-def _sheet_title(report, dataset, subjects):
+def _sheet_title(report: Report, dataset, subjects):
     network = f", {next(iter(subjects))}" if len(subjects) == 1 else ""
     count = len(next(iter(subjects.values()))[1])
     metrics = dict.fromkeys(_metric_name(report.rankings[label]) for label in subjects)
@@ -216,7 +227,7 @@ def _metric_name(ranking):
     return name + (" of normalized features" if ranking["normalize_feature"] else "")
 
 
-def _markdown(report, rows):
+def _markdown(report: Report, rows: Any):
     """The table and everything that a reader needs to compare it."""
     published = [
         row

@@ -4,15 +4,18 @@ import contextlib
 import functools
 import os
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.engine.ealn import EALNEngine
 from ealn_plugin.evaluation.extraction import FeatureExtraction
-from ealn_plugin.evaluation.fixed_images import embed, fixed_images, make_all
+from ealn_plugin.evaluation.fixed_images import FixedImages, embed, fixed_images, make_all
 from ealn_plugin.evaluation.twins import read_twins
 from ealn_plugin.losses.distance import pairwise_distance
 from ealn_plugin.models.modes import evaluating
@@ -42,7 +45,7 @@ class Generated:
     embeddings: torch.Tensor
     distance: torch.Tensor
 
-    def place(self, row):
+    def place(self, row: int) -> int | None:
         """Position of the image generated from the fixed image ``row``, or None."""
         places = (self.anchor == row).nonzero().flatten()
         return int(places[0]) if len(places) else None
@@ -55,34 +58,34 @@ class ExhibitedRun:
         subject: RunSubject. num_images: at most so many test images are fixed.
     """
 
-    def __init__(self, subject, num_images=256):
+    def __init__(self, subject: Any, num_images: int = 256) -> None:
         self.subject, self.label, self.config, self.folder = subject, subject.label, subject.config, subject.folder
         self.num_images = max(2 * PER_VEHICLE, num_images)
 
     @functools.cached_property
-    def engine(self):
+    def engine(self) -> EALNEngine:
         """EALNEngine with the trained networks."""
         return self.subject.engine()
 
     @property
-    def dataset(self):
+    def dataset(self) -> str:
         """Name of the first target."""
         return next(iter(self.engine.test_loader))
 
     @property
-    def distance(self):
+    def distance(self) -> str:
         """d of Eq. 2 in this run, 'squared' or 'euclidean'."""
         return self.config.ealn.distance
 
     @contextlib.contextmanager
-    def looking(self):
+    def looking(self) -> Iterator[EALNEngine]:
         """Within it the networks are in evaluation mode, and no random state changes."""
         engine = self.engine
         with own_randomness(derived_seed(engine.seed, "observer")), evaluating(engine.embedding, *engine.schemes):
             yield engine
 
     @functools.cached_property
-    def fixed(self):
+    def fixed(self) -> FixedImages:
         """FixedImages of the first target: some vehicles, up to ``PER_VEHICLE`` images of each.
 
         Raises:
@@ -97,34 +100,34 @@ class ExhibitedRun:
         return fixed
 
     @functools.cached_property
-    def images(self):
+    def images(self) -> torch.Tensor:
         """The fixed images, tensor [n, 3, h, w] in [-1, 1] on the CPU."""
         return self.engine.pixels.to_generator(self.fixed.images.to(self.engine.device)).cpu()
 
-    def embed(self, images):
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Embeddings [n, dim] of images [n, 3, h, w] in [-1, 1], both on the CPU."""
         with self.looking() as engine:
             return embed(engine.embedding, engine.pixels, images.to(engine.device)).cpu()
 
     @functools.cached_property
-    def embeddings(self):
+    def embeddings(self) -> torch.Tensor:
         """Embeddings of the fixed images, tensor [n, dim]."""
         return self.embed(self.images)
 
     @functools.cached_property
-    def apart(self):
+    def apart(self) -> torch.Tensor:
         """d between all fixed images, tensor [n, n]."""
         real = self.embeddings.double()
         return pairwise_distance(real, real, self.distance)
 
     @functools.cached_property
-    def same(self):
+    def same(self) -> torch.Tensor:
         """[n, n] bool: two different fixed images of one vehicle."""
         pids = self.fixed.pids
         return (pids[:, None] == pids[None, :]) & ~torch.eye(len(pids), dtype=torch.bool)
 
     @functools.cached_property
-    def generated(self):
+    def generated(self) -> dict[str, Generated]:
         """{kind: Generated}, HARD and OTHER_VIEW among the kinds where the run has such generators."""
         with self.looking() as engine:
             pictures = make_all(engine.schemes, self.images.to(engine.device), self.fixed.views)
@@ -139,13 +142,13 @@ class ExhibitedRun:
         return generated
 
     @functools.cached_property
-    def own_features(self):
+    def own_features(self) -> Any:
         """Features of all test images of the first target by the embedding network alone, not fused."""
         with self.looking() as engine:
             extraction = FeatureExtraction(engine.embedding, engine.pixels, (), engine.views_of, engine.device)
             return extraction.dataset(engine.test_loader[self.dataset], self.dataset)[0]
 
-    def rows_by_vehicle(self, count, wanted=(View.FRONT, View.REAR)):
+    def rows_by_vehicle(self, count: int, wanted: Sequence[int] = (View.FRONT, View.REAR)) -> list[list[Any]]:
         """Rows of the fixed set to be shown: one of each wanted view for up to ``count`` vehicles, spread evenly.
 
         Returns:
@@ -161,12 +164,12 @@ class ExhibitedRun:
         count = min(count, len(complete))
         return [complete[(2 * number + 1) * len(complete) // (2 * count)] for number in range(count)]
 
-    def view_name(self, row):
+    def view_name(self, row: int) -> str:
         """'front', 'rear', 'side' or 'unknown view'."""
         view = View(int(self.fixed.views[row]))
         return "unknown view" if view == View.UNKNOWN else view.name.lower()
 
-    def twins(self, rows):
+    def twins(self, rows: Any) -> torch.Tensor | None:
         """The true other views of fixed images, for rendered data.
 
         Returns:
@@ -177,11 +180,11 @@ class ExhibitedRun:
         paths = [twin_of.get(os.path.abspath(self.fixed.paths[row])) for row in rows]
         if not twin_of or None in paths:
             return None
-        images = torch.stack([dataset.transform(toolkit.read_image(path)) for path in paths])
+        images = torch.stack([dataset.transform(toolkit.read_image(path)) for path in paths])  # type: ignore[arg-type]
         return self.engine.pixels.to_generator(images.to(self.engine.device)).cpu()
 
     # ------------------------------------------------------------------------------------------ written while training
-    def primary_map(self):
+    def primary_map(self) -> float | None:
         """mAP in [0, 1] of the run's primary protocol from its results.json, or None where there is none."""
         path = os.path.join(self.folder, RESULTS)
         if not os.path.isfile(path):
@@ -190,7 +193,7 @@ class ExhibitedRun:
         dataset, protocol = primary_protocol(results)
         return results["datasets"][dataset][protocol]["mAP"]
 
-    def sample_grids(self):
+    def sample_grids(self) -> dict[int, torch.Tensor]:
         """The pictures in ``samples/``: {epoch: tensor [rows, images, 3, h, w] in [-1, 1]}, in order.
 
         The first row holds the inputs, the following ones the images of each generator.
@@ -205,16 +208,16 @@ class ExhibitedRun:
         return grids
 
     @functools.cached_property
-    def _events(self):
+    def _events(self) -> Any:
         from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
         return EventAccumulator(self.folder, size_guidance={SCALARS: 0}).Reload()
 
-    def scalar_names(self):
+    def scalar_names(self) -> list[str]:
         """Tags of the training curves in the TensorBoard events, without ``train/``, in alphabetical order."""
         return sorted(tag.removeprefix("train/") for tag in self._events.Tags()["scalars"] if tag.startswith("train/"))
 
-    def scalars(self, names):
+    def scalars(self, names: Iterable[str]) -> dict[str, tuple[Any, Any]]:
         """Curves from the TensorBoard events.
 
         Args:

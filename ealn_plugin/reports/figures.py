@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +38,7 @@ LOSSES = {
 }
 
 
-def write_figures(runs, numbers, out):
+def write_figures(runs: Sequence[Any], numbers: Iterable[int], out: str) -> dict[int, Any]:
     """Draw figures.
 
     Args:
@@ -59,7 +61,7 @@ def write_figures(runs, numbers, out):
 
 
 # ---------------------------------------------------------------------------------------------- 4
-def draw_cmc_curves(runs, out):
+def draw_cmc_curves(runs: Sequence[Any], out: str) -> list[str]:
     """CMC curves of all runs, a figure for each protocol of each dataset, with the features used for retrieval."""
     store = FeatureStore(os.path.join(out, "features"))
     report = comparison.evaluate_subjects([run.subject for run in runs], store, num_queries=0)
@@ -67,7 +69,7 @@ def draw_cmc_curves(runs, out):
 
 
 # ---------------------------------------------------------------------------------------------- 9
-def draw_distances(runs, out):
+def draw_distances(runs: Sequence[Any], out: str) -> list[str]:
     """Histograms of d for positives, negatives, hard negatives and other views, per pair and per image."""
     paths = []
     for run in runs:
@@ -98,7 +100,7 @@ def draw_distances(runs, out):
     return paths
 
 
-def _write_histograms(path, panels):
+def _write_histograms(path: str, panels) -> None:
     lines, largest = [], visualization.right_end(panels)
     for panel, groups in panels.items():
         for name, values in groups.items():
@@ -111,7 +113,7 @@ def _write_histograms(path, panels):
 
 
 # ---------------------------------------------------------------------------------------------- 10, 11
-def draw_sweep(runs, out):
+def draw_sweep(runs: Sequence[Any], out: str) -> list[str]:
     """mAP against beta1 and beta2 over runs that else differ in the seed alone; the mean of EN is drawn as a line.
 
     A setting that was run twice with one seed, as part of two sweeps, counts once.
@@ -152,7 +154,12 @@ def _difference(config, other, same_scheme):
     )
 
 
-def write_sensitivity(stem, results, reference=None, title="Sensitivity to beta1 and beta2"):
+def write_sensitivity(
+    stem: str,
+    results: Sequence[tuple[float, float, float]],
+    reference: float | None = None,
+    title: str = "Sensitivity to beta1 and beta2",
+) -> str:
     """Figure 10 from a list of results.
 
     Args:
@@ -171,7 +178,7 @@ def write_sensitivity(stem, results, reference=None, title="Sensitivity to beta1
     return f"{stem}.png"
 
 
-def draw_loss_curves(runs, out):
+def draw_loss_curves(runs: Sequence[Any], out: str) -> list[str]:
     """Losses of the embedding network over the steps of every run."""
     curves, lines = {}, []
     for run in runs:

@@ -1,6 +1,8 @@
 """Figure 5: inputs beside their hard negatives, with the region that changed most and the distances."""
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
 from ealn_plugin import visualization
 from ealn_plugin.data.viewpoints import View
@@ -45,13 +47,13 @@ class HardNegative:
     mean_change: float
     box: tuple
 
-    def row(self):
+    def row(self) -> list[Any]:
         """The values of ``_COLUMNS``."""
         *values, box = astuple(self)
         return [*values, *box]
 
 
-def draw_hard_negatives(runs, out, vehicles=4):
+def draw_hard_negatives(runs: Sequence[Any], out: str, vehicles: int = 4) -> list[str]:
     """Inputs beside their hard negatives, the most changed region enlarged, and the distances.
 
     Args:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 
 from ealn_plugin.system.messages import printable
 
@@ -10,7 +11,7 @@ _LONGEST_NAME = 120  # bytes; file systems allow 255
 
 
 # ---------------------------------------------------------------------------------------------- names
-def short_labels(paths):
+def short_labels(paths: Sequence[str]) -> list[str]:
     """Short names for folders or files: the last parts of their paths, as many as are needed to tell them apart.
 
     Raises:
@@ -27,7 +28,7 @@ def short_labels(paths):
     return labels
 
 
-def file_name(label):
+def file_name(label: str) -> str:
     """A label as a file or folder name: everything but letters, digits, '.', '-' and '_' becomes '_'.
 
     Labels that are longer than names of files may be, with what is put around them, end in a checksum.

@@ -1,7 +1,9 @@
 """What a grid of runs says: means over seeds, paired differences to EN with their intervals, Tables I, II and III."""
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -31,7 +33,7 @@ class Estimate:
     count: int
 
 
-def estimate(values):
+def estimate(values: Iterable[float]) -> Estimate:
     """The Estimate of a list of numbers; an empty list has the mean NaN."""
     values = np.asarray(list(values), dtype=np.float64)
     if len(values) < 2:
@@ -47,14 +49,14 @@ class Grid:
         results: {(scheme, seed): content of results.json}.
     """
 
-    def __init__(self, results):
+    def __init__(self, results: Mapping[tuple[str, int], dict[str, Any]]) -> None:
         self.results = dict(results)
         self.seeds = sorted({seed for _, seed in self.results})
         self.schemes = list(dict.fromkeys(scheme for scheme, _ in self.results))
         first = next(iter(self.results.values()))
         self.dataset, self.protocol = primary_protocol(first)
 
-    def values(self, scheme, protocol, metric):
+    def values(self, scheme: str, protocol: str, metric: str) -> dict[int, float]:
         """{seed: value} of one cell."""
         values = {}
         for seed in self.seeds:
@@ -64,18 +66,18 @@ class Grid:
                 values[seed] = value
         return values
 
-    def mean(self, scheme, protocol, metric):
+    def mean(self, scheme: str, protocol: str, metric: str) -> Estimate:
         """Estimate over the seeds."""
         return estimate(self.values(scheme, protocol, metric).values())
 
-    def difference(self, scheme, protocol, metric, baseline="en"):
+    def difference(self, scheme: str, protocol: str, metric: str, baseline: str = "en") -> Estimate:
         """Estimate of the paired differences, seed by seed, to ``baseline``."""
         own, base = self.values(scheme, protocol, metric), self.values(baseline, protocol, metric)
         return estimate([own[seed] - base[seed] for seed in own if seed in base])
 
 
 # ---------------------------------------------------------------------------------------------- tables
-def tables(grid):
+def tables(grid: Grid) -> dict[str, list[dict[str, str]]]:
     """{title: rows} of Tables I, II and III; a row is {column: text}, cells of which nothing is known are left out.
 
     Figures are percentages, mean over the seeds ± half the 95% interval; columns ending in "- EN" are the mean of the
@@ -95,7 +97,7 @@ def tables(grid):
     }
 
 
-def _measured(grid, schemes, columns, compared):
+def _measured(grid: Grid, schemes, columns, compared):
     rows = []
     for scheme in schemes:
         if scheme not in grid.schemes:
@@ -116,7 +118,7 @@ def _measured(grid, schemes, columns, compared):
     return rows
 
 
-def _published(grid, columns):
+def _published(grid: Grid, columns):
     rows = {}
     for entry in PUBLISHED:
         for title, protocol, metric in columns:
@@ -126,14 +128,14 @@ def _published(grid, columns):
     return list(rows.values())
 
 
-def _text(value, sign=""):
+def _text(value, sign: str = ""):
     if not value.count:
         return ""
     number = f"{100 * value.mean:{sign}.1f}"
     return number if math.isnan(value.half_width) else f"{number} ± {100 * value.half_width:.1f}"
 
 
-def as_text(title, rows):
+def as_text(title: str, rows: Sequence[Mapping[str, str]]) -> str:
     """A table as aligned text."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     lines = [columns] + [[row.get(column, "") for column in columns] for row in rows]
@@ -147,7 +149,7 @@ def as_text(title, rows):
     return "\n".join([title, body[0], "-" * len(body[0]), *body[1:]])
 
 
-def as_markdown(title, rows):
+def as_markdown(title: str, rows: Sequence[Mapping[str, str]]) -> str:
     """A table in Markdown; published rows are in italics."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     lines = [f"**{title}**", "", "| " + " | ".join(columns) + " |", "|---|---|" + "---:|" * (len(columns) - 2)]

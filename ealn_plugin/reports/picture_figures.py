@@ -1,6 +1,8 @@
 """Figures 6 to 8: what the generators of finished runs make, as sheets of images with the numbers beside them."""
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +16,12 @@ from ealn_plugin.visualization.responses import last_response, overlay
 from ealn_plugin.visualization.sheets import Tile, to_picture
 
 
-def stem_of(out, number, name, run=None):
+def stem_of(out: str, number: int, name: str, run: Any = None) -> str:
     """Path of a figure's files in the folder ``out``, without ending."""
     return os.path.join(out, f"figure_{number:02d}_{name}" + (f"_{file_name(run.label)}" if run else ""))
 
 
-def runs_with(runs, kind, what):
+def runs_with(runs: Sequence[Any], kind: str, what: str) -> list[Any]:
     """The runs whose networks make images of a kind, HARD or OTHER_VIEW.
 
     Raises:
@@ -35,7 +37,7 @@ def runs_with(runs, kind, what):
 
 
 # ---------------------------------------------------------------------------------------------- 6
-def draw_cross_views(runs, out, vehicles=3):
+def draw_cross_views(runs: Sequence[Any], out: str, vehicles: int = 3) -> list[str]:
     """Inputs beside their generated other views under every run and, on rendered data, the true twin."""
     runs = runs_with(runs, OTHER_VIEW, "other views")
     first = runs[0]
@@ -78,7 +80,7 @@ def draw_cross_views(runs, out, vehicles=3):
     return [f"{stem}.png"]
 
 
-def _view_tile(run, row, twin):
+def _view_tile(run: Any, row, twin):
     views = run.generated[OTHER_VIEW]
     place = views.place(row)
     apart, scores, text = float(views.distance[place]), ["", ""], ""
@@ -94,7 +96,7 @@ def _unit(images):
     return ((images + 1) / 2).clamp(0, 1)
 
 
-def _same_images(runs):
+def _same_images(runs: Sequence[Any]) -> None:
     for run in runs[1:]:
         if run.fixed.names != runs[0].fixed.names:
             raise FigureUnavailable(
@@ -103,11 +105,11 @@ def _same_images(runs):
             )
 
 
-def _short(label, length=18):
+def _short(label: str, length: int = 18):
     return label if len(label) <= length else f"…{label[1 - length :]}"
 
 
-def cross_view_scores(run):
+def cross_view_scores(run: Any) -> dict[str, dict[str, float]]:
     """Cross views of one run against the truth, over all front and rear images of its fixed set.
 
     Args:
@@ -137,13 +139,13 @@ def cross_view_scores(run):
     ):
         pictures = score_pictures(_unit(images), embeddings, _unit(twins), twin_embeddings, run.distance)
         try:
-            scores[name] = {**summarize(pictures), **retrieve_other_views(embeddings.numpy(), *labels, gallery)}
+            scores[name] = {**summarize(pictures), **retrieve_other_views(embeddings.numpy(), *labels, gallery)}  # type: ignore[call-arg]
         except ValueError as error:
             raise FigureUnavailable(str(error)) from error
     return scores
 
 
-def write_scores(runs, path):
+def write_scores(runs: Sequence[Any], path: str) -> dict[str, dict[str, dict[str, float]]]:
     """``cross_view_scores`` of several runs as a CSV file; returns {label: scores}."""
     scores = {run.label: cross_view_scores(run) for run in runs}
     columns = ["ssim", "psnr", "distance", "mAP", "rank1", "queries"]
@@ -163,7 +165,7 @@ def write_scores(runs, path):
 _KINDS = {HARD: ("hard negatives", "training"), OTHER_VIEW: ("other views", "training_views")}
 
 
-def draw_training(runs, out, inputs=4, columns=6, kind=HARD):
+def draw_training(runs: Sequence[Any], out: str, inputs: int = 4, columns: int = 6, kind: str = HARD) -> list[str]:
     """Hard negatives, or other views, of fixed inputs, epoch by epoch, from the pictures saved while training.
 
     Args:
@@ -219,18 +221,18 @@ def draw_training(runs, out, inputs=4, columns=6, kind=HARD):
     return paths
 
 
-def _makes(run, kind):
+def _makes(run: Any, kind: str):
     words = set(run.config.ealn.scheme.split("_"))
     return bool(words & ({"hard"} if kind == HARD else {"view", "cyclegan", "stargan"}))
 
 
-def _stages(run):
+def _stages(run: Any):
     warm = run.config.ealn.warmup_epochs
     return f"The generators learn from epoch {warm + 1} on." if warm else ""
 
 
 # ---------------------------------------------------------------------------------------------- 8
-def draw_responses(runs, out, vehicles=2):
+def draw_responses(runs: Sequence[Any], out: str, vehicles: int = 2) -> list[str]:
     """Response maps of the last convolution for inputs and their hard negatives, under every run."""
     source = runs_with(runs, HARD, "hard negatives")[0]
     _same_images([source, *runs])

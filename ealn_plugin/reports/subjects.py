@@ -6,7 +6,9 @@ Each subject gives, dataset by dataset, the features and everything that ranking
 import abc
 import logging
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +17,14 @@ import yaml
 from ealn_plugin import config as configuration
 from ealn_plugin.data import DATASETS, VIEWPOINTS
 from ealn_plugin.engine.checkpoints import state
+from ealn_plugin.engine.ealn import EALNEngine
 from ealn_plugin.evaluation.extraction import FeatureExtraction
-from ealn_plugin.evaluation.feature_store import fingerprint_of_images, fingerprint_of_networks, with_paths
+from ealn_plugin.evaluation.feature_store import (
+    FeatureStore,
+    fingerprint_of_images,
+    fingerprint_of_networks,
+    with_paths,
+)
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.protocols import protocols_of
 from ealn_plugin.evaluation.splits import is_one_draw
@@ -56,11 +64,11 @@ class Subject(abc.ABC):
     """
 
     label: str
-    config: object
+    config: Any
     own_results: dict = field(default_factory=dict)
     untrained: dict = field(default_factory=dict)
 
-    def ranking(self):
+    def ranking(self) -> dict[str, Any]:
         """Keyword arguments of ``Protocol.evaluate`` that the configuration fixes."""
         test = self.config.test
         return dict(
@@ -71,12 +79,12 @@ class Subject(abc.ABC):
             use_metric_cuhk03=self.config.cuhk03.use_metric_cuhk03,
         )
 
-    def recorded(self):
+    def recorded(self) -> dict[str, Any]:
         """The part of the configuration that results.json keeps: nothing that depends on the machine's folders."""
         return configuration.recorded(self.config)
 
     @abc.abstractmethod
-    def evaluation_sets(self, store):
+    def evaluation_sets(self, store: FeatureStore) -> Iterator[TestSet]:
         """Yield the TestSets of this subject; features come from ``store`` (FeatureStore) where they are stored.
 
         Raises:
@@ -96,7 +104,7 @@ class RunSubject(Subject):
         FileNotFoundError, ValueError: not a run folder.
     """
 
-    def __init__(self, folder, label, options=(), fusion=True):
+    def __init__(self, folder: str, label: str, options: Sequence[Any] = (), fusion: bool = True) -> None:
         config_file, self.checkpoint = files_of_run(folder, "--run")
         super().__init__(label, configuration.load_config(config_file, options))
         # Nothing is rendered into a folder that the user names.
@@ -118,7 +126,7 @@ class RunSubject(Subject):
         )
         self.folder, self.fusion = folder, fusion
 
-    def engine(self):
+    def engine(self) -> EALNEngine:
         """The EALNEngine of the run with its trained networks, without optimiser.
 
         Raises:
@@ -129,7 +137,7 @@ class RunSubject(Subject):
         state.restore(engine, self.checkpoint)
         return engine
 
-    def evaluation_sets(self, store):
+    def evaluation_sets(self, store: FeatureStore) -> Iterator[TestSet]:
         """See ``Subject``."""
         engine = self.engine()
         self.own_results, self.untrained = engine.results, engine.untrained
@@ -161,7 +169,7 @@ class ModelSubject(Subject):
         FileNotFoundError, ValueError: no such file, or an option out of range.
     """
 
-    def __init__(self, label, weights="", options=()):
+    def __init__(self, label: str, weights: str = "", options: Sequence[Any] = ()) -> None:
         options = ["ealn.scheme", "en", "sampler.train_sampler", "RandomSampler", "model.pretrained", False, *options]
         config = configuration.load_config("", options)
         config.defrost()
@@ -172,12 +180,12 @@ class ModelSubject(Subject):
         if weights:
             check_file(weights)
 
-    def recorded(self):
+    def recorded(self) -> dict[str, Any]:
         """See ``Subject``; what concerns training alone is left out."""
         tree = configuration.recorded(self.config)
         return {name: tree[name] for name in ("data", "model", "test", "use_gpu")}
 
-    def evaluation_sets(self, store):
+    def evaluation_sets(self, store: FeatureStore) -> Iterator[TestSet]:
         """See ``Subject``."""
         data = self.config.data
         seed_everything(self.config.train.seed)
@@ -191,7 +199,7 @@ class ModelSubject(Subject):
         model.to(device)
         key = {**_network_key(self.config, [model]), "fusion": "", "generator": {}}
         loading.check_features(model, data.height, data.width, device)
-        extraction = FeatureExtraction(model, None, (), VIEWPOINTS.lookup, device)
+        extraction = FeatureExtraction(model, None, (), VIEWPOINTS.lookup, device)  # type: ignore[arg-type]
         yield from _extracted(self.label, datamanager.test_loader, extraction, key, store, [model])
 
 
@@ -205,17 +213,17 @@ class FeaturesSubject(Subject):
         options: [KEY, VALUE, ...] of the test node.
     """
 
-    def __init__(self, path, label, dataset="", root="", options=()):
+    def __init__(self, path: str, label: str, dataset: str = "", root: str = "", options: Sequence[Any] = ()) -> None:
         super().__init__(label, configuration.load_config("", ["ealn.scheme", "en", *options]))
         self.path, self.root = path, root
         self.dataset = dataset or printable(os.path.splitext(os.path.basename(path))[0])
         self.features = Features.load(path)
 
-    def recorded(self):
+    def recorded(self) -> dict[str, Any]:
         """See ``Subject``."""
         return {"test": configuration.recorded(self.config)["test"]}
 
-    def evaluation_sets(self, store):
+    def evaluation_sets(self, store: FeatureStore) -> Iterator[TestSet]:
         """See ``Subject``."""
         features = self.features
         if features.paths and not os.path.exists(features.paths[0]):
@@ -241,7 +249,7 @@ class FeaturesSubject(Subject):
 
 
 # ---------------------------------------------------------------------------------------------- extraction
-def _extracted(label, test_loader, extraction, key, store, networks, fusion=True):
+def _extracted(label: str, test_loader, extraction, key, store: FeatureStore, networks, fusion: bool = True):
     """Yield the TestSets of torchreid's test loaders."""
     for name, loaders in test_loader.items():
         items = [(*item[:3], split == "query") for split, loader in loaders.items() for item in loader.dataset.data]

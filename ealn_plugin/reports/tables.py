@@ -3,7 +3,9 @@
 import csv
 import io
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ealn_plugin.reports.published import PUBLISHED
 
@@ -27,7 +29,7 @@ class Row:
     metrics: dict
 
 
-def rows_of(results):
+def rows_of(results: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     """Rows of several networks, those of one dataset and protocol together.
 
     Args:
@@ -51,7 +53,7 @@ def rows_of(results):
     return rows
 
 
-def published_rows(dataset, protocol):
+def published_rows(dataset: str, protocol: str) -> list[Row]:
     """The published Rows for a dataset and a protocol; few have any."""
     return [
         Row(dataset, protocol, entry.network, PUBLISHED_ROW, entry.metrics)
@@ -60,7 +62,7 @@ def published_rows(dataset, protocol):
     ]
 
 
-def cells_of(rows):
+def cells_of(rows: Sequence[Row]) -> tuple[list[str], list[tuple[Row, list[str]]]]:
     """The rows and the published ones behind each protocol's last, as text cells in percent.
 
     Returns:
@@ -70,7 +72,7 @@ def cells_of(rows):
     return _cells(None, keys), [(row, _cells(row, keys)) for row in _with_published(rows)]
 
 
-def text_table(rows):
+def text_table(rows: Sequence[Row]) -> str:
     """The rows as aligned text, in percent; published rows follow the measured ones of their protocol."""
     header, labelled = cells_of(rows)
     body = [cells for _, cells in labelled]
@@ -84,7 +86,7 @@ def text_table(rows):
     return "\n".join(lines)
 
 
-def markdown_table(rows):
+def markdown_table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table, in percent; published rows are in italics and say so in the column 'source'."""
     header, labelled = cells_of(rows)
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * 4 + "---:|" * (len(header) - 4)]
@@ -98,7 +100,7 @@ def markdown_table(rows):
     return "\n".join(lines) + "\n"
 
 
-def csv_table(rows):
+def csv_table(rows: Sequence[Row]) -> str:
     """The rows as CSV, values in [0, 1] with all their digits; without published rows."""
     keys = [
         f"{key}{suffix}"
@@ -122,7 +124,7 @@ def _line(cells, widths):
     ).rstrip()
 
 
-def _with_published(rows):
+def _with_published(rows: Sequence[Row]):
     """The same rows, those published for a dataset and protocol behind the last of its own."""
     result = []
     for number, row in enumerate(rows):
@@ -133,7 +135,7 @@ def _with_published(rows):
     return result
 
 
-def _metrics(rows):
+def _metrics(rows: Sequence[Row]):
     """Column keys: mAP, the ranks in order, mINP, and whatever else there is."""
     keys = dict.fromkeys(key for row in rows for key in row.metrics if not key.endswith("_std"))
     ranks = sorted((key for key in keys if re.fullmatch(r"rank\d+", key)), key=lambda key: int(key[4:]))

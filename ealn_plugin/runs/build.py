@@ -1,14 +1,19 @@
 """From a configuration to the parts of a run; the only place where config keys meet constructors."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 import torch
+from torch import nn
+from yacs.config import CfgNode
 
 from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
 from ealn_plugin.data.images import speed_up
 from ealn_plugin.data.synthetic import render_dataset
+from ealn_plugin.distributed.world import World
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.ealn import EALNEngine
 from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS
@@ -28,11 +33,12 @@ from ealn_plugin.schemes import (
     PerturbedCopiesScheme,
     StarGANScheme,
 )
+from ealn_plugin.schemes.base import Scheme
 from ealn_plugin.system.randomness import seed_everything
 
 log = logging.getLogger(__name__)
 
-_KEYS = {
+_KEYS: dict[str, Any] = {
     "margin": "loss.triplet.margin",
     "weight_t": "loss.triplet.weight_t",
     "weight_x": "loss.triplet.weight_x",
@@ -57,7 +63,9 @@ _KEYS = {
 """Configuration keys of the options that are not called ealn.<name of the option>."""
 
 
-def build_engine(config, datamanager=None, views=None, world=None):
+def build_engine(
+    config: CfgNode, datamanager: Any = None, views: Mapping[str, int] | None = None, world: World | None = None
+) -> EALNEngine:
     """Data manager, networks, optimisers and engine of a configuration.
 
     Args:
@@ -92,7 +100,7 @@ def build_engine(config, datamanager=None, views=None, world=None):
     )
 
 
-def option_groups(kinds, config):
+def option_groups(kinds: Mapping[str, Any], config: CfgNode) -> dict[str, Any]:
     """{argument: options} of the groups of engine/options.py, each field from its key: ``_KEYS``, else ealn.<name>."""
     values = configuration.flat(config)
     groups = {}
@@ -102,12 +110,12 @@ def option_groups(kinds, config):
             keys = _KEYS.get(field.name, f"ealn.{field.name}")
             value = tuple(values[key] for key in keys) if isinstance(keys, tuple) else values[keys]
             value = tuple(value) if isinstance(value, list) else value
-            options[field.name] = _or_none(value) if field.default is None else value
+            options[field.name] = _or_none(value) if field.default is None else value  # type: ignore[arg-type]
         groups[argument] = kind(**options)
     return groups
 
 
-def build_datamanager(config, train=True):
+def build_datamanager(config: CfgNode, train: bool = True) -> Any:
     """torchreid's ImageDataManager of a configuration, its loaders made faster.
 
     Args:
@@ -119,7 +127,7 @@ def build_datamanager(config, train=True):
     return datamanager
 
 
-def run_options(config):
+def run_options(config: CfgNode) -> dict[str, Any]:
     """Keyword arguments of ``EALNEngine.run``."""
     return dict(
         save_dir=config.data.save_dir,
@@ -133,7 +141,7 @@ def run_options(config):
     )
 
 
-def render_if_missing(config):
+def render_if_missing(config: CfgNode) -> None:
     """Render the benchmark of ``ealn.render`` into data.root; a finished one is used as it is."""
     render = config.ealn.render
     if not render.preset:
@@ -148,7 +156,7 @@ def render_if_missing(config):
     log.info("the rendered %s benchmark is in %s", render.preset, folder)
 
 
-def build_embedding_backbone(config, num_classes):
+def build_embedding_backbone(config: CfgNode, num_classes: int) -> nn.Module:
     """The torchreid backbone named by ``model.name``, with ``model.load_weights`` loaded when given."""
     extra = {}
     if config.model.name == "vgg_cnn_m_1024":
@@ -166,7 +174,7 @@ def build_embedding_backbone(config, num_classes):
     return model
 
 
-def build_scheduler(config, optimizer):
+def build_scheduler(config: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
     """The paper's linear schedule, or one of torchreid's."""
     train = config.train
     if train.lr_scheduler != "linear":
@@ -183,19 +191,19 @@ def build_scheduler(config, optimizer):
     )
 
 
-def build_schemes(config):
+def build_schemes(config: CfgNode) -> list[Scheme]:
     """The list of schemes that ``ealn.scheme`` names: its words, 'en' being none."""
     ealn = config.ealn
     constraint = dict(alpha=ealn.alpha, lambda_ed=ealn.lambda_ed, distance=ealn.distance)
     paper = dict(constraint, negatives=ealn.negatives, gan_loss=ealn.gan_loss, adaptive_weight=ealn.adaptive_weight)
 
-    def generator():
+    def generator() -> nn.Module:
         return resnet_generator_9blocks(**ealn.generator)
 
-    def discriminator():
+    def discriminator() -> nn.Module:
         return patchgan_70(**ealn.discriminator)
 
-    def hard():
+    def hard() -> Scheme:
         hard_generator = ReconstructingGenerator(**ealn.generator) if ealn.reconstructions else generator()
         return HardNegativeScheme(
             hard_generator,
@@ -207,7 +215,7 @@ def build_schemes(config):
             **paper,
         )
 
-    def view():
+    def view() -> Scheme:
         return CrossViewScheme(
             generator(),
             generator(),
@@ -218,7 +226,7 @@ def build_schemes(config):
             **paper,
         )
 
-    def cyclegan():
+    def cyclegan() -> Scheme:
         return CycleGANScheme(
             generator(),
             generator(),
@@ -240,7 +248,7 @@ def build_schemes(config):
     return [builders[word]() for word in ealn.scheme.split("_") if word != "en"]
 
 
-def _build_stargan(config):
+def _build_stargan(config: CfgNode) -> StarGANScheme:
     ealn = config.ealn
     networks = {name: value for name, value in ealn.generator.items() if name != "padding"}  # its padding is zero
     size = (config.data.height, config.data.width)
@@ -252,5 +260,5 @@ def _build_stargan(config):
     )
 
 
-def _or_none(value):
+def _or_none(value: int) -> int | None:
     return None if value < 0 else value

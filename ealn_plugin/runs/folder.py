@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+from os import PathLike
+from typing import Any
 
 from ealn_plugin.config.merging import with_current_names
 from ealn_plugin.engine.checkpoints import file as checkpoint
@@ -12,7 +14,7 @@ RESULTS, CONFIG = "results.json", "config.yaml"
 MOVING = ".moving"
 
 
-def files_of_run(path, flag="the run"):
+def files_of_run(path: str | PathLike[str], flag: str = "the run") -> tuple[str, str]:
     """The configuration file and the checkpoint of a run.
 
     Args:
@@ -34,7 +36,7 @@ def files_of_run(path, flag="the run"):
     return os.path.join(folder, CONFIG), os.path.join(folder, name)
 
 
-def keep_earlier_run(save_dir):
+def keep_earlier_run(save_dir: str) -> None:
     """Move what another run left in the folder, its log apart, to ``earlier_N`` in it; nothing saved is lost.
 
     A process that is killed on the way leaves a folder ``earlier_N.moving``: the next new run ends that move here, and
@@ -56,7 +58,7 @@ def keep_earlier_run(save_dir):
     log.warning("%s held another run; it is kept in %s (to go on with a run, use model.resume)", save_dir, target)
 
 
-def take_back_earlier_run(save_dir):
+def take_back_earlier_run(save_dir: str) -> None:
     """Undo a ``keep_earlier_run`` that was killed on the way."""
     moving = _unfinished_move(save_dir)
     if moving is None:
@@ -66,12 +68,12 @@ def take_back_earlier_run(save_dir):
     os.rmdir(moving)
 
 
-def _unfinished_move(save_dir):
+def _unfinished_move(save_dir: str) -> str | None:
     names = [name for name in os.listdir(save_dir) if name.startswith("earlier_") and name.endswith(MOVING)]
     return os.path.join(save_dir, names[0]) if names else None
 
 
-def read_results(path):
+def read_results(path: str) -> dict[str, Any]:
     """The content of a results.json, checked, its configuration under the names that the keys have now.
 
     Returns:
@@ -104,7 +106,7 @@ def _numbers(by_dataset):
     }
 
 
-def primary_protocol(results):
+def primary_protocol(results: Any) -> tuple[str, str]:
     """(dataset, protocol) that the "primary" of a results.json's content names."""
     dataset, _, protocol = results["primary"].partition("/")
     return dataset, protocol

@@ -6,14 +6,16 @@ in it is not run again, what was interrupted goes on where it stopped.
 
 import logging
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ealn_plugin import config as configuration
-from ealn_plugin.config import NAMES
+from ealn_plugin.config import NAMES, CfgNode
 from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.runs import train as training
 from ealn_plugin.runs.folder import RESULTS, read_results
@@ -60,12 +62,14 @@ class GridCell:
     start_from: str = ""
 
     @property
-    def name(self):
+    def name(self) -> str:
         """What messages call it."""
         return f"{self.label}, seed {self.seed}"
 
 
-def plan(out, schemes, seeds, options, warmup_epochs):
+def plan(
+    out: str, schemes: Sequence[str], seeds: Sequence[int], options: Sequence[Any], warmup_epochs: int
+) -> list[GridCell]:
     """The runs of a grid, each seed's EN first: the others start from its warm-up.
 
     Args:
@@ -97,7 +101,9 @@ def plan(out, schemes, seeds, options, warmup_epochs):
     return runs
 
 
-def sweep(out, seeds, options, values, warmup_epochs):
+def sweep(
+    out: str, seeds: Sequence[int], options: Sequence[Any], values: Mapping[str, Sequence[float]], warmup_epochs: int
+) -> list[tuple[str, float, GridCell]]:
     """The runs of Fig. 10: Hard-EALN with one of beta1 and beta2 varied, the other as configured.
 
     Args:
@@ -129,7 +135,7 @@ def sweep(out, seeds, options, values, warmup_epochs):
     return cells
 
 
-def runs_at_a_time(jobs, runs, use_gpu):
+def runs_at_a_time(jobs: int, runs: Sequence[GridCell], use_gpu: bool) -> int:
     """How many of the runs to bring to their end at a time.
 
     Args:
@@ -142,7 +148,7 @@ def runs_at_a_time(jobs, runs, use_gpu):
     return jobs or (1 if use_gpu and torch.cuda.is_available() else min(core_count(), len(runs)))
 
 
-def execute_all(runs, config_file, processes=1, **flags):
+def execute_all(runs: Sequence[GridCell], config_file: str, processes: int = 1, **flags: Any) -> list[dict[str, Any]]:
     """Bring runs to their end, several at a time.
 
     One at a time shows the progress of its steps; of several, which leave it in ``train.log`` of each run folder,
@@ -166,7 +172,7 @@ def execute_all(runs, config_file, processes=1, **flags):
     return results
 
 
-def _execute_side_by_side(runs, config_file, processes, flags):
+def _execute_side_by_side(runs: Sequence[GridCell], config_file: str, processes: int, flags: Mapping[str, Any]) -> None:
     missing = {
         run.name: run
         for run in runs
@@ -183,13 +189,13 @@ def _execute_side_by_side(runs, config_file, processes, flags):
             log.info("finished: %s", name)
 
 
-def _execute_alone(run, config_file, flags):
+def _execute_alone(run: GridCell, config_file: str, flags: Mapping[str, Any]) -> None:
     """``execute`` in a process of its own."""
     start_log(run.folder, "train.log", screen=False)
     execute(run, config_file, progress=False, **flags)
 
 
-def execute(run, config_file, progress=True, **flags):
+def execute(run: GridCell, config_file: str, progress: bool = True, **flags: Any) -> dict[str, Any]:
     """Bring one run to its end and return its results; a finished one is only read.
 
     Args:
@@ -207,7 +213,7 @@ def execute(run, config_file, progress=True, **flags):
     return training.train(configuration.load_config(config_file, [*run.options, *goes_on], **flags), progress)[0]
 
 
-def finished(run, config):
+def finished(run: GridCell, config: CfgNode) -> dict[str, Any] | None:
     """The results of a finished run, or None.
 
     Raises:

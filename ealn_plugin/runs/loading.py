@@ -2,9 +2,13 @@
 
 import functools
 import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
+from typing import Any
 
 import torch
+from torch import nn
 
 from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
@@ -34,51 +38,51 @@ class LoadedRun:
         source: path of the file that the weights came from.
     """
 
-    config: object
+    config: Any
     embedding: EmbeddingNetwork
     schemes: list
     pixels: PixelRange
     device: torch.device
     source: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for network in (self.embedding, *self.schemes):
             network.to(self.device).eval().requires_grad_(False)
         self.pixels.to(self.device)
 
     @property
-    def size(self):
+    def size(self) -> tuple[int, int]:
         """(height, width) of the images in pixels."""
         return self.config.data.height, self.config.data.width
 
     @property
-    def normalization(self):
+    def normalization(self) -> tuple[list[float], list[float]]:
         """(mean, std) for pixels in [0, 1], a list of three values each."""
         return list(self.config.data.norm_mean), list(self.config.data.norm_std)
 
     @property
-    def fusing(self):
+    def fusing(self) -> Any:
         """The scheme whose generators make the other view, or None."""
         return next((scheme for scheme in self.schemes if scheme.makes_other_view), None)
 
     @functools.cached_property
-    def transform(self):
+    def transform(self) -> Callable[[Any], torch.Tensor]:
         """torchreid's test transform: RGB ``PIL.Image`` to a normalized tensor [3, height, width]."""
         return toolkit.test_transform(*self.size, *self.normalization)
 
     @functools.cached_property
-    def dim(self):
+    def dim(self) -> int:
         """Length of an embedding; a ValueError where the model gives no single feature for images of this size."""
         return check_features(self.embedding.backbone, *self.size, self.device)
 
-    def extraction(self, views_of=None):
+    def extraction(self, views_of: Any = None) -> FeatureExtraction:
         """The engine's ``FeatureExtraction`` around these networks; ``views_of``: list of paths to [n] views."""
         return FeatureExtraction(
             self.embedding, self.pixels, self.schemes, views_of, self.device, self.config.ealn.fusion
         )
 
 
-def load_run(path, device="cpu"):
+def load_run(path: str | PathLike[str], device: str | torch.device = "cpu") -> LoadedRun:
     """The networks of a run of tools/train_ealn.py; its dataset need not be there, and no code in its files is run.
 
     Args:
@@ -103,8 +107,15 @@ def load_run(path, device="cpu"):
 
 
 def load_model(
-    model, weights, height=224, width=224, norm_mean=IMAGENET_MEAN, norm_std=IMAGENET_STD, device="cpu", flag="weights"
-):
+    model: str,
+    weights: str | PathLike[str],
+    height: int = 224,
+    width: int = 224,
+    norm_mean: Sequence[float] = IMAGENET_MEAN,
+    norm_std: Sequence[float] = IMAGENET_STD,
+    device: str | torch.device = "cpu",
+    flag: str = "weights",
+) -> LoadedRun:
     """Any torchreid model with weights of its own architecture, as a LoadedRun without schemes.
 
     Args:
@@ -141,7 +152,7 @@ def load_model(
     return LoadedRun(config, EmbeddingNetwork(network), [], pixels, torch.device(device), os.fspath(weights))
 
 
-def check_features(model, height, width, device):
+def check_features(model: nn.Module, height: int, width: int, device: str | torch.device) -> int:
     """Try whether a network gives one feature per image, and return its length.
 
     Raises:
@@ -166,7 +177,7 @@ def check_features(model, height, width, device):
     return features.shape[1]
 
 
-def number_of_classes(weights):
+def number_of_classes(weights: Mapping[str, Any]) -> int:
     """How many training identities the classifier in a backbone's state dict was trained for; 1 where it has none."""
     name = f"{CLASSIFIER}.weight"  # so in every single-branch model of torchreid
     return len(weights[name]) if name in weights else 1

@@ -4,10 +4,13 @@ import contextlib
 import json
 import logging
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ealn_plugin import config as configuration
+from ealn_plugin.config import CfgNode
 from ealn_plugin.distributed.world import World
 from ealn_plugin.runs import build
 from ealn_plugin.runs.folder import CONFIG, RESULTS, keep_earlier_run, take_back_earlier_run
@@ -16,7 +19,7 @@ from ealn_plugin.system.files import write_atomically
 log = logging.getLogger(__name__)
 
 
-def train(config, progress=True, world=None):
+def train(config: CfgNode, progress: bool = True, world: World | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Run what the configuration says; writes ``config.yaml`` first and ``results.json`` last into data.save_dir.
 
     Nothing in the folder is touched before everything is built, checked and restored.
@@ -39,7 +42,7 @@ def train(config, progress=True, world=None):
     with world.main_first():  # it renders or downloads what is missing
         engine = build.build_engine(config, world=world)
 
-    def on_start():
+    def on_start() -> None:
         if not config.model.resume:
             keep_earlier_run(save_dir)
         write_atomically(os.path.join(save_dir, CONFIG), config.dump())
@@ -52,7 +55,7 @@ def train(config, progress=True, world=None):
     return results, engine.own_results
 
 
-def table(results, own_results):
+def table(results: Mapping[str, Any], own_results: Mapping[str, Any]) -> str:
     """The results as text: the trained network, its own feature alone where features are fused, the untrained one."""
     rows = []
     for name, by_protocol in results["datasets"].items():

@@ -2,9 +2,12 @@
 
 import logging
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ealn_plugin.models import VGGM, load_vggm_weights
 
@@ -14,7 +17,7 @@ CLASSIFIER = "classifier"
 """torchreid's models call every layer so whose size is the number of training identities."""
 
 
-def check_file(path, flag="--weights"):
+def check_file(path: str | os.PathLike[str], flag: str = "--weights") -> None:
     """Raise FileNotFoundError, with one sentence, unless there is a file of that name."""
     if not os.path.isfile(path):
         raise FileNotFoundError(
@@ -23,7 +26,7 @@ def check_file(path, flag="--weights"):
         )
 
 
-def load_weights(model, path, flag="--weights"):
+def load_weights(model: nn.Module, path: str | os.PathLike[str], flag: str = "--weights") -> None:
     """Fill every layer of ``model`` but its classifier from a torchreid checkpoint or a plain state dict.
 
     Args:
@@ -54,7 +57,9 @@ def load_weights(model, path, flag="--weights"):
     )
 
 
-def fill_weights(model, path, norm_mean, norm_std, flag="model.load_weights"):
+def fill_weights(
+    model: nn.Module, path: str, norm_mean: Sequence[float], norm_std: Sequence[float], flag: str = "model.load_weights"
+) -> None:
     """Fill the layers of ``model`` that a file fits, to start a training from them, and log which.
 
     Args:
@@ -82,7 +87,7 @@ def fill_weights(model, path, norm_mean, norm_std, flag="model.load_weights"):
         log.info("not filled, they start fresh: %s", ", ".join(left))
 
 
-def _fill(model, weights, path, flag):
+def _fill(model: nn.Module, weights: Mapping[str, Any], path: str | os.PathLike[str], flag: str) -> None:
     try:
         model.load_state_dict(weights)
     except (RuntimeError, TypeError) as error:
@@ -92,7 +97,7 @@ def _fill(model, weights, path, flag):
         ) from error
 
 
-def _read_weights(path, flag):
+def _read_weights(path: str | os.PathLike[str], flag: str) -> dict[str, Any]:
     check_file(path, flag)
     # torchreid's own engines save their rank 1 as a numpy scalar, under a module name that depends on numpy's version.
     scalar = np.float64(0).__reduce__()[0]

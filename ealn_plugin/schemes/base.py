@@ -5,11 +5,12 @@ three phases; the engine knows nothing of what happens inside.
 """
 
 import abc
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.losses import adversarial, checks, hinges, selection
@@ -19,6 +20,9 @@ from ealn_plugin.losses.checks import check_not_negative
 from ealn_plugin.losses.transfer import to_device
 
 DIRECTIONS = (("rear", View.FRONT), ("front", View.REAR))  # view of the generated image, view of its input
+
+
+Loss = tuple[torch.Tensor, dict[str, torch.Tensor]]  # a scalar to be minimised, and what of it is logged, detached
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,20 @@ class Batch:
     groups: torch.Tensor
     embeddings: torch.Tensor | None = None
     random: torch.Generator | None = field(default=None, repr=False)
+
+    def embedded(self) -> Tensor:
+        """``embeddings``, where a loss cannot do without them.
+
+        Raises:
+            ValueError: the batch has none.
+        """
+        if self.embeddings is None:
+            raise ValueError(
+                "the batch has no embeddings (None), expected [batch, dim]; give Batch the embeddings of its images "
+                "under the frozen D_emb"
+            )
+        return self.embeddings
+
     generator_losses: dict = field(default_factory=dict, repr=False)
 
 
@@ -51,7 +69,7 @@ class Fakes(NamedTuple):
     images: torch.Tensor
     anchor_index: torch.Tensor
 
-    def detach(self):
+    def detach(self) -> "Fakes":
         """The same images, cut from the generators' graph."""
         return Fakes(self.images.detach(), self.anchor_index)
 
@@ -73,20 +91,22 @@ class Scheme(nn.Module, abc.ABC):
 
     name = "scheme"
     makes_other_view = False  # whether ``other_view`` is there for the fused feature
-    differentiated_twice = ()  # names of networks whose gradient is differentiated again, by a gradient penalty
+    differentiated_twice: tuple[
+        str, ...
+    ] = ()  # names of networks whose gradient is differentiated again, by a gradient penalty
     embedding_active = True  # whether D_emb minimises this scheme's embedding loss at the moment
 
     def __init__(
         self,
-        generators,
-        discriminators,
-        alpha=0.6,
-        lambda_ed=1.0,
-        distance="squared",
-        negatives="random",
-        gan_loss="vanilla",
-        adaptive_weight=0.0,
-    ):
+        generators: Mapping[str, nn.Module],
+        discriminators: Mapping[str, nn.Module],
+        alpha: float = 0.6,
+        lambda_ed: float = 1.0,
+        distance: str = "squared",
+        negatives: str = "random",
+        gan_loss: str = "vanilla",
+        adaptive_weight: float = 0.0,
+    ) -> None:
         super().__init__()
         checks.check_choice("negatives", negatives, selection.NEGATIVES)
         checks.check_choice("gan_loss", gan_loss, adversarial.KINDS)
@@ -97,7 +117,7 @@ class Scheme(nn.Module, abc.ABC):
         self.alpha, self.lambda_ed, self.distance = alpha, lambda_ed, distance
         self.negatives, self.gan_loss, self.adaptive_weight = negatives, gan_loss, adaptive_weight
 
-    def check(self, views, height, width):
+    def check(self, views: Tensor, height: int, width: int) -> None:
         """Refuse training data that the scheme cannot learn from.
 
         Args:
@@ -110,20 +130,20 @@ class Scheme(nn.Module, abc.ABC):
         with torch.no_grad():
             self.probe(torch.zeros(1, 3, height, width, device=device))
 
-    def probe(self, images):
+    def probe(self, images: Tensor) -> None:
         """Run every network on images [1, 3, height, width]: each refuses sizes that it cannot take."""
         for network in (*self.generators.values(), *self.discriminators.values()):
             network(images)
 
-    def begin_epoch(self, epoch, max_epoch):
+    def begin_epoch(self, epoch: int, max_epoch: int) -> None:
         """Called before each epoch. Joint epochs count from 0; ``epoch`` is below 0 in a warm-up, of ``max_epoch``."""
 
     @abc.abstractmethod
-    def generate(self, batch):
+    def generate(self, batch: Batch) -> dict[str, Fakes]:
         """{name: Fakes}, with the generators' graph when gradients are enabled."""
 
     @abc.abstractmethod
-    def generator_loss(self, batch, fakes, embed):
+    def generator_loss(self, batch: Batch, fakes: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]) -> Loss:
         """(scalar, {name: detached tensor}) minimised by the generators.
 
         Args:
@@ -132,11 +152,11 @@ class Scheme(nn.Module, abc.ABC):
         """
 
     @abc.abstractmethod
-    def discriminator_loss(self, batch, fakes):
+    def discriminator_loss(self, batch: Batch, fakes: Mapping[str, Fakes]) -> Loss:
         """(scalar, {name: detached tensor}) minimised by the discriminators; ``fakes`` are detached."""
 
     @abc.abstractmethod
-    def embedding_loss(self, batch, real, fake):
+    def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
         """(scalar, {name: detached tensor}) that D_emb minimises beside the loss of EN.
 
         Args:
@@ -144,7 +164,7 @@ class Scheme(nn.Module, abc.ABC):
             fake: {name: (embeddings [n, dim], anchor_index [n])} of each kind of fake.
         """
 
-    def other_view(self, images, views):
+    def other_view(self, images: Tensor, views: Tensor) -> Tensor:
         """Images [n, 3, h, w] of the opposite view, where ``makes_other_view``.
 
         Args:
@@ -153,17 +173,18 @@ class Scheme(nn.Module, abc.ABC):
         """
         return images
 
-    def pictures(self, images, views):
+    def pictures(self, images: Tensor, views: Tensor) -> dict[str, Tensor]:
         """{name: images [n, 3, h, w]}: what a person should see of the scheme for the given images."""
         return {}
 
     # ------------------------------------------------------------------------------------------ shared pieces
-    def distance_to_negatives(self, batch):
+    def distance_to_negatives(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """d(x, x_n) [batch] under the frozen D_emb and which entries are valid [batch]."""
-        index, valid = self.negatives_of(batch, batch.embeddings)
-        return distances.distance(batch.embeddings, batch.embeddings[index], self.distance), valid
+        embeddings = batch.embedded()
+        index, valid = self.negatives_of(batch, embeddings)
+        return distances.distance(embeddings, embeddings[index], self.distance), valid
 
-    def negatives_of(self, batch, embeddings):
+    def negatives_of(self, batch: Batch, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """x_n of every image, drawn as ``negatives`` says by these embeddings: (index [batch], valid [batch])."""
         embeddings = embeddings.detach()
         pairwise = distances.pairwise_distance(embeddings, embeddings, self.distance)
@@ -174,12 +195,14 @@ class Scheme(nn.Module, abc.ABC):
             pairwise, batch.pids, self.negatives, groups=batch.groups, generator=batch.random, d_positive=d_positive
         )
 
-    def distance_to_positives(self, batch, real):
+    def distance_to_positives(self, batch: Batch, real: Tensor) -> tuple[Tensor, Tensor]:
         """d(x, x_p) [batch] for random positives and which entries are valid [batch]."""
         index, valid = selection.select_positives(batch.pids, generator=batch.random)
         return distances.distance(real, real[index], self.distance), valid
 
-    def pushed_away(self, batch, real, fake, anchor, valid=True):
+    def pushed_away(
+        self, batch: Batch, real: Tensor, fake: Tensor, anchor: Tensor, valid: Tensor | bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Eq. 5, which is Eq. 10 as well, and the distances that it looks at.
 
         Args:
@@ -193,7 +216,7 @@ class Scheme(nn.Module, abc.ABC):
         valid = has_positive[anchor] & valid
         return hinges.hard_or_view_embedding_loss(d_positive[anchor], d_fake, self.alpha, valid), d_fake
 
-    def embedding_weight(self, batch, names):
+    def embedding_weight(self, batch: Batch, names: Iterable[str]) -> tuple[Tensor | float, dict[str, Tensor]]:
         """The weight of D_emb's loss on the fakes: lambda_ed, times ``synthetic_weight`` with adaptive_weight.
 
         Args:
@@ -219,10 +242,10 @@ class ViewScheme(Scheme):
     makes_other_view = True
 
     @abc.abstractmethod
-    def turn(self, images, view):
+    def turn(self, images: Tensor, view: str) -> Tensor:
         """Images [n, 3, h, w] of the opposite view to images of ``view``, 'front' or 'rear'."""
 
-    def check(self, views, height, width):
+    def check(self, views: Tensor, height: int, width: int) -> None:
         """Also refuses a training set without labelled front and rear images."""
         super().check(views, height, width)
         front, rear = int((views == View.FRONT).sum()), int((views == View.REAR).sum())
@@ -233,7 +256,7 @@ class ViewScheme(Scheme):
                 "folder (see datasets.md), or train with ealn.scheme hard"
             )
 
-    def generate(self, batch):
+    def generate(self, batch: Batch) -> dict[str, Fakes]:
         """A rear image of every front image ('rear') and a front image of every rear image ('front')."""
         fakes = {}
         for target, source in DIRECTIONS:
@@ -242,7 +265,7 @@ class ViewScheme(Scheme):
             fakes[target] = Fakes(images, index)
         return fakes
 
-    def other_view(self, images, views):
+    def other_view(self, images: Tensor, views: Tensor) -> Tensor:
         """The opposite view of front and rear images; side and unknown images come back as they are."""
         result = images.clone()
         for target, source in DIRECTIONS:
@@ -251,16 +274,16 @@ class ViewScheme(Scheme):
                 result[chosen] = self.turn(images[chosen], target).to(images.dtype)
         return result
 
-    def pictures(self, images, views):
+    def pictures(self, images: Tensor, views: Tensor) -> dict[str, Tensor]:
         """The other view of each image."""
         return {"other_view": self.other_view(images, views)}
 
 
-def where(mask, device):
+def where(mask: Tensor, device: torch.device) -> Tensor:
     """Positions [k] at which a mask [n] on the CPU is set, on ``device``."""
     return to_device(mask.nonzero().flatten(), device)
 
 
-def detached(parts):
+def detached(parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The same values without their graph."""
     return {name: value.detach() for name, value in parts.items()}

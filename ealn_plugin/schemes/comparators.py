@@ -6,13 +6,16 @@ the paper's reading of them: they "do not constrain the feature distances betwee
 the given inputs" (section IV-B).
 """
 
+from collections.abc import Callable, Mapping
+
 import torch
+from torch import Tensor, nn
 
 from ealn_plugin.losses import adversarial, wasserstein
 from ealn_plugin.losses import distance as distances
 from ealn_plugin.losses.checks import check_not_negative
 from ealn_plugin.models.stargan import StarGANDiscriminator, StarGANGenerator
-from ealn_plugin.schemes.base import ViewScheme, detached
+from ealn_plugin.schemes.base import Batch, Fakes, Loss, ViewScheme, detached
 from ealn_plugin.schemes.cross_view import CrossViewScheme
 
 
@@ -32,14 +35,14 @@ class CycleGANScheme(CrossViewScheme):
 
     def __init__(
         self,
-        front_to_rear=None,
-        rear_to_front=None,
-        front_discriminator=None,
-        rear_discriminator=None,
-        lambda_cyc=10.0,
-        distance="squared",
-        gan_loss="vanilla",
-    ):
+        front_to_rear: nn.Module | None = None,
+        rear_to_front: nn.Module | None = None,
+        front_discriminator: nn.Module | None = None,
+        rear_discriminator: nn.Module | None = None,
+        lambda_cyc: float = 10.0,
+        distance: str = "squared",
+        gan_loss: str = "vanilla",
+    ) -> None:
         super().__init__(
             front_to_rear,
             rear_to_front,
@@ -51,16 +54,18 @@ class CycleGANScheme(CrossViewScheme):
             gan_loss=gan_loss,
         )
 
-    def begin_epoch(self, epoch, max_epoch):
+    def begin_epoch(self, epoch: int, max_epoch: int) -> None:
         """Nothing changes between epochs: there is no Eq. 10 to switch off."""
 
     @torch.no_grad()
-    def embedding_constraint(self, batch, fakes_of, embed):
+    def embedding_constraint(
+        self, batch: Batch, fakes_of: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]
+    ) -> Loss:
         """No constraint, only the distances that it would have looked at."""
         by_target = self.distances_to_fakes(batch, fakes_of, embed)
         return batch.images.new_zeros(()), {f"distance/{target}": d_fake.mean() for target, d_fake in by_target.items()}
 
-    def embedding_loss(self, batch, real, fake):
+    def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
         """Nothing: D_emb does not learn from CycleGAN's images."""
         return real.new_zeros(()), {}
 
@@ -87,8 +92,14 @@ class StarGANScheme(ViewScheme):
     LABELS = {"front": 0, "rear": 1}
 
     def __init__(
-        self, generator=None, discriminator=None, lambda_cls=1.0, lambda_rec=10.0, lambda_gp=10.0, distance="squared"
-    ):
+        self,
+        generator: nn.Module | None = None,
+        discriminator: nn.Module | None = None,
+        lambda_cls: float = 1.0,
+        lambda_rec: float = 10.0,
+        lambda_gp: float = 10.0,
+        distance: str = "squared",
+    ) -> None:
         super().__init__(
             {"any": generator or StarGANGenerator(blocks=9)},
             {"critic": discriminator or StarGANDiscriminator()},
@@ -99,15 +110,15 @@ class StarGANScheme(ViewScheme):
             check_not_negative(name, value)
         self.lambda_cls, self.lambda_rec, self.lambda_gp = lambda_cls, lambda_rec, lambda_gp
 
-    def probe(self, images):
+    def probe(self, images: Tensor) -> None:
         """The critic and the generator, which also wants a label."""
         self.discriminators["critic"](self.turn(images, "front"))
 
-    def turn(self, images, view):
+    def turn(self, images: Tensor, view: str) -> Tensor:
         """Images of the opposite view, by the one generator."""
         return self.generators["any"](images, self._labels(view, images))
 
-    def generator_loss(self, batch, fakes, embed):
+    def generator_loss(self, batch: Batch, fakes: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]) -> Loss:
         """Adversarial, classification and reconstruction loss of the generator."""
         images, anchor = (torch.cat(parts) for parts in zip(*fakes.values()))
         if not len(anchor):
@@ -118,14 +129,14 @@ class StarGANScheme(ViewScheme):
         again = self.generators["any"](images, 1 - self._wanted(fakes))
         reconstruction = adversarial.cycle_loss(batch.images[anchor], again)
         with torch.no_grad():
-            d_fake = distances.distance(batch.embeddings[anchor], embed(images), self.distance)
+            d_fake = distances.distance(batch.embedded()[anchor], embed(images), self.distance)
         parts = {"loss/G_star_gan": realism, "loss/G_star_domain": domain, "loss/G_star_cycle": reconstruction}
         for target, values in zip(fakes, d_fake.split([len(fake.images) for fake in fakes.values()])):
             if len(values):
                 parts[f"distance/{target}"] = values.mean()
         return realism + self.lambda_cls * domain + self.lambda_rec * reconstruction, detached(parts)
 
-    def discriminator_loss(self, batch, fakes):
+    def discriminator_loss(self, batch: Batch, fakes: Mapping[str, Fakes]) -> Loss:
         """Critic loss with gradient penalty, and the classification of the real images."""
         images, anchor = (torch.cat(parts) for parts in zip(*fakes.values()))
         if not len(anchor):
@@ -138,13 +149,13 @@ class StarGANScheme(ViewScheme):
         parts = {"loss/D_star": loss, "loss/D_star_domain": domain, "loss/D_star_penalty": penalty}
         return loss + self.lambda_cls * domain + self.lambda_gp * penalty, detached(parts)
 
-    def embedding_loss(self, batch, real, fake):
+    def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
         """Nothing: D_emb does not learn from StarGAN's images."""
         return real.new_zeros(()), {}
 
-    def _labels(self, view, images):
+    def _labels(self, view: str, images: Tensor) -> Tensor:
         return torch.full((images.shape[0],), self.LABELS[view], dtype=torch.long, device=images.device)
 
-    def _wanted(self, fakes):
+    def _wanted(self, fakes: Mapping[str, Fakes]) -> Tensor:
         """Labels [n] of the views that the fakes, in their order, should show; 1 - label is the view of the input."""
         return torch.cat([self._labels(target, fake.images) for target, fake in fakes.items()])

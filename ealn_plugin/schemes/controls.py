@@ -5,29 +5,34 @@ A gain of the hard negatives counts for what it is only beyond these and beyond 
 negatives. All of them train D_emb alone.
 """
 
+from collections.abc import Callable, Mapping
+
 import torch
+from torch import Tensor
 
 from ealn_plugin.losses.checks import check_not_negative
 from ealn_plugin.losses.reduction import masked_mean
 from ealn_plugin.models.embedding import l2_normalize
-from ealn_plugin.schemes.base import Fakes, Scheme, detached
+from ealn_plugin.schemes.base import Batch, Fakes, Loss, Scheme, detached
 
 
 class _Control(Scheme):
     """A scheme without networks: Eq. 5 on negatives that need no training."""
 
-    def __init__(self, alpha=0.6, lambda_ed=1.0, distance="squared", negatives="random"):
+    def __init__(
+        self, alpha: float = 0.6, lambda_ed: float = 1.0, distance: str = "squared", negatives: str = "random"
+    ) -> None:
         super().__init__({}, {}, alpha, lambda_ed, distance, negatives)
 
-    def generate(self, batch):
+    def generate(self, batch: Batch) -> dict[str, Fakes]:
         """No images."""
         return {}
 
-    def generator_loss(self, batch, fakes, embed):
+    def generator_loss(self, batch: Batch, fakes: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]) -> Loss:
         """Nothing to train."""
         return batch.images.new_zeros(()), {}
 
-    def discriminator_loss(self, batch, fakes):
+    def discriminator_loss(self, batch: Batch, fakes: Mapping[str, Fakes]) -> Loss:
         """Nothing to train."""
         return batch.images.new_zeros(()), {}
 
@@ -46,7 +51,7 @@ class MixedNegativesScheme(_Control):
 
     name = "mix"
 
-    def embedding_loss(self, batch, real, fake):
+    def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
         """lambda_ed times Eq. 5 on the mixtures."""
         index, valid = self.negatives_of(batch, real)
         share = 0.5 * torch.rand(len(real), 1, generator=batch.random, dtype=torch.float64).to(real)
@@ -68,27 +73,29 @@ class PerturbedCopiesScheme(_Control):
 
     name = "perturb"
 
-    def __init__(self, alpha=0.6, lambda_ed=1.0, distance="squared", strength=1.0):
+    def __init__(
+        self, alpha: float = 0.6, lambda_ed: float = 1.0, distance: str = "squared", strength: float = 1.0
+    ) -> None:
         super().__init__(alpha, lambda_ed, distance)
         check_not_negative("strength", strength)
         self.strength = strength
 
-    def generate(self, batch):
+    def generate(self, batch: Batch) -> dict[str, Fakes]:
         """One perturbed copy of every image of the batch."""
         everything = torch.arange(len(batch.images), device=batch.images.device)
         return {"perturb": Fakes(perturb(batch.images, batch.random, self.strength), everything)}
 
-    def embedding_loss(self, batch, real, fake):
+    def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
         """lambda_ed times Eq. 5 on the copies."""
         loss, d_copy = self.pushed_away(batch, real, *fake["perturb"])
         return self.lambda_ed * loss, detached({"loss/E_perturb": loss, "distance/perturb": d_copy.mean()})
 
-    def pictures(self, images, views):
+    def pictures(self, images: Tensor, views: Tensor) -> dict[str, Tensor]:
         """A copy of each image, always the same."""
         return {"perturb": perturb(images, torch.Generator().manual_seed(0), self.strength)}
 
 
-def perturb(images, random=None, strength=1.0):
+def perturb(images: Tensor, random: torch.Generator | None = None, strength: float = 1.0) -> Tensor:
     """Copies of images [n, 3, h, w] in [-1, 1] with another brightness and contrast and one region wiped out.
 
     Contrast is scaled by up to 30% and each channel shifted by up to 0.15; a rectangle of 2% to 10% of the image, with
@@ -113,7 +120,7 @@ def perturb(images, random=None, strength=1.0):
     return torch.where(inside, middle + shift, copies).clamp(-1.0, 1.0)
 
 
-def _rectangles(drawn, height, width, strength):
+def _rectangles(drawn: Tensor, height: int, width: int, strength: float) -> Tensor:
     """[n, 1, height, width] bool, one rectangle each from numbers [n, 4] in [0, 1): area, shape, position."""
     area = strength * (0.02 + 0.08 * drawn[:, 0]) * height * width
     ratio = 3.3 ** (2.0 * drawn[:, 1] - 1.0)

@@ -1,6 +1,9 @@
 """Cross-view generators: Eq. 9 to 14 of the paper."""
 
+from collections.abc import Callable, Mapping
+
 import torch
+from torch import Tensor, nn
 
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.losses import adversarial, hinges
@@ -8,7 +11,7 @@ from ealn_plugin.losses import distance as distances
 from ealn_plugin.losses.checks import check_not_negative
 from ealn_plugin.models.discriminators import patchgan_70
 from ealn_plugin.models.generators import resnet_generator_9blocks
-from ealn_plugin.schemes.base import ViewScheme, detached, where
+from ealn_plugin.schemes.base import Batch, Fakes, Loss, ViewScheme, detached, where
 
 
 class CrossViewScheme(ViewScheme):
@@ -31,19 +34,19 @@ class CrossViewScheme(ViewScheme):
 
     def __init__(
         self,
-        front_to_rear=None,
-        rear_to_front=None,
-        front_discriminator=None,
-        rear_discriminator=None,
-        alpha=0.6,
-        lambda_ed=1.0,
-        lambda_cyc=10.0,
-        embedding_off_epochs=None,
-        distance="squared",
-        negatives="random",
-        gan_loss="vanilla",
-        adaptive_weight=0.0,
-    ):
+        front_to_rear: nn.Module | None = None,
+        rear_to_front: nn.Module | None = None,
+        front_discriminator: nn.Module | None = None,
+        rear_discriminator: nn.Module | None = None,
+        alpha: float = 0.6,
+        lambda_ed: float = 1.0,
+        lambda_cyc: float = 10.0,
+        embedding_off_epochs: int | None = None,
+        distance: str = "squared",
+        negatives: str = "random",
+        gan_loss: str = "vanilla",
+        adaptive_weight: float = 0.0,
+    ) -> None:
         # A network is named after the view it makes or judges.
         super().__init__(
             {"rear": front_to_rear or resnet_generator_9blocks(), "front": rear_to_front or resnet_generator_9blocks()},
@@ -60,7 +63,7 @@ class CrossViewScheme(ViewScheme):
             check_not_negative("embedding_off_epochs", embedding_off_epochs)
         self.lambda_cyc, self.embedding_off_epochs = lambda_cyc, embedding_off_epochs
 
-    def begin_epoch(self, epoch, max_epoch):
+    def begin_epoch(self, epoch: int, max_epoch: int) -> None:
         """Switch Eq. 10 off in the last epochs (section III-E of the paper).
 
         Raises:
@@ -75,11 +78,11 @@ class CrossViewScheme(ViewScheme):
             )
         self.embedding_active = epoch < max_epoch - off
 
-    def turn(self, images, view):
+    def turn(self, images: Tensor, view: str) -> Tensor:
         """Images of the opposite view by the generator that makes ``view``."""
         return self.generators[view](images)
 
-    def generator_loss(self, batch, fakes, embed):
+    def generator_loss(self, batch: Batch, fakes: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]) -> Loss:
         """Eq. 13: L_view + lambda_cyc L_cyc + lambda_ed L_G_view, summed over both directions."""
         fakes_of = {target: fake for target, fake in fakes.items() if len(fake.anchor_index)}
         if not fakes_of:
@@ -93,7 +96,9 @@ class CrossViewScheme(ViewScheme):
             parts.update({f"loss/G_{target}_gan": realism, f"loss/G_{target}_cycle": cycle})
         return total, detached(parts)
 
-    def embedding_constraint(self, batch, fakes_of, embed):
+    def embedding_constraint(
+        self, batch: Batch, fakes_of: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]
+    ) -> Loss:
         """(lambda_ed L_G_view, parts): Eq. 9 summed over both directions."""
         total, parts = batch.images.new_zeros(()), {}
         d_negative, valid = self.distance_to_negatives(batch)
@@ -104,16 +109,18 @@ class CrossViewScheme(ViewScheme):
             parts.update({f"loss/G_{target}_near": near, f"distance/{target}": d_fake.mean()})
         return self.lambda_ed * total, parts
 
-    def distances_to_fakes(self, batch, fakes_of, embed):
+    def distances_to_fakes(
+        self, batch: Batch, fakes_of: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]
+    ) -> dict[str, Tensor]:
         """{view: d(x, G_view(x)) [n]}, all fakes embedded in one go."""
         sizes = [len(fake.anchor_index) for fake in fakes_of.values()]
         embeddings = embed(torch.cat([fake.images for fake in fakes_of.values()])).split(sizes)
         return {
-            target: distances.distance(batch.embeddings[fake.anchor_index], embedding, self.distance)
+            target: distances.distance(batch.embedded()[fake.anchor_index], embedding, self.distance)
             for (target, fake), embedding in zip(fakes_of.items(), embeddings)
         }
 
-    def discriminator_loss(self, batch, fakes):
+    def discriminator_loss(self, batch: Batch, fakes: Mapping[str, Fakes]) -> Loss:
         """Eq. 14 without the embedding term: -L_view (Eq. 11 and 12)."""
         total, parts = batch.images.new_zeros(()), {}
         for target, view in (("rear", View.REAR), ("front", View.FRONT)):
@@ -126,7 +133,7 @@ class CrossViewScheme(ViewScheme):
             parts[f"loss/D_{target}"] = loss
         return total, detached(parts)
 
-    def embedding_loss(self, batch, real, fake):
+    def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
         """Eq. 14's other term: lambda_ed L_D_view (Eq. 10); the engine leaves it out while not active."""
         embeddings = torch.cat([fake["rear"][0], fake["front"][0]])
         anchor = torch.cat([fake["rear"][1], fake["front"][1]])

@@ -4,7 +4,10 @@ What a scheme is, is in base.py; the paper's ablation is composition: [] is EN, 
 with CrossViewScheme() behind it Hard-View-EALN.
 """
 
+from collections.abc import Callable, Mapping
+
 import torch
+from torch import Tensor, nn
 
 from ealn_plugin.losses import adversarial, checks, hinges
 from ealn_plugin.losses import distance as distances
@@ -12,7 +15,7 @@ from ealn_plugin.losses.checks import check_not_negative
 from ealn_plugin.models.discriminators import patchgan_70
 from ealn_plugin.models.generators import resnet_generator_9blocks
 from ealn_plugin.models.reconstructing import ReconstructingGenerator
-from ealn_plugin.schemes.base import Fakes, Scheme, detached
+from ealn_plugin.schemes.base import Batch, Fakes, Loss, Scheme, detached
 
 
 class HardNegativeScheme(Scheme):
@@ -39,19 +42,19 @@ class HardNegativeScheme(Scheme):
 
     def __init__(
         self,
-        generator=None,
-        discriminator=None,
-        alpha=0.6,
-        beta1=0.6,
-        beta2=0.3,
-        lambda_ed=1.0,
-        distance="squared",
-        negatives="random",
-        gan_loss="vanilla",
-        adaptive_weight=0.0,
-        reconstructions=False,
-        lambda_rec=10.0,
-    ):
+        generator: nn.Module | None = None,
+        discriminator: nn.Module | None = None,
+        alpha: float = 0.6,
+        beta1: float = 0.6,
+        beta2: float = 0.3,
+        lambda_ed: float = 1.0,
+        distance: str = "squared",
+        negatives: str = "random",
+        gan_loss: str = "vanilla",
+        adaptive_weight: float = 0.0,
+        reconstructions: bool = False,
+        lambda_rec: float = 10.0,
+    ) -> None:
         default = ReconstructingGenerator if reconstructions else resnet_generator_9blocks
         super().__init__(
             {"hard": generator or default()},
@@ -72,19 +75,19 @@ class HardNegativeScheme(Scheme):
             )
         self.beta1, self.beta2, self.reconstructions, self.lambda_rec = beta1, beta2, reconstructions, lambda_rec
 
-    def generate(self, batch):
+    def generate(self, batch: Batch) -> dict[str, Fakes]:
         """One hard negative of every image of the batch, and its reconstruction where they are used."""
         everything = torch.arange(len(batch.images), device=batch.images.device)
         if not self.reconstructions:
             return {"hard": Fakes(self.generators["hard"](batch.images), everything)}
-        hard, reconstruction = self.generators["hard"].both(batch.images)
+        hard, reconstruction = self.generators["hard"].both(batch.images)  # type: ignore[operator]
         return {"hard": Fakes(hard, everything), "reconstruction": Fakes(reconstruction, everything)}
 
-    def generator_loss(self, batch, fakes, embed):
+    def generator_loss(self, batch: Batch, fakes: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]) -> Loss:
         """Eq. 7: L_rf + lambda_ed L_G_hard."""
         images = fakes["hard"].images
         realism = adversarial.generator_adversarial_loss(self.discriminators["real_fake"](images), self.gan_loss)
-        d_fake = distances.distance(batch.embeddings, embed(images), self.distance)
+        d_fake = distances.distance(batch.embedded(), embed(images), self.distance)
         d_negative, valid = self.distance_to_negatives(batch)
         belt = hinges.hard_generator_loss(d_fake, d_negative, self.beta1, self.beta2, valid)
         total = realism + self.lambda_ed * belt
@@ -100,7 +103,7 @@ class HardNegativeScheme(Scheme):
             parts["loss/G_hard_reconstruction"] = again
         return total, detached(parts)
 
-    def discriminator_loss(self, batch, fakes):
+    def discriminator_loss(self, batch: Batch, fakes: Mapping[str, Fakes]) -> Loss:
         """Eq. 8 without the embedding term: -L_rf."""
         judge = self.discriminators["real_fake"]
         loss = adversarial.discriminator_adversarial_loss(
@@ -108,7 +111,7 @@ class HardNegativeScheme(Scheme):
         )
         return loss, detached({"loss/D_rf": loss})
 
-    def embedding_loss(self, batch, real, fake):
+    def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
         """Eq. 8's other term: lambda_ed L_D_hard (Eq. 5), and L_rec where it is used."""
         loss, d_fake = self.pushed_away(batch, real, *fake["hard"])
         weight, parts = self.embedding_weight(batch, ["loss/G_hard_belt"])
@@ -119,7 +122,7 @@ class HardNegativeScheme(Scheme):
             loss = loss + positive
         return weight * loss, detached(parts)
 
-    def _kept_near(self, batch, real, reconstruction, d_fake):
+    def _kept_near(self, batch: Batch, real: Tensor, reconstruction: Tensor, d_fake: Tensor) -> tuple[Tensor, Tensor]:
         """L_rec and the mean d(x, r(x)); every image of the batch has a reconstruction."""
         d_same = distances.distance(real, reconstruction, self.distance)
         index, valid = self.negatives_of(batch, real)
@@ -130,8 +133,8 @@ class HardNegativeScheme(Scheme):
         )
         return loss, d_same.mean()
 
-    def pictures(self, images, views):
+    def pictures(self, images: Tensor, views: Tensor) -> dict[str, Tensor]:
         """The hard negative of each image, and its reconstruction where they are used."""
         if not self.reconstructions:
             return {"hard": self.generators["hard"](images)}
-        return dict(zip(("hard", "reconstruction"), self.generators["hard"].both(images)))
+        return dict(zip(("hard", "reconstruction"), self.generators["hard"].both(images)))  # type: ignore[operator]

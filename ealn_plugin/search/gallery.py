@@ -2,7 +2,9 @@
 
 import logging
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ log = logging.getLogger(__name__)
 SPLITS = ("train", "query", "gallery")
 
 
-def images_of(sources, root="reid-data", splits=("gallery",)):
+def images_of(sources: Sequence[str], root: str = "reid-data", splits: Sequence[str] = ("gallery",)) -> Records:
     """The images that a list of folders, files and datasets names, as Records with absolute paths.
 
     Args:
@@ -31,7 +33,7 @@ def images_of(sources, root="reid-data", splits=("gallery",)):
     return Records.joined(_images_of(source, root, splits) for source in sources)
 
 
-def _images_of(source, root, splits):
+def _images_of(source: str, root: str, splits: Sequence[str]) -> Records:
     if os.path.isdir(source):
         folder = images_of_folder(source)
         paths = [folder.path(image) for image in folder.views]
@@ -54,12 +56,14 @@ def _images_of(source, root, splits):
     return Records(paths, views=VIEWPOINTS.lookup(paths).numpy())
 
 
-def known_view(path, view=View.UNKNOWN):
+def known_view(path: str, view: int = View.UNKNOWN) -> View:
     """The View of an image: ``view`` where it is known, else what the datasets built in this process know of it."""
     return View(view) if view != View.UNKNOWN else View(VIEWPOINTS.get(path))
 
 
-def features_of(extractor, records, skip_unreadable=False, progress=True):
+def features_of(
+    extractor: FeatureExtractor, records: Records, skip_unreadable: bool = False, progress: bool = True
+) -> Iterator[tuple[Records, np.ndarray]]:
     """Yield (Records, float32 [n, dim]) batch by batch, for ``IndexWriter.add``.
 
     Views that the records do not know are predicted where the extractor has a classifier. Images
@@ -72,7 +76,9 @@ def features_of(extractor, records, skip_unreadable=False, progress=True):
         yield replace(records.take(part.rows), views=part.views.numpy()), part.features.numpy()
 
 
-def description(run="", model="", weights="", classifier="", fusion=True, **images):
+def description(
+    run: Any = "", model: str = "", weights: str = "", classifier: str = "", fusion: bool = True, **images: Any
+) -> dict[str, Any]:
     """JSON values from which ``make_extractor`` makes the extractor that an index was built with.
 
     Args:
@@ -83,7 +89,7 @@ def description(run="", model="", weights="", classifier="", fusion=True, **imag
     return {**network, "classifier": os.path.abspath(classifier) if classifier else "", "fusion": fusion}
 
 
-def make_extractor(described, **options):
+def make_extractor(described: Mapping[str, Any], **options: Any) -> FeatureExtractor:
     """The FeatureExtractor of a ``description``; options: device, batch_size, precision, workers.
 
     Raises:

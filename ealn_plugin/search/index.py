@@ -1,11 +1,15 @@
 """Open an index and find the nearest images in it."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from os import PathLike
+from typing import Any
 
 import numpy as np
 
 from ealn_plugin.search import neighbours
-from ealn_plugin.search.store import SearchIndexError, Store, read_manifest
+from ealn_plugin.search.records import Records
+from ealn_plugin.search.store import Manifest, SearchIndexError, Store, read_manifest
 
 _ATTEMPTS = 5  # to open an index that others change meanwhile
 
@@ -37,13 +41,15 @@ class SearchIndex:
         nlist: inverted lists, 0 for exact search; nprobe: how many of them a query looks through.
     """
 
-    def __init__(self, manifest, records, searcher, nprobe):
+    def __init__(self, manifest: Manifest, records: Records, searcher: Any, nprobe: int) -> None:
         self.manifest, self.records, self._neighbours, self.nprobe = manifest, records, searcher, nprobe
         self.nlist = searcher.nlist
-        self._rows = None
+        self._rows: dict[str, int] | None = None
 
     @classmethod
-    def open(cls, folder, identity=None, kind="", nprobe=0):
+    def open(  # type: ignore[return]
+        cls, folder: str | PathLike[str], identity: Mapping[str, Any] | None = None, kind: str = "", nprobe: int = 0
+    ) -> "SearchIndex":
         """Read an index, checking every file's checksum.
 
         Args:
@@ -70,7 +76,7 @@ class SearchIndex:
                     ) from error
 
     @classmethod
-    def of(cls, store, kind="", nprobe=0):
+    def of(cls, store: Store, kind: str = "", nprobe: int = 0) -> "SearchIndex":
         """The index that a Store holds; see ``open``."""
         ivf, manifest = store.manifest.ivf, store.manifest
         if kind == "ivf" and not ivf:
@@ -94,10 +100,10 @@ class SearchIndex:
             searcher.add(store.vectors(segment), known)
         return cls(manifest, store.all_records(), searcher, nprobe or ivf["nprobe"])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.records)
 
-    def search(self, features, k=10):
+    def search(self, features: Any, k: int = 10) -> list[list[Hit]]:
         """The ``k`` nearest images of each query.
 
         Args:
@@ -109,11 +115,11 @@ class SearchIndex:
         """
         return self._search(features, k, self.nprobe)
 
-    def exact(self, features, k=10):
+    def exact(self, features: Any, k: int = 10) -> list[list[Hit]]:
         """As ``search``, but without approximation: through all inverted lists."""
         return self._search(features, k, 0)
 
-    def _search(self, features, k, nprobe):
+    def _search(self, features: Any, k: int, nprobe: int) -> list[list[Hit]]:
         features = np.asarray(features, dtype=np.float32)
         if features.ndim != 2 or features.shape[1] != self.manifest.dim:
             raise ValueError(
@@ -128,7 +134,7 @@ class SearchIndex:
             for both in zip(scores, rows)
         ]
 
-    def _hit(self, rank, similarity, row):
+    def _hit(self, rank: int, similarity: float, row: int) -> Hit:
         records = self.records
         return Hit(
             rank,
@@ -140,14 +146,14 @@ class SearchIndex:
             int(records.ids[row]),
         )
 
-    def view_of(self, path):
+    def view_of(self, path: str) -> int:
         """The view that the index knows of one of its images, -1 where it is unknown or not in the index."""
         if self._rows is None:
             self._rows = {path: row for row, path in enumerate(self.records.paths)}
         row = self._rows.get(path)
         return -1 if row is None else int(self.records.views[row])
 
-    def recall_by_nprobe(self, k=10, queries=200):
+    def recall_by_nprobe(self, k: int = 10, queries: int = 200) -> Callable[[int], float]:
         """A function of nprobe: the share of the true ``k`` nearest images that is found, in [0, 1].
 
         Args:
@@ -157,7 +163,7 @@ class SearchIndex:
         return neighbours.recall_by_nprobe(self._neighbours, self._neighbours.vectors(rows), rows, k)
 
 
-def check_identity(store, identity):
+def check_identity(store: Store, identity: Any) -> None:
     """Refuse features of another model than that of an index.
 
     Raises:

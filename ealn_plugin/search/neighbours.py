@@ -7,6 +7,8 @@ GPUs, IEEE Big Data 2021) sorts the vectors into ``nlist`` lists by their neares
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,7 @@ _SEED = 1234
 _ROUNDING = 1e-6
 
 
-def import_faiss():
+def import_faiss() -> Any:
     """The module faiss.
 
     Raises:
@@ -36,19 +38,19 @@ def import_faiss():
     return faiss
 
 
-def kind_for(images, kind):
+def kind_for(images: int, kind: str) -> str:
     """'flat' or 'ivf' for so many images; ``kind``: 'flat', 'ivf' or 'auto'."""
     if kind == "auto":
         return "ivf" if images > FLAT_UP_TO else "flat"
     return kind if images else "flat"
 
 
-def default_nlist(images):
+def default_nlist(images: int) -> int:
     """4 sqrt(n), the lower end of what FAISS's guidelines advise, and never more than can be learned from n vectors."""
     return max(1, min(round(4 * math.sqrt(images)), images // POINTS_PER_LIST))
 
 
-def train_centroids(sample, nlist):
+def train_centroids(sample: np.ndarray, nlist: int) -> np.ndarray:
     """Spherical k-means: float32 [nlist, dim], of length 1; the same sample gives the same centres.
 
     Args:
@@ -72,7 +74,7 @@ def train_centroids(sample, nlist):
     return kmeans.centroids
 
 
-def assign(centroids, vectors):
+def assign(centroids: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """int32 [n]: which list each of the vectors [n, dim] belongs to."""
     faiss = import_faiss()
     _, nearest = faiss.knn(np.ascontiguousarray(vectors), centroids, 1, metric=faiss.METRIC_INNER_PRODUCT)
@@ -90,7 +92,7 @@ class Neighbours:
         counts: int [nlist], how many vectors each list will hold; for IVF only.
     """
 
-    def __init__(self, dim, capacity, centroids=None, counts=None):
+    def __init__(self, dim: int, capacity: int, centroids: np.ndarray | None = None, counts: Any = None) -> None:
         faiss = import_faiss()
         self._faiss, self.dim, self.nlist, self._filled, self._has_map = faiss, dim, 0, 0, False
         self._flat = faiss.IndexFlatIP(dim)
@@ -109,10 +111,10 @@ class Neighbours:
             lists.resize(number, count)
             lists.resize(number, 0)  # what was taken is kept
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._filled
 
-    def add(self, vectors, lists=None):
+    def add(self, vectors: np.ndarray, lists: np.ndarray | None = None) -> None:
         """Add vectors float32 [n, dim]; IVF takes the list of each, int [n], from ``assign``.
 
         Raises:
@@ -134,7 +136,7 @@ class Neighbours:
             self._index.add_core(count, pointer(vectors), pointer(ids), pointer(lists))
         self._filled += count
 
-    def vectors(self, positions):
+    def vectors(self, positions: np.ndarray) -> np.ndarray:
         """The vectors at some positions, int [n], as float32 [n, dim]."""
         if not self.nlist:
             return self._memory[positions]
@@ -143,7 +145,7 @@ class Neighbours:
             self._has_map = True
         return np.stack([self._index.reconstruct(int(position)) for position in positions])
 
-    def search(self, queries, k, nprobe=0):
+    def search(self, queries: np.ndarray, k: int, nprobe: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """The nearest vectors of each query.
 
         Args:
@@ -166,7 +168,7 @@ class Neighbours:
         return np.take_along_axis(scores, order, 1), np.take_along_axis(positions, order, 1)
 
 
-def recall_by_nprobe(neighbours, queries, own, k):
+def recall_by_nprobe(neighbours: Neighbours, queries: np.ndarray, own: np.ndarray, k: int) -> Callable[[int], float]:
     """A function of nprobe: the share of the true ``k`` nearest that a search through so many lists finds, in [0, 1].
 
     Found counts what is as near as the k-th of the true ones: of equally near images either will do.
@@ -178,7 +180,7 @@ def recall_by_nprobe(neighbours, queries, own, k):
     scores, rows = neighbours.search(queries, k + 1)
     true = [scores[query][rows[query] != position][:k] for query, position in enumerate(own)]
 
-    def recall(nprobe):
+    def recall(nprobe: int) -> float:
         scores, rows = neighbours.search(queries, k + 1, nprobe)
         found = [scores[query][rows[query] != position][:k] for query, position in enumerate(own)]
         shares = [float((near >= far[-1] - _ROUNDING).sum()) / len(far) for near, far in zip(found, true) if len(far)]

@@ -1,6 +1,8 @@
 """What an index knows of its images beside their features."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +34,7 @@ class Records:
     views: np.ndarray = None
     ids: np.ndarray = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in _NUMBERS:
             given = getattr(self, name)
             values = np.full(len(self.paths), UNKNOWN) if given is None else np.asarray(given)
@@ -45,10 +47,10 @@ class Records:
         if not np.isin(self.views, [int(view) for view in View]).all():
             raise ValueError(f"views holds {sorted(set(self.views.tolist()))}, expected values of View")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.paths)
 
-    def take(self, rows):
+    def take(self, rows: Any) -> "Records":
         """The Records of an int array of row numbers or a mask [n]."""
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
@@ -58,20 +60,20 @@ class Records:
         )
 
     @classmethod
-    def joined(cls, parts):
+    def joined(cls, parts: Iterable["Records"]) -> "Records":
         """Several Records, one after the other."""
         parts = list(parts)
-        columns = {
+        columns: dict[str, Any] = {
             name: np.concatenate([getattr(part, name) for part in parts]) if parts else None for name in _NUMBERS
         }
         return cls([path for part in parts for path in part.paths], **columns)
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """JSON values that ``from_json`` reads."""
         return {"paths": self.paths, **{name: getattr(self, name).tolist() for name in _NUMBERS}}
 
     @classmethod
-    def from_json(cls, values):
+    def from_json(cls, values: Mapping[str, Any]) -> "Records":
         """The Records of ``to_json``.
 
         Raises:

@@ -1,13 +1,19 @@
 """Answers of an index: asked for, as a table, as JSON; and what an index says of itself."""
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.search.gallery import known_view
+from ealn_plugin.search.index import Hit, SearchIndex
+from ealn_plugin.search.store import Manifest
 from ealn_plugin.search.writer import RECALL_AT
 
 
-def answer(index, extractor, paths, k=10, view=None):
+def answer(
+    index: SearchIndex, extractor: Any, paths: Sequence[str], k: int = 10, view: Any = None
+) -> list[tuple[str, View, list[Hit]]]:
     """The nearest images of image files.
 
     Args:
@@ -27,7 +33,7 @@ def answer(index, extractor, paths, k=10, view=None):
     return [(path, View(int(seen)), hits) for path, seen, hits in zip(paths, extracted.views, nearest)]
 
 
-def table(answers):
+def table(answers: Sequence[tuple[str, View, list[Hit]]]) -> list[str]:
     """Lines of text: a block for each query."""
     lines = []
     for path, view, hits in answers:
@@ -45,7 +51,7 @@ def table(answers):
     return lines
 
 
-def as_json(index, answers):
+def as_json(index: SearchIndex, answers: Sequence[tuple[str, View, list[Hit]]]) -> dict[str, Any]:
     """JSON values; what is unknown is null."""
 
     def view_name(view):
@@ -80,7 +86,7 @@ def as_json(index, answers):
     }
 
 
-def summary(folder, manifest):
+def summary(folder: str, manifest: Manifest) -> list[str]:
     """Lines of text: how many images an index holds, and how they are searched."""
     size = sum(file["bytes"] for file in manifest.files.values()) / 2**20
     lines = [f"{os.fspath(folder)}: {manifest.images} images, {manifest.dim} numbers each, {size:.1f} MiB"]
@@ -98,7 +104,7 @@ def summary(folder, manifest):
     return lines
 
 
-def printable(path):
+def printable(path: str) -> str:
     """A file name on one line of any terminal: characters that cannot be printed are escaped."""
     return path if path.isprintable() else repr(path)[1:-1]
 

@@ -17,7 +17,10 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from os import PathLike
+from typing import Any
 
 import numpy as np
 
@@ -73,17 +76,17 @@ class Manifest:
     files: dict = field(default_factory=dict)
 
     @property
-    def images(self):
+    def images(self) -> int:
         """How many images the index holds."""
         return sum(segment.images for segment in self.segments)
 
-    def names(self):
+    def names(self) -> set[str]:
         """The files that count, as a set."""
         names = {name for segment in self.segments for name in (segment.vectors, segment.records, segment.lists)}
         return (names | {self.ivf.get("centroids", "")}) - {""}
 
 
-def read_manifest(folder):
+def read_manifest(folder: str | PathLike[str]) -> Manifest:
     """The Manifest of an index.
 
     Raises:
@@ -115,7 +118,7 @@ def read_manifest(folder):
         ) from error
 
 
-def _digest_of_manifest(values):
+def _digest_of_manifest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -127,16 +130,16 @@ class Store:
         manifest: ``Manifest`` of what is read; None: that on disk.
     """
 
-    def __init__(self, folder, manifest=None):
+    def __init__(self, folder: str | PathLike[str], manifest: Manifest | None = None) -> None:
         self.folder = os.fspath(folder)
         self.manifest = read_manifest(self.folder) if manifest is None else manifest
 
-    def path(self, name):
+    def path(self, name: str) -> str:
         """Where a file of the index lies."""
         return os.path.join(self.folder, name)
 
     # ------------------------------------------------------------------------------------------ reading
-    def array(self, name, kind, shape):
+    def array(self, name: str, kind: Any, shape: tuple[int, ...]) -> np.ndarray:
         """A file of numbers, mapped into memory, once its checksum was found right.
 
         Args:
@@ -153,23 +156,23 @@ class Store:
             raise self._damaged(name, f"it holds {array.dtype} {array.shape}, expected {np.dtype(kind)} {shape}")
         return array
 
-    def vectors(self, segment):
+    def vectors(self, segment: Segment) -> np.ndarray:
         """float32 [n, dim], mapped into memory."""
         return self.array(segment.vectors, np.float32, (segment.images, self.manifest.dim))
 
-    def lists(self, segment):
+    def lists(self, segment: Segment) -> np.ndarray | None:
         """int32 [n], mapped into memory: the inverted list of each image; None where a segment has none yet."""
         lists = self.array(segment.lists, np.int32, (segment.images,)) if segment.lists else None
         if lists is not None and len(lists) and not 0 <= lists.min() <= lists.max() < self.manifest.ivf["nlist"]:
             raise self._damaged(segment.lists, f"it names lists that are not among {self.manifest.ivf['nlist']}")
         return lists
 
-    def centroids(self):
+    def centroids(self) -> np.ndarray:
         """float32 [nlist, dim], mapped into memory: the centres of the inverted lists."""
         ivf = self.manifest.ivf
         return self.array(ivf["centroids"], np.float32, (ivf["nlist"], self.manifest.dim))
 
-    def records(self, segment):
+    def records(self, segment: Segment) -> Records:
         """The Records of a segment.
 
         Raises:
@@ -185,20 +188,20 @@ class Store:
             raise self._damaged(segment.records, error) from error
         return records
 
-    def all_records(self):
+    def all_records(self) -> Records:
         """The Records of the whole index."""
         return Records.joined(self.records(segment) for segment in self.manifest.segments)
 
-    def verify(self, name):
+    def verify(self, name: str) -> None:
         """Raise a SearchIndexError unless a file has the size and checksum that the manifest says."""
         if _state(self.path(name)) != self.manifest.files[name]:
             raise self._damaged(name, "its checksum is wrong")
 
-    def _damaged(self, name, why):
+    def _damaged(self, name: str, why: object) -> SearchIndexError:
         return SearchIndexError(f"{self.path(name)!r} is damaged ({why}); take the index from a backup or make it anew")
 
     # ------------------------------------------------------------------------------------------ writing
-    def write(self, kind, values):
+    def write(self, kind: str, values: Any) -> tuple[str, dict[str, Any]]:
         """Write one new file that does not count before ``commit``.
 
         Args:
@@ -228,7 +231,7 @@ class Store:
             ) from error
         return name, {name: state}
 
-    def commit(self, files, **changes):
+    def commit(self, files: Mapping[str, Any], **changes: Any) -> None:
         """Make the next generation count: replace the manifest, then remove the files that count no more.
 
         Args:
@@ -249,7 +252,7 @@ class Store:
         self.manifest = manifest
         self.remove_leftovers()
 
-    def remove_leftovers(self):
+    def remove_leftovers(self) -> None:
         """Remove files of ours that do not count: of older generations, and of changes that were never finished."""
         keep = self.manifest.names()
         for name in os.listdir(self.folder):
@@ -259,7 +262,7 @@ class Store:
 
 
 @contextlib.contextmanager
-def locked(folder):
+def locked(folder: str) -> Iterator[None]:
     """Within it nobody else changes the index; the lock of a killed process is gone with it.
 
     Raises:
@@ -275,7 +278,7 @@ def locked(folder):
         yield
 
 
-def _state(path):
+def _state(path: str) -> dict[str, Any]:
     digest, size = hashlib.sha256(), 0
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):

@@ -2,7 +2,10 @@
 
 import logging
 import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
+from typing import Any
 
 import numpy as np
 
@@ -40,19 +43,32 @@ class IndexWriter:
         SearchIndexError: an index of another model, a damaged one, or one that is being changed already.
     """
 
-    def __init__(self, folder, dim, identity, extractor=None, kind="auto", nlist=0, nprobe=0, segment=SEGMENT):
+    def __init__(
+        self,
+        folder: str | PathLike[str],
+        dim: int,
+        identity: Any,
+        extractor: dict[str, Any] | None = None,
+        kind: str = "auto",
+        nlist: int = 0,
+        nprobe: int = 0,
+        segment: int = SEGMENT,
+    ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind is {kind!r}, expected one of {', '.join(KINDS)}")
         for name, value in (("nlist", nlist), ("nprobe", nprobe)):
             if value < 0:
                 raise ValueError(f"{name} is {value}, expected 1 or more, or 0 for automatic")
         self.folder, self._segment = os.fspath(folder), segment
-        self._wanted = {"kind": kind, "nlist": nlist, "nprobe": nprobe}
+        self._wanted: dict[str, Any] = {"kind": kind, "nlist": nlist, "nprobe": nprobe}
         self._fresh = Manifest(dim, identity, extractor or {}, self._wanted)
-        self._lock = self.store = None
+        self._lock: Any = None
+        self.store: Any = None
 
     @classmethod
-    def open(cls, folder, identity=None, segment=SEGMENT):
+    def open(
+        cls, folder: str | PathLike[str], identity: Mapping[str, Any] | None = None, segment: int = SEGMENT
+    ) -> "IndexWriter":
         """A writer of an index that exists.
 
         Args:
@@ -70,7 +86,7 @@ class IndexWriter:
             segment=segment,
         )
 
-    def __enter__(self):
+    def __enter__(self) -> "IndexWriter":
         try:
             os.makedirs(self.folder, exist_ok=True)
             self._lock = locked(self.folder)
@@ -90,15 +106,15 @@ class IndexWriter:
             raise
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> None:
         self._lock.__exit__(*error)
 
     @property
-    def manifest(self):
+    def manifest(self) -> Manifest:
         """The Manifest as of the last change."""
         return self.store.manifest
 
-    def absent(self, paths):
+    def absent(self, paths: Sequence[str]) -> list[int]:
         """Row numbers of the paths that are not in the index, each path once."""
         seen, rows = set(self.store.all_records().paths), []
         for row, path in enumerate(paths):
@@ -108,7 +124,7 @@ class IndexWriter:
         return rows
 
     # ------------------------------------------------------------------------------------------ images
-    def add(self, batches):
+    def add(self, batches: Iterable[tuple[Records, Any]]) -> int:
         """Add images; they count segment by segment. ``finish`` makes the search among them fast.
 
         Args:
@@ -144,7 +160,7 @@ class IndexWriter:
         self.store.commit(files, segments=tuple(kept), next_id=int(records.ids[count - 1]) + 1)
         return [(records.take(np.arange(count, len(records))), features[count:])]
 
-    def _write(self, records, features, lists=None):
+    def _write(self, records: Records, features: Any, lists=None):
         """Write the files of one segment; returns it and their states."""
         vectors, files = self.store.write("vectors", features)
         names, state = self.store.write("images", records)
@@ -156,7 +172,7 @@ class IndexWriter:
             segment = replace(segment, lists=name)
         return segment, files
 
-    def _checked(self, records, features):
+    def _checked(self, records: Records, features: Any):
         features = np.asarray(features, dtype=np.float32)
         if features.shape != (len(records), self.manifest.dim):
             raise ValueError(
@@ -173,7 +189,7 @@ class IndexWriter:
             )
         return features
 
-    def remove(self, chosen):
+    def remove(self, chosen: Callable[[Records], np.ndarray]) -> int:
         """Remove images in one go, their features included.
 
         Args:
@@ -199,7 +215,7 @@ class IndexWriter:
         return before - self.manifest.images
 
     # ------------------------------------------------------------------------------------------ inverted lists
-    def finish(self):
+    def finish(self) -> None:
         """Bring the inverted lists up to date with the images, or drop them, and call the index complete."""
         images, wanted = self.manifest.images, self._wanted
         if neighbours.kind_for(images, wanted["kind"]) == "flat":
@@ -226,7 +242,7 @@ class IndexWriter:
                 name, state = self.store.write("lists", neighbours.assign(centroids, self.store.vectors(segment)))
                 segment = replace(segment, lists=name)
                 files.update(state)
-            segments.append(segment)
+            segments.append(segment)  # type: ignore[attr-defined]
         measured = ivf["recall"] is not None and wanted["nprobe"] in (0, ivf["nprobe"])
         self.store.commit(files, segments=tuple(segments), ivf=ivf, wanted=wanted, complete=measured)
         if not measured:
@@ -243,7 +259,7 @@ class IndexWriter:
             first += segment.images
         return np.concatenate(parts)
 
-    def _measure(self, nprobe):
+    def _measure(self, nprobe: int) -> None:
         """Choose nprobe, unless it is given, and note the recall that it has."""
         index = SearchIndex.of(self.store)
         recall = index.recall_by_nprobe(RECALL_AT, RECALL_QUERIES)

@@ -4,13 +4,16 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Callable
+from os import PathLike
+from typing import Any
 
 from ealn_plugin.system.messages import sentence
 
 log = logging.getLogger(__name__)
 
 
-def exit_code(work, stopped):
+def exit_code(work: Callable[[], int | None], stopped: str) -> int:
     """Run ``work`` and tell what went wrong in one sentence, as every command line here does.
 
     Args:
@@ -34,8 +37,9 @@ class _Quiet:
     """For log handlers: a message that cannot be written is told once, not with a traceback each."""
 
     told = False
+    stream: Any
 
-    def handleError(self, record):
+    def handleError(self, record: logging.LogRecord) -> None:
         """Called by ``logging`` where writing a record has failed."""
         if not self.told and sys.stderr is not None:
             with contextlib.suppress(OSError, ValueError):
@@ -54,7 +58,7 @@ class _LogFile(_Quiet, logging.FileHandler):
     pass
 
 
-def start_log(folder, name, screen=True):
+def start_log(folder: str | PathLike[str], name: str, screen: bool = True) -> None:
     """Messages to the screen and, with the time, to the file ``name`` in ``folder``, which is created if needed.
 
     Args:
@@ -72,13 +76,13 @@ def start_log(folder, name, screen=True):
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handlers = [file]
     if screen:
-        handlers.insert(0, _Screen(sys.stdout))
+        handlers.insert(0, _Screen(sys.stdout))  # type: ignore[arg-type]
         handlers[0].setFormatter(logging.Formatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     logging.captureWarnings(True)
 
 
-def start_screen(level=logging.INFO):
+def start_screen(level: int = logging.INFO) -> None:
     """Messages of at least ``level`` to stderr, for tools whose stdout is the answer and processes without a log."""
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
     logging.captureWarnings(True)

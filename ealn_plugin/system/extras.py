@@ -1,9 +1,10 @@
 """Optional packages: which extra of setup.py brings them, and one sentence where they are missing."""
 
 import importlib.util
+from collections.abc import Iterable
 
 
-def check_extra(extra, packages, purpose, otherwise=""):
+def check_extra(extra: str, packages: Iterable[str], purpose: str, otherwise: str = "") -> None:
     """Raise a RuntimeError with one sentence unless all packages are installed.
 
     Args:

@@ -6,13 +6,16 @@ import io
 import os
 import stat
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
+from typing import Any
 
 from ealn_plugin.system.locks import HeldElsewhere, try_lock
 
 UNFINISHED = ".writing-"
 """How the names of temporary files begin; a killed process leaves them, the next one removes them."""
 _MODE = 0o644  # mkstemp lets only the owner read
-_tidied = set()  # folders from which this process has removed what killed ones left
+_tidied: set[str] = set()  # folders from which this process has removed what killed ones left
 
 
 class UnwritableError(OSError):
@@ -20,7 +23,7 @@ class UnwritableError(OSError):
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str | PathLike[str]) -> Iterator[str]:
     """Give the name of a temporary file beside ``path`` that takes its place when the block ends without an error.
 
     The temporary name ends as ``path`` does, for libraries that tell the format by it. It reaches the disk before it
@@ -59,13 +62,13 @@ def replacing(path):
         os.close(handle)
 
 
-def _check_replaceable(target):
+def _check_replaceable(target: str) -> None:
     """A device, a pipe or a folder must not make room for a file, which a privileged user's rename would do."""
     if os.path.lexists(target) and not stat.S_ISREG(os.stat(target).st_mode):
         raise OSError("something that is no ordinary file has that name")
 
 
-def _unwritable(path, error):
+def _unwritable(path: str | PathLike[str], error: OSError) -> UnwritableError:
     if isinstance(error, UnwritableError):
         return error
     return UnwritableError(
@@ -74,7 +77,7 @@ def _unwritable(path, error):
     )
 
 
-def _remove_leftovers(folder):
+def _remove_leftovers(folder: str) -> None:
     """Remove the temporary files of dead processes, which hold no lock on them; once per folder and process."""
     if folder in _tidied:
         return
@@ -91,7 +94,7 @@ def _remove_leftovers(folder):
                 os.unlink(path)
 
 
-def write_atomically(path, text):
+def write_atomically(path: str | PathLike[str], text: str) -> None:
     """Replace ``path`` by a UTF-8 file that holds ``text``, in one go.
 
     Raises:
@@ -102,7 +105,7 @@ def write_atomically(path, text):
         file.write(content)
 
 
-def utf8(text, path):
+def utf8(text: str, path: str | PathLike[str]) -> bytes:
     """``text`` as the bytes that ``write_atomically`` would write to ``path``.
 
     Raises:
@@ -118,7 +121,7 @@ def utf8(text, path):
         ) from error
 
 
-def write_csv(path, header, rows):
+def write_csv(path: str | PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Replace ``path`` by a CSV file with a header line and rows of cells, in one go.
 
     Raises:
@@ -127,17 +130,17 @@ def write_csv(path, header, rows):
     write_atomically(path, csv_text(header, rows))
 
 
-def csv_text(header, rows):
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """The text of a CSV file with LF line ends. Cells may hold any character, line ends of every kind too."""
     text = io.StringIO()
     for row in (header, *rows):
         # Before Python 3.13 the module leaves a lone carriage return unquoted, which no reader takes.
         quoting = csv.QUOTE_ALL if any("\r" in cell for cell in row if isinstance(cell, str)) else csv.QUOTE_MINIMAL
-        csv.writer(text, lineterminator="\n", quoting=quoting).writerow(row)
+        csv.writer(text, lineterminator="\n", quoting=quoting).writerow(row)  # type: ignore[arg-type]
     return text.getvalue()
 
 
-def check_writable(path, flag):
+def check_writable(path: str | PathLike[str], flag: str) -> None:
     """Refuse, before any work is done, a path at which no file can be written.
 
     Args:

@@ -3,6 +3,8 @@
 import contextlib
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
@@ -14,20 +16,20 @@ class TrainingInterrupted(KeyboardInterrupt):
 class StopRequest:
     """Whether someone asked to stop; true in an ``if`` from then on."""
 
-    def __init__(self):
-        self.signal = None
+    def __init__(self) -> None:
+        self.signal: int | None = None
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.signal is not None
 
-    def __call__(self, number, frame):
+    def __call__(self, number: int, frame: object) -> None:
         if self and number == signal.SIGINT:  # someone is waiting: do not wait for the step
             raise KeyboardInterrupt
         self.signal = number
 
 
 @contextlib.contextmanager
-def stop_on_signals():
+def stop_on_signals() -> Iterator[StopRequest]:
     """A ``StopRequest`` fed by SIGINT and SIGTERM; the handlers are put back afterwards.
 
     A second SIGINT stops at once; SIGTERM may come several times, from whoever started the process and from its job.
@@ -39,7 +41,7 @@ def stop_on_signals():
 
 
 @contextlib.contextmanager
-def handled(handler, *numbers):
+def handled(handler: Callable[[int, Any], Any], *numbers: int) -> Iterator[None]:
     """Within it ``handler`` is called for these signals; outside the main thread nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -52,7 +54,7 @@ def handled(handler, *numbers):
             signal.signal(number, earlier)
 
 
-def ignore_interrupts(worker_id):
+def ignore_interrupts(worker_id: int) -> None:
     """Leave requests to stop to the main process, even if they reach the whole process group: it finishes its step
     and saves. Workers end with it, since they watch their parent.
     """

@@ -6,7 +6,9 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import torch
 
@@ -36,7 +38,7 @@ class Job:
     after: str = ""
 
 
-def run_jobs(jobs, processes):
+def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[str]:
     """Run all jobs, up to ``processes`` at a time, and yield the name of each as it is done.
 
     Small networks gain next to nothing from a second thread, so several of them train side by side in about the time
@@ -71,7 +73,7 @@ def run_jobs(jobs, processes):
             _stop([process for process in running if process.started])
 
 
-def _check(jobs, processes):
+def _check(jobs: Sequence[Job], processes: int) -> None:
     if processes < 1:
         raise ValueError(f"processes is {processes}, expected at least 1")
     names = set()
@@ -84,31 +86,31 @@ def _check(jobs, processes):
         names.add(job.name)
 
 
-def _interrupt(number, frame):
+def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
 class _Process:
     """The process of one job, and what it said in the end."""
 
-    def __init__(self, job, threads):
+    def __init__(self, job: Job, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.job, (self._answer, self._there) = job, context.Pipe(duplex=False)
         self.process = context.Process(
             target=_work, args=(job.work, job.arguments, threads, self._there), name=job.name
         )
 
-    def start(self):
+    def start(self) -> None:
         """Apart from its creation, so that an interrupt meanwhile finds it among those to stop."""
         self.process.start()
         self._there.close()
 
     @property
-    def started(self):
+    def started(self) -> bool:
         """Whether there is a process to be stopped."""
         return self.process.pid is not None
 
-    def check(self):
+    def check(self) -> None:
         """Raise unless the job came to its end."""
         self.process.join()
         said = ""
@@ -129,13 +131,13 @@ class _Process:
         )
 
 
-def _ended(running):
+def _ended(running: Sequence["_Process"]) -> list["_Process"]:
     """Those that have ended; waits for the first."""
     ended = multiprocessing.connection.wait([process.process.sentinel for process in running])
     return [process for process in running if process.process.sentinel in ended]
 
 
-def _stop(running):
+def _stop(running: Sequence["_Process"]) -> None:
     """Ask them to end, wait for them; asked to stop while waiting, kill them."""
     for process in running:
         process.process.terminate()
@@ -148,7 +150,7 @@ def _stop(running):
         raise
 
 
-def _work(work, arguments, threads, answer):
+def _work(work: Callable[..., Any], arguments: tuple[Any, ...], threads: int, answer: Any) -> None:
     """The life of a process."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C reaches the first process alone, which asks the others once

@@ -1,7 +1,7 @@
 """Text that is safe to show, whatever it holds."""
 
 
-def sentence(error):
+def sentence(error: BaseException) -> str:
     """The message of an error on one line that is safe to show, whatever names of files it holds.
 
     One raised in a data worker arrives with the worker's traceback, which is left out.
@@ -14,6 +14,6 @@ def sentence(error):
     return printable(text)
 
 
-def printable(text):
+def printable(text: str) -> str:
     """``text`` with line ends, terminal sequences and other characters that cannot be shown written as escapes."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

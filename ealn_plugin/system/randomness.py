@@ -3,18 +3,20 @@
 import contextlib
 import hashlib
 import random
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 
 
-def random_states(device):
+def random_states(device: torch.device) -> dict[str, Any]:
     """Every global random state, as plain containers and tensors."""
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state()
     states = {
         "python": [version, list(words), gauss],
-        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],  # type: ignore[attr-defined]
         "torch": torch.get_rng_state(),
     }
     if device.type == "cuda":
@@ -22,7 +24,7 @@ def random_states(device):
     return states
 
 
-def restore_random_states(states, device):
+def restore_random_states(states: Mapping[str, Any], device: torch.device) -> None:
     """Undo ``random_states``; a CUDA state is skipped on a machine without CUDA."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
@@ -34,7 +36,7 @@ def restore_random_states(states, device):
 
 
 @contextlib.contextmanager
-def _numpy_seeded(seed):
+def _numpy_seeded(seed: int) -> Iterator[None]:
     """Within it numpy's global random state starts from ``seed``; afterwards it is as before."""
     before = np.random.get_state()
     np.random.seed(seed)
@@ -44,19 +46,19 @@ def _numpy_seeded(seed):
         np.random.set_state(before)
 
 
-def derived_seed(*parts):
+def derived_seed(*parts: int | str) -> int:
     """A 63-bit seed for each sequence of integers or words, independent between different sequences."""
     text = "/".join(str(part) for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
-def seed_everything(seed):
+def seed_everything(seed: int) -> None:
     """Seed Python's, numpy's and torch's global random states, those of every device too."""
     seed_transforms(seed)
     torch.manual_seed(seed)
 
 
-def seed_transforms(seed):
+def seed_transforms(seed: int) -> None:
     """Seed the global random states that an image transform draws from: all of the CPU's.
 
     ``torch.manual_seed`` visits every kind of device as well, which takes longer than to load a small image.
@@ -67,7 +69,7 @@ def seed_transforms(seed):
 
 
 @contextlib.contextmanager
-def own_randomness(seed=None):
+def own_randomness(seed: int | None = None) -> Iterator[None]:
     """Within it the global random states (of the CPU) start from ``seed``, or go on; afterwards they are as before."""
     before = random_states(torch.device("cpu"))
     try:

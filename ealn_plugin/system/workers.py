@@ -5,16 +5,16 @@ import os
 import threading
 
 
-def core_count():
+def core_count() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def end_with_parent():
+def end_with_parent() -> None:
     """Have this process end at once when the one that started it does, killed or not; else it would live on."""
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
-def _wait_for_parent():
+def _wait_for_parent() -> None:
     multiprocessing.parent_process().join()
     os._exit(1)

@@ -1,12 +1,14 @@
 """CMC curves of several networks in one figure, and the numbers they are drawn from."""
 
 import textwrap
+from collections.abc import Mapping
 
+from ealn_plugin.evaluation.measure import Measurement
 from ealn_plugin.system.files import write_csv
 from ealn_plugin.visualization.style import COLOURS, DASHES, MARKERS, check_matplotlib, legend_label, save, tidy
 
 
-def draw_cmc(path, title, curves, subtitle=""):
+def draw_cmc(path: str, title: str, curves: Mapping[str, Measurement], subtitle: str = "") -> None:
     """Draw CMC curves and write the figure as a PNG file.
 
     Args:
@@ -42,7 +44,7 @@ def draw_cmc(path, title, curves, subtitle=""):
     save(figure, path)
 
 
-def write_cmc_csv(path, curves):
+def write_cmc_csv(path: str, curves: Mapping[str, Measurement]) -> None:
     """Write the numbers of the curves: a column per network, in [0, 1], and its standard deviation where it has one.
 
     Args:
@@ -64,7 +66,7 @@ def write_cmc_csv(path, curves):
     )
 
 
-def _draw_curve(axes, number, network, measured):
+def _draw_curve(axes, number, network, measured) -> None:
     colour = COLOURS[number % len(COLOURS)]
     dash = DASHES[number % len(DASHES)]
     ranks = range(1, len(measured.curve) + 1)

@@ -1,6 +1,7 @@
 """Plots of numbers: distance histograms, sensitivity to beta1 and beta2, curves over a training."""
 
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ealn_plugin.visualization.style import (
 )
 
 
-def _panels(title, subtitle, count, width=5.0, height=3.6, share_y=False):
+def _panels(title: str, subtitle: str, count, width: float = 5.0, height: float = 3.6, share_y: bool = False):
     """A figure with ``count`` axes side by side below its title."""
     full = width * count
     above = header_height(full, subtitle) + 0.2
@@ -35,18 +36,18 @@ def _panels(title, subtitle, count, width=5.0, height=3.6, share_y=False):
 
 
 # ---------------------------------------------------------------------------------------------- histograms
-def histogram(values, largest, bins=40):
+def histogram(values: Any, largest: float, bins: int = 40) -> tuple[np.ndarray, np.ndarray]:
     """Shares of the values in equal bins from 0 to ``largest``: (edges [bins + 1], shares [bins], sum 1)."""
     counts, edges = np.histogram(np.clip(values, 0, largest), bins=bins, range=(0, largest))
     return edges, counts / max(counts.sum(), 1)
 
 
-def right_end(panels, step=0.5):
+def right_end(panels: Mapping[str, Mapping[str, Any]], step: float = 0.5) -> float:
     """Where the axis of histograms ends: the largest of all values, rounded up to a multiple of ``step``."""
     return step * np.ceil(max(float(np.max(values)) for groups in panels.values() for values in groups.values()) / step)
 
 
-def draw_histograms(path, title, subtitle, panels, unit):
+def draw_histograms(path: str, title: str, subtitle: str, panels: Mapping[str, Mapping[str, Any]], unit: str) -> None:
     """Draw distributions of distances and write them as a PNG file.
 
     Args:
@@ -102,7 +103,7 @@ class Setting(NamedTuple):
     runs: int
 
 
-def sensitivity_table(results):
+def sensitivity_table(results: Iterable[tuple[float, float, float]]) -> list[Setting]:
     """Repeated settings brought together.
 
     Args:
@@ -114,7 +115,7 @@ def sensitivity_table(results):
     for beta1, beta2, value in results:
         runs.setdefault((float(beta1), float(beta2)), []).append(float(value))
     return [
-        Setting(
+        Setting(  # type: ignore[call-arg]
             *key,
             float(np.mean(values)),
             float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"),
@@ -124,7 +125,12 @@ def sensitivity_table(results):
     ]
 
 
-def draw_sensitivity(path, results, title="Sensitivity to beta1 and beta2", reference=None):
+def draw_sensitivity(
+    path: str,
+    results: Sequence[tuple[float, float, float]],
+    title: str = "Sensitivity to beta1 and beta2",
+    reference: float | None = None,
+) -> None:
     """Draw mAP against beta1, a line per beta2, and the other way round where both vary; write it as a PNG file.
 
     Single points of settings beside such lines are left out: the other panel has them.
@@ -191,7 +197,7 @@ _FEW = 20
 _CROWD = 4  # more curves than this need room for their legend
 
 
-def draw_losses(path, title, subtitle, curves):
+def draw_losses(path: str, title: str, subtitle: str, curves: Mapping[str, Mapping[str, tuple[Any, Any]]]) -> None:
     """Draw losses over the steps of several runs, a panel for each loss; write them as a PNG file.
 
     Args:
@@ -209,7 +215,16 @@ def draw_losses(path, title, subtitle, curves):
     save(figure, path)
 
 
-def draw_series(path, title, by_run, unit, along="step", largest=None, subtitle="", names=()):
+def draw_series(
+    path: str,
+    title: str,
+    by_run: Mapping[str, tuple[Any, Any]],
+    unit: str,
+    along: str = "step",
+    largest: float | None = None,
+    subtitle: str = "",
+    names: Sequence[str] = (),
+) -> None:
     """Draw one number over the training of several runs and write it as a small PNG file.
 
     Args:
@@ -227,7 +242,7 @@ def draw_series(path, title, by_run, unit, along="step", largest=None, subtitle=
     save(figure, path)
 
 
-def _draw_series(axes, by_run, names, along, largest=None):
+def _draw_series(axes, by_run: Mapping[str, tuple[Any, Any]], names, along, largest=None) -> None:
     """Curves with the colours that their runs have in ``names``, below the legend of many; the few points of a short
     one are marked.
     """

@@ -1,13 +1,16 @@
 """Sheets of queries beside their nearest gallery images: green for correct, red for wrong, grey for junk."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.distances import BlockDistances, normalize_rows
+from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.protocols import draw_one_per_identity
 from ealn_plugin.visualization.page import FRAME, GAP, LINE, MARGIN, PALE, PAPER, TILE, Page
 
@@ -43,7 +46,7 @@ class RankedList:
     num_junk: int
 
 
-def split_rows(features):
+def split_rows(features: Features) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers (queries, gallery); where there are no queries, the first draw of VehicleID's protocol.
 
     Raises:
@@ -55,7 +58,7 @@ def split_rows(features):
     return queries, gallery
 
 
-def choose_queries(features, count):
+def choose_queries(features: Features, count: int) -> list[int]:
     """``count`` queries spread evenly over all that have a match, in the order of their paths or row numbers.
 
     Nothing about the outcome plays a part, so every network is shown on the same queries.
@@ -79,7 +82,9 @@ def choose_queries(features, count):
     return [usable[(2 * number + 1) * len(usable) // (2 * count)] for number in range(count)]
 
 
-def ranked_list(features, query, topk=10, dist_metric="euclidean", normalize_feature=False):
+def ranked_list(
+    features: Features, query: int, topk: int = 10, dist_metric: str = "euclidean", normalize_feature: bool = False
+) -> RankedList:
     """The list of one query up to rank ``topk``, in the order of a stable sort.
 
     Args:
@@ -106,7 +111,9 @@ def ranked_list(features, query, topk=10, dist_metric="euclidean", normalize_fea
     return RankedList(int(query), tuple(entries), int(junk.sum()))
 
 
-def rank_queries(features, count=8, topk=10, **options):
+def rank_queries(
+    features: Features, count: int = 8, topk: int = 10, **options: Any
+) -> tuple[Features, list[RankedList]]:
     """The lists of ``choose_queries``, and the features without their embeddings: all that a sheet needs.
 
     Args:
@@ -122,7 +129,9 @@ def rank_queries(features, count=8, topk=10, **options):
     return replace(features, embeddings=np.empty((len(features), 0), dtype=np.float32)), lists
 
 
-def draw_ranked_lists(path, title, subjects, topk=10):
+def draw_ranked_lists(
+    path: str, title: str, subjects: Mapping[str, tuple[Features, list[RankedList]]], topk: int = 10
+) -> None:
     """Draw one sheet for a dataset and write it as a PNG file.
 
     Args:
@@ -152,7 +161,7 @@ def draw_ranked_lists(path, title, subjects, topk=10):
 class _Sheet(Page):
     """A growing page: ``top`` is where the next line or row starts."""
 
-    def __init__(self, topk, with_junk, with_names, num_rows, num_blocks):
+    def __init__(self, topk: int, with_junk: bool, with_names: bool, num_rows: int, num_blocks: int) -> None:
         self.topk, self.with_names = topk, with_names
         step = TILE + GAP
         self.junk_left = MARGIN + step + GAP
@@ -162,7 +171,7 @@ class _Sheet(Page):
         height = 2 * MARGIN + 3 * LINE + 34 + num_rows * self.row_height + num_blocks * GAP
         super().__init__(width, height)
 
-    def header(self, title, with_junk):
+    def header(self, title: str, with_junk: bool) -> None:
         """Title, legend and the names of the columns."""
         self.text(MARGIN, self.top, title, font=self.bold, width=self.image.width - 2 * MARGIN)
         self.top += 30
@@ -187,7 +196,7 @@ class _Sheet(Page):
             self.text(self.list_left + (rank - 1) * (TILE + GAP), self.top, f"rank {rank}", PALE)
         self.top += LINE + 5
 
-    def row(self, features, result, network, is_first):
+    def row(self, features: Features, result: Any, network: str, is_first: bool) -> None:
         """One query's list under one network; the query itself is shown in the first row of its block."""
         top = self.top
         if self.with_names:
@@ -205,7 +214,7 @@ class _Sheet(Page):
             self.caption(left, top, features, entry.row, f"d {entry.distance:.2g}")
         self.top += self.row_height
 
-    def junk(self, top, features, entries, total):
+    def junk(self, top: float, features: Features, entries: Any, total: int) -> None:
         """Up to four junk images at half size, each with its place in the whole list."""
         if not total:
             return
@@ -225,14 +234,14 @@ class _Sheet(Page):
         self.text(self.junk_left, top + TILE + 2, f"{len(entries)} of {total} junk", PALE)
         self.text(self.junk_left, top + TILE + 2 + LINE, f"above rank {self.topk}", PALE)
 
-    def caption(self, left, top, features, row, more=""):
+    def caption(self, left: float, top: float, features: Features, row: int, more: str = "") -> None:
         """Vehicle, view where it is known, and what else there is to say, below a tile."""
         view = int(features.views[row])
         words = ([] if view == View.UNKNOWN else [View(view).name.lower()]) + ([more] if more else [])
         self.text(left, top + TILE + 2, f"vehicle {features.pids[row]}", width=TILE)
         self.text(left, top + TILE + 2 + LINE, ", ".join(words), PALE, width=TILE)
 
-    def end_block(self):
+    def end_block(self) -> None:
         """A line between two queries."""
         self.draw.line((MARGIN, self.top, self.image.width - MARGIN, self.top), fill=(215, 215, 215))
         self.top += GAP

@@ -1,13 +1,16 @@
 """Response maps: where in an image the last convolution of a backbone answers."""
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ealn_plugin.visualization.sheets import to_picture
 
 
-def last_response(backbone, images):
+def last_response(backbone: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """The backbone's last feature map before it is pooled to a vector.
 
     Any backbone: a forward hook on every module keeps the last output that still has a height or width above 1.
@@ -21,7 +24,7 @@ def last_response(backbone, images):
     """
     kept = []
 
-    def keep(module, inputs, output):
+    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
         if torch.is_tensor(output) and output.dim() == 4 and output.shape[-2] * output.shape[-1] > 1:
             kept[:] = [output]
 
@@ -40,7 +43,7 @@ def last_response(backbone, images):
     return kept[0].float().pow(2).sum(dim=1).sqrt()
 
 
-def overlay(image, response, strongest):
+def overlay(image: torch.Tensor, response: torch.Tensor, strongest: Any) -> np.ndarray:
     """A response map as colours over its image.
 
     Args:

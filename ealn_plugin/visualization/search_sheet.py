@@ -1,5 +1,8 @@
 """A contact sheet of search results: each query beside the images that were found."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.toolkit import UnreadableImageError
 from ealn_plugin.visualization.page import GAP, INK, LINE, MARGIN, PALE, TILE, Page
@@ -9,7 +12,7 @@ _STEP = TILE + GAP
 _ROW = TILE + 3 * LINE + 2 * GAP
 
 
-def draw_search_sheet(path, title, results):
+def draw_search_sheet(path: str, title: str, results: Sequence[tuple[str, int, Sequence[Any]]]) -> None:
     """Draw one row per query and write them as a PNG file.
 
     Args:
@@ -33,13 +36,13 @@ def draw_search_sheet(path, title, results):
     page.save(path)
 
 
-def captions(hit):
+def captions(hit: Any) -> list[str]:
     """Three lines about a ``Hit``: similarity; vehicle; camera and view. Unknown ones are left out."""
     place = [f"camera {hit.camid}"] * (hit.camid >= 0) + [View(hit.view).name.lower()] * (hit.view != View.UNKNOWN)
     return [f"{hit.similarity:.3f}", f"vehicle {hit.pid}" if hit.pid >= 0 else "", ", ".join(place)]
 
 
-def _tile(page, left, path, colour, lines):
+def _tile(page, left, path: str, colour, lines) -> None:
     try:
         page.tile(left, page.top, path, colour)
     except (FileNotFoundError, UnreadableImageError) as error:

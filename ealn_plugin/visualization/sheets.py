@@ -1,6 +1,8 @@
 """Sheets of images with a line or two of text below each: what the generators make."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,11 +29,19 @@ class Tile:
 
     image: np.ndarray
     caption: str = ""
-    box: tuple = None
+    box: tuple[int, int, int, int] | None = None
     enlarged: bool = False
 
 
-def draw_sheet(path, title, subtitle, header, rows, names=(), size=1.25):
+def draw_sheet(
+    path: str,
+    title: str,
+    subtitle: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[Tile]],
+    names: Sequence[str] = (),
+    size: float = 1.25,
+) -> None:
     """Draw rows of tiles and write them as a PNG file.
 
     Args:
@@ -81,7 +91,7 @@ def draw_sheet(path, title, subtitle, header, rows, names=(), size=1.25):
     save(figure, path)
 
 
-def _draw_tile(axes, tile):
+def _draw_tile(axes, tile) -> None:
     from matplotlib.patches import Rectangle
 
     axes.imshow(np.clip(tile.image, 0, 1), interpolation="nearest")
@@ -97,12 +107,12 @@ def _draw_tile(axes, tile):
         )
 
 
-def to_picture(image):
+def to_picture(image: torch.Tensor) -> np.ndarray:
     """A tensor [3, h, w] in [-1, 1] as a float array [h, w, 3] in [0, 1]."""
     return (image.detach().float().cpu().permute(1, 2, 0).numpy() + 1) / 2
 
 
-def most_changed(before, after, part=ENLARGED):
+def most_changed(before: torch.Tensor, after: torch.Tensor, part: int = ENLARGED) -> tuple[int, int, int, int]:
     """The window in which two images differ most on average.
 
     Args:
@@ -117,13 +127,13 @@ def most_changed(before, after, part=ENLARGED):
     return place // means.shape[1], place % means.shape[1], height, width
 
 
-def crop(image, box):
+def crop(image: torch.Tensor, box: tuple[int, int, int, int]) -> torch.Tensor:
     """The part of a tensor [3, h, w] in a box (top, left, height, width)."""
     top, left, height, width = box
     return image[:, top : top + height, left : left + width]
 
 
-def split_grid(picture, height, width, padding=2):
+def split_grid(picture: Any, height: int, width: int, padding: int = 2) -> Any:
     """Take apart a grid that torchvision's ``make_grid`` made, such as those in ``samples/`` of a run.
 
     Args:

@@ -1,6 +1,7 @@
 """What all figures have in common: colours, quiet axes, PNG files written in one go."""
 
 import textwrap
+from typing import Any
 
 from ealn_plugin.system.extras import check_extra
 from ealn_plugin.system.files import replacing
@@ -12,7 +13,7 @@ DASHES = ("solid", (0, (5, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)))
 MARKERS = "osD^vP*X<>"
 
 
-def check_matplotlib(otherwise=""):
+def check_matplotlib(otherwise: str = "") -> None:
     """Raise a RuntimeError with one sentence where matplotlib is not installed.
 
     Args:
@@ -21,7 +22,7 @@ def check_matplotlib(otherwise=""):
     check_extra("figures", ("matplotlib",), "figures", otherwise)
 
 
-def new_figure(width, height, title, subtitle=""):
+def new_figure(width: float, height: float, title: str, subtitle: str = "") -> Any:
     """A matplotlib Figure of the given size in inches with a title and, smaller, a subtitle above its axes.
 
     Raises:
@@ -38,12 +39,12 @@ def new_figure(width, height, title, subtitle=""):
     return figure
 
 
-def header_height(width, subtitle):
+def header_height(width: float, subtitle: str) -> float:
     """Inches that the title of ``new_figure`` and its subtitle take."""
     return 0.5 + 0.16 * len(textwrap.wrap(subtitle, int(width * 16.5)))
 
 
-def tidy(axes):
+def tidy(axes: Any) -> None:
     """A pale grid behind the data, no frame above and to the right."""
     axes.grid(color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
@@ -51,12 +52,12 @@ def tidy(axes):
         axes.spines[side].set_visible(False)
 
 
-def legend_label(text):
+def legend_label(text: str) -> str:
     """A text as the label of a curve: matplotlib leaves labels that begin with an underscore out of the legend."""
     return f" {text}" if text.startswith("_") else text
 
 
-def save(figure, path):
+def save(figure: Any, path: str) -> None:
     """Write a figure as a PNG file, in one go.
 
     Its texts are taken as they are: in the names of runs a dollar sign is no beginning of a formula.

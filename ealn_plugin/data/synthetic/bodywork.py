@@ -2,11 +2,13 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 
 from ealn_plugin.data.synthetic import details, shapes, windows
 from ealn_plugin.data.synthetic import mesh as m
+from ealn_plugin.data.synthetic.shapes import Model
 
 RUBBER = (34, 33, 33)
 BLACK = (24, 24, 24)
@@ -28,27 +30,27 @@ class Vehicle:
     model: shapes.Model
     body: shapes.Hull
     cabin: shapes.Hull
-    cargo: object
+    cargo: Any
     builder: m.MeshBuilder
     wheels: list
 
     @property
-    def wheel_radius(self):
+    def wheel_radius(self) -> float:
         """Radius of a wheel in metres."""
         return self.model.size["wheel"]
 
-    def wheel_centre(self, x, side):
+    def wheel_centre(self, x: float, side: int) -> np.ndarray:
         """Return the middle [3] of the outer face of the wheel at x on a side (+1 left, -1 right)."""
         return np.array([x, side * (self.model.size["width"] / 2 - 0.015), self.wheel_radius])
 
-    def finish(self, builder, paint):
+    def finish(self, builder: m.MeshBuilder, paint: Any) -> m.Mesh:
         """Freeze `builder` (a copy of this vehicle's with marks added) in the given paint (BGR)."""
         points, normals = key_points(self)
         return builder.build(paint, outline(self), points, normals)
 
 
 @functools.lru_cache(maxsize=128)
-def _assemble(key):
+def _assemble(key: Any) -> Vehicle:
     model = key.model
     body = shapes.body_hull(model)
     cabin = shapes.cabin_hull(model, body)
@@ -71,23 +73,23 @@ def _assemble(key):
 class _Key:
     """Makes a Model usable as a cache key: its dicts are not hashable, but type, number and sizes identify it."""
 
-    def __init__(self, model):
+    def __init__(self, model: Model) -> None:
         self.model = model
         self.identity = (model.number, model.type, tuple(model.size.values()), tuple(model.style.values()))
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.identity)
 
-    def __eq__(self, other):
-        return self.identity == other.identity
+    def __eq__(self, other: object) -> bool:
+        return self.identity == other.identity  # type: ignore[attr-defined]
 
 
-def assemble(model):
+def assemble(model: Model) -> Vehicle:
     """Return the Vehicle of a model; the result is shared between calls with an equal model."""
     return _assemble(_Key(model))
 
 
-def _add_surfaces(vehicle):
+def _add_surfaces(vehicle: Vehicle) -> None:
     builder, body, cabin, model = vehicle.builder, vehicle.body, vehicle.cabin, vehicle.model
     low = body.bottom[1, 1]
     middle = np.array([(body.front + body.rear) / 2, 0, low + 0.4])
@@ -114,7 +116,7 @@ def _add_surfaces(vehicle):
         _add_cargo(vehicle)
 
 
-def _add_bed(vehicle):
+def _add_bed(vehicle: Vehicle) -> None:
     """The open bed: its rim clips the far inner walls and the floor."""
     builder, body = vehicle.builder, vehicle.body
     front, rear = vehicle.cabin.rear - 0.12, body.rear + 0.14
@@ -131,7 +133,7 @@ def _add_bed(vehicle):
         builder.add(wall, (74, 74, 74), m.MATTE, m.BED, inward, clip=rim)
 
 
-def _add_cargo(vehicle):
+def _add_cargo(vehicle: Vehicle) -> None:
     builder, cargo, style = vehicle.builder, vehicle.cargo, vehicle.model.style
     builder.rear_part = True
     builder.split = cargo.front + 0.05
@@ -156,7 +158,7 @@ def _add_cargo(vehicle):
     builder.rear_part = False
 
 
-def _add_wheel(vehicle, x, side):
+def _add_wheel(vehicle: Vehicle, x, side: int) -> None:
     builder, radius, style = vehicle.builder, vehicle.wheel_radius, vehicle.model.style
     builder.rear_part = vehicle.cargo is not None and x < vehicle.cargo.front
     centre = vehicle.wheel_centre(x, side)
@@ -183,7 +185,7 @@ def _add_wheel(vehicle, x, side):
     builder.rear_part = False
 
 
-def _add_mirrors(vehicle):
+def _add_mirrors(vehicle: Vehicle) -> None:
     builder, cabin, kind = vehicle.builder, vehicle.cabin, vehicle.model.type
     tall = kind in ("bus", "truck")
     x = cabin.front - (0.28 if not tall else -0.1)
@@ -200,7 +202,7 @@ def _add_mirrors(vehicle):
         builder.add(corners, (120, 110, 100), m.GLASS, m.NEAR_PARTS, (-1, 0, 0), far_stage=m.FAR_PARTS)
 
 
-def outline(vehicle):
+def outline(vehicle: Vehicle) -> np.ndarray:
     """Return points [n, 3] in metres whose convex hull throws the vehicle's shadow."""
     grids = [vehicle.body.wall_grid(2, (0.0, 1.0)), vehicle.cabin.wall_grid(0, (0.0, 1.0))]
     if vehicle.cargo is not None:
@@ -208,7 +210,7 @@ def outline(vehicle):
     return np.concatenate([grid.reshape(-1, 3)[::2] for grid in grids])
 
 
-def key_points(vehicle):
+def key_points(vehicle: Vehicle) -> tuple[np.ndarray, np.ndarray]:
     """Return VeRi-776's 20 key points [20, 3] and the directions they face [20, 3].
 
     Order: wheels left-front, left-rear, right-front, right-rear; fog lamps right, left; headlights right, left;
@@ -226,8 +228,8 @@ def key_points(vehicle):
     normals += [(1, -0.3, 0), (1, 0.3, 0), (1, -0.3, 0), (1, 0.3, 0), (1, 0, 0), (1, 0, 0)]
     mirror = cabin.side_point(cabin.front - 0.28, 0.25, 1)
     reach = body.half_width + 0.08
-    points += [(mirror[0], reach, mirror[2]), (mirror[0], -reach, mirror[2])]
-    normals += [(0.5, 1, 0), (0.5, -1, 0)]
+    points += [(mirror[0], reach, mirror[2]), (mirror[0], -reach, mirror[2])]  # type: ignore[list-item]
+    normals += [(0.5, 1, 0), (0.5, -1, 0)]  # type: ignore[list-item]
     points += [cabin.front_point(-0.9, 1), cabin.front_point(0.9, 1), roof.rear_point(0.9, 1), roof.rear_point(-0.9, 1)]
     normals += [(1, -1, 1), (1, 1, 1), (-1, 1, 1), (-1, -1, 1)]
     low, high = (0.7, 0.9) if cargo is None else (0.03, 0.5)

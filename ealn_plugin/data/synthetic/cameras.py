@@ -1,6 +1,7 @@
 """Traffic cameras: pose, light, colour, sharpness, what stands in the way and the road behind the vehicles."""
 
 import dataclasses
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,7 +50,7 @@ class Camera:
     fill: float
 
 
-def draw_camera(number, rng):
+def draw_camera(number: int, rng: np.random.Generator) -> Camera:
     """Draw camera `number` (from 1) with the numpy Generator `rng`."""
     spread = (18.0, 42.0, 30.0, 55.0, 10.0, 48.0, 36.0, 80.0)[number % 8]  # every eighth camera looks from the side
     heading = float(spread * rng.choice([-1, 1]) + rng.uniform(-9, 9))
@@ -83,7 +84,7 @@ def draw_camera(number, rng):
     )
 
 
-def draw_background(camera, rng, size):
+def draw_background(camera: Camera, rng: np.random.Generator, size: int) -> np.ndarray:
     """Paint the scene behind the vehicles of a camera.
 
     Args:
@@ -108,11 +109,11 @@ def draw_background(camera, rng, size):
     return cv2.GaussianBlur(scene, (0, 0), max(0.6, size / 220))
 
 
-def _paint_road(scene, horizon, rng):
+def _paint_road(scene, horizon, rng: np.random.Generator) -> None:
     size = scene.shape[0]
     vanish = np.array([rng.uniform(-0.3, 1.3) * size, horizon - rng.uniform(0.05, 0.6) * size])
 
-    def stripe(foot, width, start, end, colour):
+    def stripe(foot, width, start, end, colour: Any) -> None:
         feet = np.array([(foot - width, size), (foot + width, size)], dtype=float)
         corners = [
             vanish + (point - vanish) * share
@@ -136,7 +137,7 @@ def _paint_road(scene, horizon, rng):
                 stripe(foot, size * 0.014, start, start + 0.11, white)
 
 
-def _paint_skyline(scene, horizon, camera, rng):
+def _paint_skyline(scene, horizon, camera: Camera, rng: np.random.Generator) -> None:
     size = scene.shape[1]
     sky = np.linspace(1.05, 0.92, horizon)[:, None, None] * np.array(camera.sky)
     scene[:horizon] = np.clip(sky, 0, 255).astype(np.uint8)
@@ -163,7 +164,7 @@ def _paint_skyline(scene, horizon, camera, rng):
     cv2.rectangle(scene, (0, horizon - 2), (size, horizon + max(1, size // 90)), (112, 116, 120), -1)
 
 
-def paint_occluder(canvas, camera, rng):
+def paint_occluder(canvas: np.ndarray, camera: Camera, rng: np.random.Generator) -> None:
     """Paint what stands between the camera and the vehicle onto `canvas` (uint8 [size, size, 3]), in place."""
     size = canvas.shape[0]
     if camera.occluder == "pole":

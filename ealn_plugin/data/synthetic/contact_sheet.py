@@ -2,11 +2,16 @@
 
 import dataclasses
 import pathlib
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ealn_plugin.data.synthetic import population, presets, renderer
+from ealn_plugin.data.synthetic.mesh import Mesh
+from ealn_plugin.data.synthetic.population import Population
 from ealn_plugin.system.files import replacing
 
 WIDTH = 896
@@ -23,7 +28,7 @@ VIEWS = {
 CAPTION = 18
 
 
-def draw_contact_sheet(preset="small", seed=0):
+def draw_contact_sheet(preset: Any = "small", seed: int = 0) -> np.ndarray:
     """Draw the contact sheet of a data set.
 
     Args:
@@ -49,7 +54,7 @@ def draw_contact_sheet(preset="small", seed=0):
     return np.vstack(rows)
 
 
-def write_contact_sheet(path, preset="small", seed=0):
+def write_contact_sheet(path: str | PathLike[str], preset: Any = "small", seed: int = 0) -> Path:
     """Write the contact sheet as a PNG file, atomically; returns its pathlib.Path. Raises OSError."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +65,7 @@ def write_contact_sheet(path, preset="small", seed=0):
     return path
 
 
-def _type_rows(drawn, clear, seed):
+def _type_rows(drawn: Population, clear, seed: int):
     size = WIDTH // len(VIEWS)
     studio = renderer.Renderer(seed, clear, size)
     used = set()
@@ -80,7 +85,7 @@ def _type_rows(drawn, clear, seed):
         yield np.hstack(cells)
 
 
-def _camera_row(drawn, seed):
+def _camera_row(drawn: Population, seed: int):
     size = WIDTH // len(VIEWS)
     real = renderer.Renderer(seed, drawn.cameras, size)
     identity = max(drawn.identities, key=lambda one: len({p.camera for p in drawn.pictures[one.number - 1]}))
@@ -94,7 +99,7 @@ def _camera_row(drawn, seed):
     return np.hstack(cells)
 
 
-def _look_alikes(drawn, count=4):
+def _look_alikes(drawn: Population, count: int = 4):
     """Return `count` identities of the same model and colour (fewer if the data set has no such group)."""
     groups = {}
     for identity in drawn.identities:
@@ -103,7 +108,7 @@ def _look_alikes(drawn, count=4):
     return max(good or groups.values(), key=lambda group: min(len(group), count))[:count]
 
 
-def _marked_row(group, clear, azimuth, seed):
+def _marked_row(group, clear, azimuth, seed: int):
     size = WIDTH // 4
     studio = renderer.Renderer(seed, clear, size)
     cells = []
@@ -119,7 +124,7 @@ def _marked_row(group, clear, azimuth, seed):
     return np.hstack(cells)
 
 
-def _mark_box(mesh, rendering, numbers):
+def _mark_box(mesh: Mesh, rendering, numbers):
     """Return the corners ((x, y), (x, y)) of a visible mark's box in pixels, or None."""
     facing = rendering.facing(mesh.centres, mesh.normals) > 0.1
     shown = [k for k in numbers if facing[k] and (mesh.clips[k] < 0 or facing[mesh.clips[k]])]
@@ -130,7 +135,7 @@ def _mark_box(mesh, rendering, numbers):
     return tuple(low.astype(int).tolist()), tuple(high.astype(int).tolist())
 
 
-def _clipped_pixels(mesh, rendering, number):
+def _clipped_pixels(mesh: Mesh, rendering, number: int):
     spots = rendering.pixels(mesh.points[slice(*mesh.bounds[number])])
     if mesh.clips[number] >= 0:
         window = rendering.pixels(mesh.points[slice(*mesh.bounds[mesh.clips[number]])])
@@ -147,7 +152,7 @@ def _caption(*texts):
     return strip
 
 
-def _label(image, text):
+def _label(image, text) -> None:
     """Write text on a white box in the upper left corner of a cell, in place."""
     (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
     cv2.rectangle(image, (0, 0), (width + 6, height + 7), (248, 248, 248), -1)

@@ -1,8 +1,13 @@
 """What sits on a vehicle's surfaces: lamps, grille, plates, bumpers, door lines, handles."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ealn_plugin.data.synthetic import mesh as m
+from ealn_plugin.data.synthetic.mesh import MeshBuilder
+from ealn_plugin.data.synthetic.shapes import Model
 
 BLACK = (22, 22, 22)
 LINE = (30, 30, 30)
@@ -23,20 +28,37 @@ LAMPS = (
 )
 
 
-def _scaled(corners, box, side):
+def _scaled(corners: Any, box: Any, side: int):
     """Map corners of the unit square into box (u0, u1, t0, t1) on the given side (+1 left, -1 right)."""
     u0, u1, t0, t1 = box
     corners = np.asarray(corners, dtype=float)
     return side * (u0 + corners[:, 0] * (u1 - u0)), t0 + corners[:, 1] * (t1 - t0)
 
 
-def add_patch(builder, surface, corners, colour, material, stage=m.DETAILS, outward=None):
+def add_patch(
+    builder: MeshBuilder,
+    surface: Callable[..., np.ndarray],
+    corners: Any,
+    colour: Any,
+    material: Any,
+    stage: int = m.DETAILS,
+    outward: Any = None,
+) -> int:
     """Add one polygon given as (u, t) corners on a surface function such as Hull.front_point."""
     u, t = np.asarray(corners, dtype=float).T
     return builder.add(surface(u, t), colour, material, stage, outward)
 
 
-def add_strip(builder, surface, box, colour, material, outward, stage=m.DETAILS, pieces=4):
+def add_strip(
+    builder: MeshBuilder,
+    surface: Callable[..., np.ndarray],
+    box: Any,
+    colour: Any,
+    material: Any,
+    outward: Any,
+    stage: int = m.DETAILS,
+    pieces: int = 4,
+) -> None:
     """Add a band over box (u0, u1, t0, t1) of a curved surface as `pieces` quads."""
     u0, u1, t0, t1 = box
     edges = np.linspace(u0, u1, pieces + 1)
@@ -44,7 +66,7 @@ def add_strip(builder, surface, box, colour, material, outward, stage=m.DETAILS,
         add_patch(builder, surface, ((a, t0), (b, t0), (b, t1), (a, t1)), colour, material, stage, outward)
 
 
-def front_lamp_box(model):
+def front_lamp_box(model: Model) -> tuple[float, float, float, float]:
     """Return the left headlight's box (u0, u1, t0, t1) on the front face."""
     tall = model.type in ("van", "bus", "truck")
     style = model.style["headlight"]
@@ -53,7 +75,7 @@ def front_lamp_box(model):
     return (0.52, 0.95, 0.6, 0.6 + (0.22, 0.3, 0.24, 0.26, 0.3)[style])
 
 
-def rear_lamp_box(model):
+def rear_lamp_box(model: Model) -> tuple[float, float, float, float]:
     """Return the left tail lamp's box (u0, u1, t0, t1) on the rear face."""
     style = model.style["tail_light"]
     if model.type == "truck":
@@ -75,7 +97,7 @@ def rear_lamp_box(model):
     )[style]
 
 
-def add_headlight(builder, vehicle, side, broken=False):
+def add_headlight(builder: MeshBuilder, vehicle: Any, side: int, broken: bool = False) -> None:
     """Add one headlight; a broken one is a dark hole without a lens."""
     face, box = vehicle.body.front_point, front_lamp_box(vehicle.model)
     shape = LAMPS[vehicle.model.style["headlight"]]
@@ -93,7 +115,7 @@ def add_headlight(builder, vehicle, side, broken=False):
     builder.add(face(u, t), (252, 252, 250), m.INTERIOR, m.DETAILS, outward)
 
 
-def add_tail_light(builder, vehicle, side, broken=False):
+def add_tail_light(builder: MeshBuilder, vehicle: Any, side: int, broken: bool = False) -> None:
     """Add one tail lamp: red with an amber or white section; a broken one is pale and colourless."""
     hull = vehicle.body if vehicle.cargo is None else vehicle.cargo
     box, style = rear_lamp_box(vehicle.model), vehicle.model.style["tail_light"]
@@ -110,7 +132,15 @@ def add_tail_light(builder, vehicle, side, broken=False):
     builder.add(hull.rear_point(u, t), (AMBER, LENS, DARK_RED)[style % 3], m.SHINY, m.DETAILS, outward)
 
 
-def add_plate(builder, surface, t, outward, colour=PLATE, u=0.0, height=0.11):
+def add_plate(
+    builder: MeshBuilder,
+    surface: Callable[..., np.ndarray],
+    t: float,
+    outward: Any,
+    colour: Any = PLATE,
+    u: float = 0.0,
+    height: float = 0.11,
+) -> None:
     """Add a number plate whose characters are a blur."""
     rise = height / 0.22
     for inset, shade in ((0.0, 1.0), (0.035, 1.25), (0.07, 1.45)):
@@ -119,7 +149,7 @@ def add_plate(builder, surface, t, outward, colour=PLATE, u=0.0, height=0.11):
         add_strip(builder, surface, box, tint, m.MATTE, outward, pieces=1)
 
 
-def add_front(vehicle):
+def add_front(vehicle: Any) -> None:
     """Add grille, intake, plate, fog lamps, badge, headlights and the bonnet's lines."""
     builder, model, face = vehicle.builder, vehicle.model, vehicle.body.front_point
     style, ahead = model.style, (1, 0, 0.05)
@@ -147,11 +177,11 @@ def add_front(vehicle):
         _add_bonnet_lines(vehicle)
 
 
-def _plate_colour(model):
+def _plate_colour(model: Model):
     return (40, 170, 220) if model.type in ("bus", "truck") else PLATE
 
 
-def _add_grille_bars(vehicle, face, width, low, high):
+def _add_grille_bars(vehicle: Any, face, width, low, high) -> None:
     builder, style = vehicle.builder, vehicle.model.style
     colour = CHROME if style["grille_chrome"] else (78, 78, 80)
     if style["grille"] == 2:
@@ -167,7 +197,7 @@ def _add_grille_bars(vehicle, face, width, low, high):
         add_strip(builder, face, (-width, width, high - 0.02, high + 0.02), colour, m.SHINY, (1, 0, 0), pieces=4)
 
 
-def _add_bonnet_lines(vehicle):
+def _add_bonnet_lines(vehicle: Any) -> None:
     builder, body = vehicle.builder, vehicle.body
     near, far = vehicle.cabin.front + 0.04, body.front - 0.42
     x = np.linspace(near, far, 4)
@@ -177,7 +207,7 @@ def _add_bonnet_lines(vehicle):
             builder.add(corners, LINE, m.MATTE, m.DETAILS, (0, 0, 1))
 
 
-def add_rear(vehicle):
+def add_rear(vehicle: Any) -> None:
     """Add tail lamps, plate, bumper, boot line and badge (doors and lamps of the cargo box, for a truck)."""
     builder, model, behind = vehicle.builder, vehicle.model, (-1, 0, 0.05)
     builder.rear_part = vehicle.cargo is not None
@@ -201,13 +231,13 @@ def add_rear(vehicle):
     add_patch(builder, face, corners, CHROME, m.SHINY, outward=behind)
 
 
-def add_sides(vehicle):
+def add_sides(vehicle: Any) -> None:
     """Add door lines, handles, sills, mouldings and side markers."""
     for side in (1, -1):
         _add_side(vehicle, side)
 
 
-def _add_side(vehicle, side):
+def _add_side(vehicle: Any, side: int) -> None:
     builder, model, body, cabin = vehicle.builder, vehicle.model, vehicle.body, vehicle.cabin
     outward = (0, side, 0)
 
@@ -254,7 +284,7 @@ def _add_side(vehicle, side):
         )
 
 
-def door_lines(model, first, last):
+def door_lines(model: Model, first: float, last: float) -> list[float]:
     """Return the x of the door gaps, front to rear."""
     if model.type == "bus":
         return [first, first - 0.9]
@@ -265,7 +295,7 @@ def door_lines(model, first, last):
     return [first, first - (first - last) * 0.45, last + (first - last) * 0.08]
 
 
-def add_cargo_lines(vehicle):
+def add_cargo_lines(vehicle: Any) -> None:
     """Add the cargo box's ribs and its rear doors."""
     builder, cargo = vehicle.builder, vehicle.cargo
     grey = (120, 120, 120)

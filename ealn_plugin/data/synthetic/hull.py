@@ -1,6 +1,7 @@
 """A curved closed surface, of which bodies, cabins and cargo boxes are made."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Hull:
     top: np.ndarray
     crown: float
 
-    def place(self, x, y, t):
+    def place(self, x: Any, y: Any, t: Any) -> np.ndarray:
         """Map plan coordinates (x, y, at the widest level) and height t to points [..., 3]."""
         x, y, t = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float), np.asarray(t, float))
         back_front, back_rear, back_side = (np.interp(t, self.levels[:, 0], self.levels[:, k]) for k in (1, 2, 3))
@@ -40,24 +41,24 @@ class Hull:
         high = np.interp(px, self.top[:, 0], self.top[:, 1])
         return np.stack([px, py, low + (high - low) * t], axis=-1)
 
-    def front_point(self, u, t):
+    def front_point(self, u: Any, t: Any) -> np.ndarray:
         """Return points on the front face: u in [-1, 1] from right to left, t in [0, 1] upwards."""
         u = np.asarray(u, float)
         return self.place(self.front - np.interp(abs(u), self.nose[:, 1], self.nose[:, 0]), u * self.half_width, t)
 
-    def rear_point(self, u, t):
+    def rear_point(self, u: Any, t: Any) -> np.ndarray:
         """Return points on the rear face: u in [-1, 1] from right to left, t in [0, 1] upwards."""
         u = np.asarray(u, float)
         return self.place(self.rear + np.interp(abs(u), self.tail[:, 1], self.tail[:, 0]), u * self.half_width, t)
 
-    def side_y(self, x):
+    def side_y(self, x: Any) -> Any:
         """Return the half width at plan position x."""
         x = np.asarray(x, float)
         ahead = np.interp(self.front - x, self.nose[:, 0], self.nose[:, 1])
         behind = np.interp(x - self.rear, self.tail[:, 0], self.tail[:, 1])
         return self.half_width * np.minimum(ahead, behind)
 
-    def side_point(self, x, t, side):
+    def side_point(self, x: Any, t: Any, side: int) -> np.ndarray:
         """Return points on a side (side +1 left, -1 right) whose own x is x, at height t.
 
         An x on the rounded ends, or beyond them, gives the nearest point of the side.
@@ -73,12 +74,12 @@ class Hull:
         )
         return self.place(plan, side * self.side_y(plan), t)
 
-    def side_fraction(self, fraction, t, side):
+    def side_fraction(self, fraction: Any, t: Any, side: int) -> np.ndarray:
         """Return points on a side: fraction 0 at the front end and 1 at the rear end of the level t."""
         plan = self.front - np.asarray(fraction, float) * (self.front - self.rear)
         return self.place(plan, side * self.side_y(plan), t)
 
-    def top_point(self, x, v):
+    def top_point(self, x: Any, v: Any) -> np.ndarray:
         """Return points on the lid: plan x, v in [-1, 1] from right to left."""
         x, v = np.broadcast_arrays(np.asarray(x, float), np.asarray(v, float))
         edge = self.side_y(x)
@@ -86,7 +87,7 @@ class Hull:
         point[..., 2] += self.crown * (1 - v**2) * (edge / self.half_width) ** 2
         return point
 
-    def half_contour(self, stations):
+    def half_contour(self, stations: Any) -> np.ndarray:
         """Return plan points [k, 2] from the middle of the front along the left side to the middle of the rear."""
         front_u = np.array([0, 0.32, 0.6, 0.8, 0.92])
         front = np.stack(
@@ -98,13 +99,13 @@ class Hull:
         x = np.linspace(front[-1, 0], rear[0, 0], stations + 2)[1:-1]
         return np.concatenate([front, np.stack([x, self.side_y(x)], axis=1), rear])
 
-    def wall_grid(self, stations, heights):
+    def wall_grid(self, stations: Any, heights: Any) -> np.ndarray:
         """Return the wall as a grid [heights, points around, 3] that closes on itself."""
         half = self.half_contour(stations)
         ring = np.concatenate([half, (half * (1, -1))[::-1][1:]])
         return np.stack([self.place(ring[:, 0], ring[:, 1], t) for t in heights])
 
-    def lid_grid(self, stations, columns=5):
+    def lid_grid(self, stations: Any, columns: int = 5) -> np.ndarray:
         """Return the lid as a grid [stations, columns, 3], front to rear."""
         half = self.half_contour(stations)
         v = np.linspace(1, -1, columns)

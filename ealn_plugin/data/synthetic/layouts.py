@@ -2,10 +2,14 @@
 
 import csv
 import pathlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ealn_plugin.data.synthetic import population, renderer
+from ealn_plugin.data.synthetic.population import Population
 
 # VeRi-776's own numbering of types; ours use a part of it.
 VERI_TYPES = ("sedan", "suv", "van", "hatchback", "mpv", "pickup", "bus", "truck", "estate")
@@ -21,7 +25,7 @@ class Veri776Layout:
     image_folders = ("image_train", "image_query", "image_test", "image_twin")
     ends_only = False
 
-    def names(self, drawn):
+    def names(self, drawn: Population) -> list[list[list[str]]]:
         """Return, for every identity's pictures, the list of paths of each picture inside the data set folder.
 
         A query picture lies in image_query and, as in the release, in image_test too.
@@ -44,7 +48,7 @@ class Veri776Layout:
             result.append(paths)
         return result
 
-    def write(self, folder, records, drawn):
+    def write(self, folder: Path, records: Sequence[Any], drawn: Population) -> None:
         """Write all text files; `records` is a list of writer.Record in the order of the pictures."""
         train = sorted((r for r in records if r.identity.split == "train"), key=_name)
         test = sorted((r for r in records if r.identity.split == "test"), key=_name)
@@ -63,7 +67,7 @@ class Veri776Layout:
         self._write_distances(folder / "camera_Dist.txt", drawn)
 
     @staticmethod
-    def _write_xml(path, root, rows):
+    def _write_xml(path: Path, root: str, rows) -> None:
         lines = [
             '<?xml version="1.0" encoding="gb2312"?>',
             f'<{root} Version="1.0">',
@@ -78,7 +82,7 @@ class Veri776Layout:
         _write_lines(path, lines + ["  </Items>", f"</{root}>"], encoding="gb2312")
 
     @staticmethod
-    def _write_index_files(folder, queries, test):
+    def _write_index_files(folder: Path, queries, test) -> None:
         by_vehicle, tracks = {}, {}
         for position, r in enumerate(test, 1):
             by_vehicle.setdefault(r.identity.number, []).append((position, r.picture.camera))
@@ -92,7 +96,7 @@ class Veri776Layout:
         _write_lines(folder / "jk_index.txt", junk)
         _write_lines(folder / "test_track.txt", [" ".join(names) for names in tracks.values()])
 
-    def _write_key_points(self, folder, train, test):
+    def _write_key_points(self, folder: Path, train, test) -> None:
         for part, rows in (("train", train), ("test", test)):
             lines = []
             for r in rows:
@@ -102,7 +106,7 @@ class Veri776Layout:
             _write_lines(folder / f"keypoint_{part}.txt", lines)
 
     @staticmethod
-    def _write_distances(path, drawn):
+    def _write_distances(path: Path, drawn: Population) -> None:
         rng = np.random.default_rng(len(drawn.cameras))
         places = rng.uniform(0, 1000, (len(drawn.cameras), 2))
         apart = np.linalg.norm(places[:, None] - places[None], axis=2)
@@ -116,14 +120,14 @@ class VehicleIDLayout:
     image_folders = ("image", "image_twin", "train_test_split", "attribute")
     ends_only = True
 
-    def names(self, drawn):
+    def names(self, drawn: Population) -> list[list[list[str]]]:
         """Return, for every identity's pictures, the list of paths of each picture inside the data set folder."""
         counts = [len(pictures) for pictures in drawn.pictures]
         rng = np.random.default_rng((*drawn.pictures[0][0].shot.entropy[:1], 98))
         numbers = iter((rng.permutation(sum(counts)) + 1).tolist())
         return [[[f"image/{next(numbers):07d}.jpg"] for _ in range(count)] for count in counts]
 
-    def write(self, folder, records, drawn):
+    def write(self, folder: Path, records: Sequence[Any], drawn: Population) -> None:
         """Write all text files; `records` is a list of writer.Record in the order of the pictures."""
         records = sorted(records, key=_name)
         train = [r for r in records if r.identity.split == "train"]
@@ -154,7 +158,7 @@ class VehicleIDLayout:
 LAYOUTS = {"veri776": Veri776Layout(), "vehicleid": VehicleIDLayout()}
 
 
-def write_annotations(folder, records, drawn):
+def write_annotations(folder: Path, records: Sequence[Any], drawn: Population) -> None:
     """Write viewpoints.csv, twins.csv and attributes.csv, which both layouts have."""
     views, twins = [], []
     for r in sorted(records, key=lambda record: record.paths[0]):
@@ -172,7 +176,7 @@ def write_annotations(folder, records, drawn):
     )
 
 
-def twin_path(path):
+def twin_path(path: Path) -> str:
     """Return the path of a picture's twin inside the data set folder."""
     return f"image_twin/{pathlib.PurePosixPath(path).name}"
 
@@ -181,11 +185,11 @@ def _name(record):
     return pathlib.PurePosixPath(record.paths[0]).name
 
 
-def _write_lines(path, lines, encoding="ascii"):
+def _write_lines(path: Path, lines, encoding: str = "ascii") -> None:
     path.write_bytes(("\n".join(lines) + "\n").encode(encoding))
 
 
-def _write_csv(path, header, rows):
+def _write_csv(path: Path, header, rows) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)

@@ -1,17 +1,23 @@
 """How each kind of mark is put on a vehicle: polygons on its surfaces or behind its windows."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ealn_plugin.data.synthetic import details, marks, windows
 from ealn_plugin.data.synthetic import mesh as m
+from ealn_plugin.data.synthetic.bodywork import Vehicle
+from ealn_plugin.data.synthetic.marks import Mark
+from ealn_plugin.data.synthetic.mesh import MeshBuilder
 
 
-def put_on(builder, vehicle, mark):
+def put_on(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     """Add the polygons of `mark` to `builder` (a copy of `vehicle`'s)."""
     _PAINTERS[mark.kind](builder, vehicle, mark)
 
 
-def _scale(vehicle, mark):
+def _scale(vehicle: Vehicle, mark: Mark):
     """Marks grow with large vehicles, whose pictures show a metre with fewer pixels."""
     return mark.size * (vehicle.model.size["length"] / 4.4) ** 0.6
 
@@ -20,7 +26,7 @@ def _spread(value, low, high):
     return low + value * (high - low)
 
 
-def _flat_shape(variant, corners=10):
+def _flat_shape(variant, corners: Any = 10):
     """Return a unit outline [corners, 2]: square, disc or diamond."""
     if variant == 1:
         return m.disc((0, 0, 0), 1.0, corners)[:, [0, 2]]
@@ -28,7 +34,16 @@ def _flat_shape(variant, corners=10):
     return square if variant == 0 else np.array([(-1.25, 0), (0, -1.25), (1.25, 0), (0, 1.25)])
 
 
-def _label(builder, surface, place, half, colour, variant, outward, stage):
+def _label(
+    builder: MeshBuilder,
+    surface: Callable[..., np.ndarray],
+    place,
+    half,
+    colour: Any,
+    variant,
+    outward: Any,
+    stage: int,
+) -> None:
     """A coloured outline with a contrasting middle on a surface; place (u, t), half sizes (u, t)."""
     shape = _flat_shape(variant)
     inner = marks.COLOURS["white" if colour != "white" else "blue"]
@@ -36,7 +51,7 @@ def _label(builder, surface, place, half, colour, variant, outward, stage):
         details.add_patch(builder, surface, shape * np.asarray(half) * factor + place, tint, m.MATTE, stage, outward)
 
 
-def _glass_label(builder, vehicle, mark):
+def _glass_label(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     rear = mark.face == "rear"
     surface = vehicle.cabin.rear_point if rear else vehicle.cabin.front_point
     high = (0.24, 0.72) if not rear else (0.3, 0.74)
@@ -50,7 +65,7 @@ def _glass_label(builder, vehicle, mark):
         _label(builder, surface, other, (size * 0.8, rise * 0.8), "green", 0, (1, 0, 0.2), m.ON_GLASS)
 
 
-def _pendant(builder, vehicle, mark):
+def _pendant(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     glass = builder.glass["front"]
     top = vehicle.cabin.front_point(0.0, 0.92) - (0.1, 0, 0)
     top[1] += _spread(mark.u, -0.12, 0.12)
@@ -58,7 +73,7 @@ def _pendant(builder, vehicle, mark):
     drop = _spread(mark.v, 0.1, 0.2) * _scale(vehicle, mark)
     ahead = (1, 0, 0)
 
-    def hang(corners, colour):
+    def hang(corners: Any, colour: Any) -> None:
         corners = np.asarray(corners, dtype=float)
         points = top + np.stack([0 * corners[:, 0], corners[:, 0], corners[:, 1]], axis=1)
         builder.add(points, colour, m.INTERIOR, m.INSIDE, ahead, clip=glass)
@@ -69,7 +84,7 @@ def _pendant(builder, vehicle, mark):
     hang([(-0.02, low), (0.02, low), (0.045, low - 1.4 * size), (-0.045, low - 1.4 * size)], marks.COLOURS["red"])
 
 
-def _shelf_place(vehicle, mark, depth):
+def _shelf_place(vehicle: Vehicle, mark: Mark, depth):
     """Return the point [3] on the dashboard (front) or on the shelf behind the rear seats where a mark stands."""
     cabin, way = vehicle.cabin, 1 if mark.face == "front" else -1
     end = cabin.front if way > 0 else cabin.rear
@@ -80,7 +95,7 @@ def _shelf_place(vehicle, mark, depth):
     return np.array([glass[0] - way * depth, _spread(mark.u, -width, width), max(base, glass[2])]), (way, 0, 0)
 
 
-def _tissue_box(builder, vehicle, mark):
+def _tissue_box(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     glass = builder.glass["front" if mark.face == "front" else "rear"]
     place, _ = _shelf_place(vehicle, mark, 0.16)
     k = _scale(vehicle, mark)
@@ -103,7 +118,7 @@ def _tissue_box(builder, vehicle, mark):
     )
 
 
-def _ornament(builder, vehicle, mark):
+def _ornament(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     glass = builder.glass["front" if mark.face == "front" else "rear"]
     place, outward = _shelf_place(vehicle, mark, 0.13)
     k = _scale(vehicle, mark)
@@ -121,7 +136,7 @@ def _ornament(builder, vehicle, mark):
             )
 
 
-def _glass_strip(builder, vehicle, mark):
+def _glass_strip(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     rear = mark.face == "rear"
     surface = vehicle.cabin.rear_point if rear else vehicle.cabin.front_point
     if rear:
@@ -135,14 +150,14 @@ def _glass_strip(builder, vehicle, mark):
     )
 
 
-def _rear_surface(vehicle):
+def _rear_surface(vehicle: Vehicle):
     """Return the surface behind and the range (t) where it is free for decals."""
     if vehicle.cargo is not None:
         return vehicle.cargo.rear_point, (0.2, 0.8)
     return vehicle.body.rear_point, (0.5, 0.85)
 
 
-def _end_decal(builder, vehicle, mark):
+def _end_decal(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     builder.rear_part = vehicle.cargo is not None and mark.face == "rear"
     k = _scale(vehicle, mark)
     if mark.face == "rear":
@@ -172,7 +187,7 @@ def _end_decal(builder, vehicle, mark):
     builder.rear_part = False
 
 
-def _bumper_mark(builder, vehicle, mark):
+def _bumper_mark(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     builder.rear_part = vehicle.cargo is not None and mark.face == "rear"
     rear = mark.face == "rear"
     surface = _rear_surface(vehicle)[0] if rear else vehicle.body.front_point
@@ -184,7 +199,7 @@ def _bumper_mark(builder, vehicle, mark):
     builder.rear_part = False
 
 
-def _scratch(builder, vehicle, mark):
+def _scratch(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     """A few pale and dark slanted lines, or a patch of bare metal."""
     k, tint = _scale(vehicle, mark), (205, 205, 205) if mark.variant != 1 else (44, 60, 110)
     builder.rear_part = vehicle.cargo is not None and mark.face == "rear"
@@ -209,7 +224,7 @@ def _scratch(builder, vehicle, mark):
     builder.rear_part = False
 
 
-def _side_surface(vehicle, mark, side):
+def _side_surface(vehicle: Vehicle, mark: Mark, side: int):
     """Return (surface(x, t), place (x, t), outward) of the free part of a side."""
     hull = vehicle.cargo if vehicle.cargo is not None else vehicle.body
     near, far = (
@@ -221,7 +236,7 @@ def _side_surface(vehicle, mark, side):
     return (lambda x, t: hull.side_point(x, t, side)), place, (0, side, 0)
 
 
-def _door_decal(builder, vehicle, mark):
+def _door_decal(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     side = 1 if mark.face == "left" else -1
     builder.rear_part = vehicle.cargo is not None
     surface, place, outward = _side_surface(vehicle, mark, side)
@@ -246,7 +261,7 @@ def _door_decal(builder, vehicle, mark):
     builder.rear_part = False
 
 
-def _missing_hubcap(builder, vehicle, mark):
+def _missing_hubcap(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     side = 1 if mark.face == "left" else -1
     wheels = [wheel for wheel in vehicle.wheels if wheel[1] == side]
     x = wheels[0 if mark.u < 0.5 else 1][0]
@@ -258,7 +273,7 @@ def _missing_hubcap(builder, vehicle, mark):
     builder.rear_part = False
 
 
-def _window_label(builder, vehicle, mark):
+def _window_label(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     side = 1 if mark.face == "left" else -1
     panes = [name for name in builder.glass if name.startswith(mark.face)]
     index = min(len(panes) - 1, int(mark.u * len(panes)))
@@ -272,7 +287,7 @@ def _window_label(builder, vehicle, mark):
         builder.add(points, tint, m.MATTE, m.ON_GLASS, (0, side, 0.2))
 
 
-def _lamp_damage(builder, vehicle, mark):
+def _lamp_damage(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     side = 1 if mark.u > 0.5 else -1
     if mark.face == "front":
         details.add_headlight(builder, vehicle, side, broken=True)
@@ -282,7 +297,7 @@ def _lamp_damage(builder, vehicle, mark):
     builder.rear_part = False
 
 
-def _roof(builder, vehicle, mark):
+def _roof(builder: MeshBuilder, vehicle: Vehicle, mark: Mark) -> None:
     cabin, k = vehicle.cabin, _scale(vehicle, mark)
     grid = cabin.lid_grid(6)
     front, rear, top = float(grid[:, :, 0].max()), float(grid[:, :, 0].min()), float(grid[:, :, 2].max())

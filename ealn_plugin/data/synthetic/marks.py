@@ -1,6 +1,10 @@
 """Small marks that tell two vehicles of the same model and colour apart: their kinds and the draw."""
 
 import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 COLOURS = {
     "red": (40, 36, 214),
@@ -66,15 +70,15 @@ class Mark:
     colour: str
     variant: int
 
-    def signature(self):
+    def signature(self) -> tuple[Any, ...]:
         """Return what a careful look can tell: kind, face, colour, shape and the coarse place."""
         return self.kind, self.face, self.colour, self.variant, round(self.u * 2), round(self.v * 2)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.kind}@{self.face}:{self.colour}"
 
 
-def draw_mark(face, has_rear_window, rng):
+def draw_mark(face: str, has_rear_window: bool, rng: np.random.Generator) -> Mark:
     """Draw a mark for a face with the numpy Generator `rng`."""
     kinds = {"front": FRONT_KINDS, "rear": REAR_KINDS, "any": ROOF_KINDS}.get(face, SIDE_KINDS)
     if face == "rear" and not has_rear_window:
@@ -92,7 +96,7 @@ def draw_mark(face, has_rear_window, rng):
     )
 
 
-def draw_marks(has_rear_window, rng):
+def draw_marks(has_rear_window: bool, rng: np.random.Generator) -> tuple[Mark, ...]:
     """Draw an identity's marks: two or three each for front and rear, one a side mostly, sometimes one on the roof."""
     faces = ["front"] * int(rng.integers(2, 4)) + ["rear"] * int(rng.integers(2, 4))
     faces += [side for side in ("left", "right") if rng.random() < 0.65]
@@ -107,7 +111,7 @@ def draw_marks(has_rear_window, rng):
     return tuple(marks)
 
 
-def distinct(marks, others):
+def distinct(marks: Sequence[Mark], others: Iterable[Sequence[Mark]]) -> bool:
     """Return whether `marks` differ from each of `others` in two signatures or more, from the front and from behind."""
     for other in others:
         for face in ("front", "rear"):

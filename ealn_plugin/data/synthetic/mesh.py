@@ -1,6 +1,7 @@
 """Flat coloured polygons in space, the order in which a painter puts them on the canvas, and the lists of both."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class Mesh:
 class MeshBuilder:
     """Collects polygons; `build` freezes them into a Mesh. `copy` lets many identities share the model's polygons."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.polygons = []
         self.normals = []
         self.smooth = {}
@@ -63,7 +64,7 @@ class MeshBuilder:
         self.split = -1e3
         self.glass = {}
 
-    def copy(self):
+    def copy(self) -> "MeshBuilder":
         """Return a builder with the same polygons, to which marks can be added without changing this one."""
         other = MeshBuilder()
         for name in ("polygons", "normals", "colours", "materials", "clips", "stages"):
@@ -73,7 +74,16 @@ class MeshBuilder:
         other.smooth = dict(self.smooth)
         return other
 
-    def add(self, points, colour, material, stage, outward, clip=-1, far_stage=None):
+    def add(
+        self,
+        points: Any,
+        colour: Any,
+        material: Any,
+        stage: int,
+        outward: Any,
+        clip: int = -1,
+        far_stage: int | None = None,
+    ) -> int:
         """Add one convex polygon and return its number.
 
         Args:
@@ -91,7 +101,9 @@ class MeshBuilder:
             normal = [-value for value in normal]
         return self._append(points, normal, colour, material, stage, clip, far_stage)
 
-    def _append(self, points, normal, colour, material, stage, clip=-1, far_stage=None):
+    def _append(
+        self, points: np.ndarray, normal, colour: Any, material: Any, stage: int, clip: int = -1, far_stage=None
+    ):
         side = points[:, 1].sum()
         near, far = stage, stage if far_stage is None else far_stage
         rank = 100 if self.rear_part else 0
@@ -104,7 +116,17 @@ class MeshBuilder:
         self.stages.append((rank, left, right))
         return len(self.polygons) - 1
 
-    def add_box(self, centre, size, colour, material, stage, far_stage=None, clip=-1, bottom=False):
+    def add_box(
+        self,
+        centre: Any,
+        size: Any,
+        colour: Any,
+        material: Any,
+        stage: int,
+        far_stage: int | None = None,
+        clip: int = -1,
+        bottom: bool = False,
+    ) -> None:
         """Add the faces of an axis-parallel box; centre and size in metres, [3] each."""
         centre, half = np.asarray(centre, dtype=np.float64), np.asarray(size, dtype=np.float64) / 2
         square = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], dtype=np.float64)
@@ -117,7 +139,9 @@ class MeshBuilder:
                 outward[axis] = sign
                 self.add(corners, colour, material, stage, outward, clip=clip, far_stage=far_stage)
 
-    def add_grid(self, grid, colour, material, stage, middle, closed=False):
+    def add_grid(
+        self, grid: np.ndarray, colour: Any, material: Any, stage: int, middle: Any, closed: bool = False
+    ) -> None:
         """Add the quads of a surface grid [rows, columns, 3]; normals point away from `middle` [3].
 
         Light sees normals averaged over neighbouring quads; closed says that the last column meets the first.
@@ -130,7 +154,7 @@ class MeshBuilder:
             number = self._append(quads[row, column], flat[row, column], colour, material, stage)
             self.smooth[number] = smooth[row, column]
 
-    def build(self, paint, outline, key_points, key_normals):
+    def build(self, paint: Any, outline: np.ndarray, key_points: np.ndarray, key_normals: np.ndarray) -> Mesh:
         """Freeze into a Mesh; `paint` is the BGR colour of polygons that were added without one."""
         counts = [len(polygon) for polygon in self.polygons]
         ends = np.cumsum(counts)
@@ -143,7 +167,7 @@ class MeshBuilder:
         return Mesh(
             points=points.astype(np.float32),
             bounds=list(zip((ends - counts).tolist(), ends.tolist())),
-            centres=(np.add.reduceat(points, ends - counts) / np.array(counts)[:, None]).astype(np.float32),
+            centres=(np.add.reduceat(points, ends - counts) / np.array(counts)[:, None]).astype(np.float32),  # type: ignore[arg-type]
             normals=normals,
             shading_normals=shading,
             colours=colours,
@@ -166,7 +190,7 @@ class MeshBuilder:
         return orders
 
 
-def newell_normal(points):
+def newell_normal(points: np.ndarray) -> list[float]:
     """Return the unit normal (3 floats) of a polygon [corners, 3] by Newell's method; zeros if it has no area."""
     nx = ny = nz = 0.0  # plain floats: several times faster than arrays of this size
     rows = points.tolist()
@@ -195,7 +219,7 @@ def _grid_normals(quads, middle, closed):
     return normals, total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-9)
 
 
-def disc(centre, radius, corners, axis=1, start=0.0):
+def disc(centre: Any, radius: float, corners: int, axis: int = 1, start: float = 0.0) -> np.ndarray:
     """Return a regular polygon [corners, 3] around `centre`, perpendicular to `axis` (0 x, 1 y, 2 z); metres."""
     angles = start + np.arange(corners) * (2 * np.pi / corners)
     flat = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius

@@ -1,10 +1,14 @@
 """Who appears where: models, look-alike groups, tracks and shots of a data set, all drawn from its seed."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from ealn_plugin.data.synthetic import bodywork, cameras, mark_painters, marks, renderer, shapes, windows
+from ealn_plugin.data.synthetic.mesh import Mesh
+from ealn_plugin.data.synthetic.presets import Preset
+from ealn_plugin.data.synthetic.shapes import Model
 
 # VeRi-776's colours with their numbers, and a paint (BGR) for each.
 COLOURS = {
@@ -50,7 +54,7 @@ class Identity:
     marks: tuple
 
     @property
-    def model_name(self):
+    def model_name(self) -> str:
         """The model's name, such as sedan_03."""
         return f"{self.model.type}_{self.model.number:02d}"
 
@@ -76,7 +80,7 @@ class Population:
     pictures: list
 
 
-def draw_population(preset, seed, ends_only=False):
+def draw_population(preset: Preset, seed: int, ends_only: bool = False) -> Population:
     """Draw the vehicles and shots of a data set.
 
     Args:
@@ -111,11 +115,11 @@ def draw_population(preset, seed, ends_only=False):
     return Population(all_cameras, identities, pictures)
 
 
-def _stream(seed, *purpose):
+def _stream(seed: int, *purpose):
     return np.random.default_rng((seed, *(int(value) for value in purpose)))
 
 
-def draw_models(count, seed):
+def draw_models(count: int, seed: int) -> list[shapes.Model]:
     """Draw `count` models: one of each type first, then by how common the types are."""
     rng = _stream(seed, MODELS)
     names, shares = list(TYPE_SHARES), list(TYPE_SHARES.values())
@@ -124,7 +128,7 @@ def draw_models(count, seed):
     return [shapes.draw_model(number, kind, _stream(seed, MODELS, number)) for number, kind in enumerate(kinds, 1)]
 
 
-def _draw_split(split, numbers, models, rng, seed):
+def _draw_split(split, numbers, models, rng: np.random.Generator, seed: int):
     """Draw look-alike groups until all numbers are taken; a (model, colour) pair appears once in a split."""
     shares = np.array(list(COLOUR_SHARES.values()))
     used, identities, start = set(), [], 0
@@ -144,7 +148,7 @@ def _draw_split(split, numbers, models, rng, seed):
     return identities
 
 
-def _draw_group_marks(model, numbers, seed):
+def _draw_group_marks(model: Model, numbers, seed: int):
     """Draw marks for look-alikes such that any two differ from the front and from behind."""
     window = windows.has_rear_window(model)
     members = []
@@ -157,7 +161,7 @@ def _draw_group_marks(model, numbers, seed):
     return members
 
 
-def spread(total, parts, low, high, rng):
+def spread(total: int, parts: int, low: int, high: int, rng: np.random.Generator) -> list[int]:
     """Split `total` into `parts` random integers in [low, high] that add up to it; returns a list."""
     if not low * parts <= total <= high * parts:
         raise ValueError(f"{total} cannot be split into {parts} numbers between {low} and {high}: change the preset.")
@@ -170,7 +174,7 @@ def spread(total, parts, low, high, rng):
     return shares.tolist()
 
 
-def _draw_tracks(vehicles, tracks, images, camera_count, rng):
+def _draw_tracks(vehicles, tracks, images, camera_count, rng: np.random.Generator):
     """Return for every vehicle a list of (camera index, number of frames)."""
     per_vehicle = spread(tracks, vehicles, 2, camera_count, rng)
     frames = spread(images, tracks, 1, images, rng)
@@ -182,7 +186,7 @@ def _draw_tracks(vehicles, tracks, images, camera_count, rng):
     return plans
 
 
-def _draw_pictures(identity, plan, all_cameras, seed, ends_only):
+def _draw_pictures(identity: Identity, plan, all_cameras: Any, seed: int, ends_only):
     """Draw the shots of one identity: in every track the lane that the vehicle has been seen in less so far."""
     rng = _stream(seed, SHOTS, identity.number)
     pictures, balance = [], 0
@@ -204,13 +208,13 @@ def _draw_pictures(identity, plan, all_cameras, seed, ends_only):
     return pictures
 
 
-def build_mesh(identity):
+def build_mesh(identity: Identity) -> tuple[Mesh, tuple[float, float]]:
     """Return (mesh.Mesh, (length, height) in metres) of an Identity with its marks on."""
     mesh, size, _ = build_marked_mesh(identity)
     return mesh, size
 
 
-def build_marked_mesh(identity):
+def build_marked_mesh(identity: Identity) -> tuple[Any, ...]:
     """Return what build_mesh does and, for each mark, the range of its polygons in the mesh."""
     vehicle = bodywork.assemble(identity.model)
     builder = vehicle.builder.copy()

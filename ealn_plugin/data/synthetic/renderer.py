@@ -2,12 +2,15 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from ealn_plugin.data.synthetic import cameras
 from ealn_plugin.data.synthetic import mesh as m
+from ealn_plugin.data.synthetic.cameras import Camera
+from ealn_plugin.data.synthetic.mesh import Mesh
 
 SHIFT = 4  # sub-pixel bits of the polygon corners
 NOISE_SIZE = 384
@@ -26,18 +29,18 @@ class Shot:
     azimuth: float
     entropy: tuple
 
-    def turned(self):
+    def turned(self) -> "Shot":
         """Return the same shot with the vehicle turned to the opposite view."""
         return dataclasses.replace(self, azimuth=(self.azimuth + 180.0) % 360.0)
 
 
-def view_class(azimuth):
+def view_class(azimuth: float) -> int:
     """Return VeRi's 8-way class of an azimuth in degrees: 0 front, 1 rear, 2 left, 3 left-front, 4 left-rear, 5 right,
     6 right-front, 7 right-rear."""
     return (0, 3, 2, 4, 1, 7, 5, 6)[int(((azimuth + 22.5) % 360) // 45)]
 
 
-def view_name(azimuth):
+def view_name(azimuth: float) -> str:
     """Return 'front', 'rear' or 'side' for an azimuth in degrees; the oblique classes count as front or rear."""
     return {0: "front", 3: "front", 6: "front", 1: "rear", 4: "rear", 7: "rear"}.get(view_class(azimuth), "side")
 
@@ -51,7 +54,7 @@ class Pose:
     light: np.ndarray
 
 
-def place_camera(camera, azimuth, elevation, length, height):
+def place_camera(camera: Camera, azimuth: float, elevation: float, length: float, height: float) -> Pose:
     """Return the Pose of `camera` for a vehicle of a length and height in metres; angles in degrees."""
     turn, rise, roll = np.radians(azimuth), np.radians(elevation), np.radians(camera.roll)
     away = np.array([np.cos(rise) * np.cos(turn), np.cos(rise) * np.sin(turn), np.sin(rise)])
@@ -64,13 +67,13 @@ def place_camera(camera, azimuth, elevation, length, height):
     return Pose(eye, axes.astype(np.float32), light.astype(np.float32))
 
 
-def project(points, pose):
+def project(points: np.ndarray, pose: Pose) -> np.ndarray:
     """Project points [n, 3] in metres to image-plane coordinates [n, 2], x right and y down, of unit focal length."""
     seen = (points - pose.eye.astype(np.float32)) @ pose.axes.T
     return seen[:, :2] / seen[:, 2:]
 
 
-def shade(mesh, pose, camera):
+def shade(mesh: Mesh, pose: Pose, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Light every polygon.
 
     Returns:
@@ -110,7 +113,7 @@ def _soften(values, knee, limit):
     return np.clip(values, 0.0, knee) + room * (1 - np.exp(-above / room))
 
 
-def fit_frame(flat, size, camera, rng):
+def fit_frame(flat: np.ndarray, size: int, camera: Camera, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return (scale [2], shift [2]) that puts projected points [n, 2] into a square frame like a detector's crop."""
     low, high = flat.min(axis=0), flat.max(axis=0)
     extent = high - low
@@ -122,7 +125,9 @@ def fit_frame(flat, size, camera, rng):
     return scale, size / 2 + wander - (low + high) / 2 * scale
 
 
-def paint(canvas, mesh, screen, colours, visible, pose):
+def paint(
+    canvas: np.ndarray, mesh: Mesh, screen: np.ndarray, colours: np.ndarray, visible: np.ndarray, pose: Pose
+) -> None:
     """Paint the visible polygons, far to near, on canvas uint8 [size, size, 3] in place; screen [points, 2] pixels."""
     corners = np.round(screen * (1 << SHIFT)).astype(np.int32)
     order = mesh.orders[bool(pose.eye[0] > mesh.split), bool(pose.eye[1] >= 0)]
@@ -139,7 +144,7 @@ def paint(canvas, mesh, screen, colours, visible, pose):
                 fill(canvas, np.round(cut * (1 << SHIFT)).astype(np.int32), colours[k], 8, SHIFT)
 
 
-def _cast_shadow(canvas, mesh, pose, camera, scale, shift):
+def _cast_shadow(canvas: np.ndarray, mesh: Mesh, pose: Pose, camera: Camera, scale, shift):
     """Darken the road where the vehicle keeps the light away: a soft cast shadow and a darker one underneath."""
     size = canvas.shape[0]
     small = size // 4
@@ -165,17 +170,17 @@ class Rendering:
     scale: np.ndarray
     shift: np.ndarray
 
-    def pixels(self, points):
+    def pixels(self, points: np.ndarray) -> np.ndarray:
         """Return where points [n, 3] in metres lie in the picture: float [n, 2], x and y in pixels."""
         return project(points, self.pose) * self.scale + self.shift
 
-    def facing(self, points, normals):
+    def facing(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
         """Return the cosine [n] between each normal [n, 3] and the line from its point [n, 3] to the camera."""
         to_eye = self.pose.eye - points
         return np.einsum("ij,ij->i", normals, to_eye) / np.linalg.norm(to_eye, axis=1)
 
 
-def visible_key_points(mesh, rendering):
+def visible_key_points(mesh: Mesh, rendering: Rendering) -> np.ndarray:
     """Return the key points' pixels, int [20, 2]; (-1, -1) for those turned away or outside the frame."""
     spots = np.round(rendering.pixels(mesh.key_points)).astype(int)
     hidden = rendering.facing(mesh.key_points, mesh.key_normals) < 0.12
@@ -195,7 +200,7 @@ class Renderer:
 
     BACKGROUNDS = 3  # scenes per camera
 
-    def __init__(self, seed, all_cameras, image_size):
+    def __init__(self, seed: int, all_cameras: Sequence[Camera], image_size: int) -> None:
         self.seed = seed
         self.cameras = all_cameras
         self.image_size = image_size
@@ -203,17 +208,17 @@ class Renderer:
         self._background = functools.lru_cache(maxsize=None)(self._draw_background)
         self._grain = functools.lru_cache(maxsize=None)(self._draw_grain)
 
-    def _draw_background(self, camera, number):
+    def _draw_background(self, camera: int, number: int):
         rng = np.random.default_rng((self.seed, 11, camera, number))
         return cameras.draw_background(self.cameras[camera], rng, int(self.canvas_size * 1.3))
 
-    def _draw_grain(self, camera):
+    def _draw_grain(self, camera: int):
         rng = np.random.default_rng((self.seed, 12, camera))
         side = max(NOISE_SIZE, 2 * self.image_size)
         grain = rng.standard_normal((side, side, 3), dtype=np.float32) * self.cameras[camera].noise
         return np.round(grain).astype(np.int16)
 
-    def render(self, mesh, size, camera, shot):
+    def render(self, mesh: Mesh, size: tuple[float, float], camera: int, shot: Shot) -> Rendering:
         """Render one picture.
 
         Args:
@@ -240,12 +245,12 @@ class Renderer:
         shrink = self.image_size / self.canvas_size
         return Rendering(self._expose(canvas, camera, rng), pose, scale * shrink, shift * shrink)
 
-    def _crop_background(self, camera, rng):
+    def _crop_background(self, camera: int, rng: np.random.Generator):
         scene = self._background(camera, int(rng.integers(self.BACKGROUNDS)))
         x, y = rng.integers(0, scene.shape[0] - self.canvas_size, 2)
         return scene[y : y + self.canvas_size, x : x + self.canvas_size]
 
-    def _expose(self, canvas, camera, rng):
+    def _expose(self, canvas: np.ndarray, camera: int, rng: np.random.Generator):
         eye, size = self.cameras[camera], self.image_size
         picture = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
         picture = cv2.LUT(picture, _tone_curve(eye.gain, eye.gamma, eye.lift, round(rng.uniform(0.94, 1.06), 2)))

@@ -145,7 +145,7 @@ class Model:
     style: dict
 
 
-def draw_model(number, vehicle_type, rng):
+def draw_model(number: int, vehicle_type: str, rng: np.random.Generator) -> Model:
     """Draw a model of a type with the numpy Generator `rng`."""
     size = {name: float(rng.uniform(low, high)) for name, (low, high) in RANGES[vehicle_type].items()}
     style = dict(
@@ -176,7 +176,7 @@ def draw_model(number, vehicle_type, rng):
     return Model(number, vehicle_type, size, style)
 
 
-def body_hull(model):
+def body_hull(model: Model) -> Hull:
     """Return the Hull of the body below the windows (of the cab, for a truck)."""
     s, kind = model.size, model.type
     half = s["length"] / 2
@@ -213,7 +213,7 @@ def body_hull(model):
     )
 
 
-def cabin_hull(model, body):
+def cabin_hull(model: Model, body: Hull) -> Hull:
     """Return the Hull of the cabin: windscreen, side windows, rear window and roof."""
     s = model.size
     half, length, height = s["length"] / 2, s["length"], s["height"]
@@ -247,7 +247,7 @@ def cabin_hull(model, body):
     )
 
 
-def cargo_hull(model):
+def cargo_hull(model: Model) -> Hull:
     """Return the Hull of a truck's cargo box."""
     s = model.size
     half = s["length"] / 2

@@ -1,26 +1,30 @@
 """Windscreen, rear window and side windows of a vehicle, and what one sees through them."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ealn_plugin.data.synthetic import details
 from ealn_plugin.data.synthetic import mesh as m
+from ealn_plugin.data.synthetic.shapes import Model
 
 BLACK = (22, 22, 22)
 GLASS = (46, 42, 38)
 SEAT = (62, 64, 70)
 
 
-def has_rear_window(model):
+def has_rear_window(model: Model) -> bool:
     """Return whether one can look into a model from behind (not into trucks and panel vans)."""
     return model.type != "truck" and not (model.type == "van" and model.style["panel"])
 
 
-def rear_window_foot(model):
+def rear_window_foot(model: Model) -> float:
     """Return the height t on the cabin's rear face at which its window begins."""
     return 0.25 if model.type in ("bus", "truck") else 0.08
 
 
-def add_windows(vehicle):
+def add_windows(vehicle: Any) -> None:
     """Add windscreen, rear window and side windows, each with what one sees through it."""
     cabin, model = vehicle.cabin, vehicle.model
     _add_end_glass(vehicle, "front", cabin.front_point, (0.9, 0.04, 0.93), (1, 0, 0.2))
@@ -35,7 +39,7 @@ def add_windows(vehicle):
             _add_side_glass(vehicle, side, f"{name}{number}", x)
 
 
-def _add_end_glass(vehicle, name, surface, extent, outward):
+def _add_end_glass(vehicle: Any, name, surface: Callable[..., np.ndarray], extent, outward: Any) -> None:
     builder = vehicle.builder
     width, low, high = extent
     rim = 0.035
@@ -62,7 +66,7 @@ def _add_end_glass(vehicle, name, surface, extent, outward):
     _add_seats(vehicle, glass, 1 if name == "front" else -1)
 
 
-def _add_seats(vehicle, glass, way):
+def _add_seats(vehicle: Any, glass, way: int) -> None:
     """Seat backs with head rests, and the dashboard or the rear shelf, bounded by the window."""
     builder, cabin = vehicle.builder, vehicle.cabin
     end = cabin.front if way > 0 else cabin.rear
@@ -79,7 +83,7 @@ def _add_seats(vehicle, glass, way):
     builder.add(shelf, (70, 70, 72), m.INTERIOR, m.INSIDE, (0, 0, 1), clip=glass)
 
 
-def _window_spans(vehicle):
+def _window_spans(vehicle: Any):
     """Return [(x at the front edge, x at the rear edge)] of the windows of one side; None means the slanted pillar."""
     model, cabin = vehicle.model, vehicle.cabin
     first, last = cabin.front, cabin.rear
@@ -96,7 +100,7 @@ def _window_spans(vehicle):
     return [(None, middle + 0.04), (middle - 0.05, None)]
 
 
-def _add_side_glass(vehicle, side, name, span):
+def _add_side_glass(vehicle: Any, side: int, name, span) -> None:
     builder, cabin = vehicle.builder, vehicle.cabin
     outward = (0, side, 0.2)
     low, high = (0.06, 0.88) if vehicle.model.type != "bus" else (0.12, 0.86)

@@ -12,7 +12,11 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent import futures
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,7 +51,15 @@ class _Task:
     paths: list
 
 
-def render_dataset(root, layout="veri776", preset="tiny", seed=0, image_size=None, processes=None, progress=True):
+def render_dataset(
+    root: str | PathLike[str],
+    layout: str = "veri776",
+    preset: Any = "tiny",
+    seed: int = 0,
+    image_size: int | None = None,
+    processes: int | None = None,
+    progress: bool = True,
+) -> Path:
     """Render a data set of vehicles, or find it finished.
 
     The same arguments give the same bytes whatever the number of processes. The folder appears under its final name
@@ -81,13 +93,13 @@ def render_dataset(root, layout="veri776", preset="tiny", seed=0, image_size=Non
         "image_size": image_size,
     }
     root = pathlib.Path(root)
-    target = root / style.folder
+    target = root / style.folder  # type: ignore[attr-defined]
     try:
         if _finished(target, parameters):
-            log.info("%s is complete already: %s", target, _describe(read_marker(target)["counts"]))
+            log.info("%s is complete already: %s", target, _describe(read_marker(target)["counts"]))  # type: ignore[index]
             return target
         root.mkdir(parents=True, exist_ok=True)
-        with _only_writer(root, style.folder):
+        with _only_writer(root, style.folder):  # type: ignore[attr-defined]
             if _finished(target, parameters):  # another process has finished it meanwhile
                 return target
             _render_into(target, style, parameters, preset, processes or core_count(), progress)
@@ -101,12 +113,12 @@ def render_dataset(root, layout="veri776", preset="tiny", seed=0, image_size=Non
     return target
 
 
-def is_complete(folder):
+def is_complete(folder: str | PathLike[str]) -> bool:
     """Return whether `folder` is a finished data set that render_dataset made."""
     return read_marker(folder) is not None
 
 
-def read_marker(folder):
+def read_marker(folder: str | PathLike[str]) -> dict[str, Any] | None:
     """Return the parameters and counts (dict) of a finished rendered data set, or None if `folder` is none."""
     try:
         content = json.loads((pathlib.Path(folder) / MARKER).read_text(encoding="utf-8"))
@@ -115,7 +127,7 @@ def read_marker(folder):
     return content if isinstance(content, dict) and "parameters" in content else None
 
 
-def _check_arguments(layout, preset, seed, image_size, processes):
+def _check_arguments(layout: str, preset: Any, seed: int, image_size: int | None, processes: int | None):
     if layout not in layouts.LAYOUTS:
         raise ValueError(f"layout {layout!r} is unknown: choose one of {', '.join(layouts.LAYOUTS)}.")
     if not isinstance(preset, presets.Preset):
@@ -148,7 +160,7 @@ def _finished(target, parameters):
 
 
 @contextlib.contextmanager
-def _only_writer(root, name):
+def _only_writer(root: Path, name):
     """Let one process at a time render into `root`, and remove what killed runs left there."""
     with open(root / f".{name}.lock", "w", encoding="ascii") as file:
         if not wait_for_lock(file, lambda: log.info("waiting for another process that renders into %s", root)):
@@ -159,7 +171,7 @@ def _only_writer(root, name):
         yield
 
 
-def _render_into(target, style, parameters, preset, processes, progress):
+def _render_into(target, style, parameters, preset: Any, processes: int | None, progress: bool) -> None:
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
     try:
         os.chmod(folder, 0o755)
@@ -192,7 +204,7 @@ def _render_into(target, style, parameters, preset, processes, progress):
         raise
 
 
-def _count(records):
+def _count(records: Sequence[Any]):
     train = [r for r in records if r.identity.split == "train"]
     test = [r for r in records if r.identity.split == "test"]
     return {
@@ -217,7 +229,7 @@ def _picture_count(task):
     return len(task.pictures) * (2 if task.identity.split == "test" else 1)
 
 
-def _run(tasks, arguments, processes, progress, target):
+def _run(tasks, arguments, processes: int | None, progress: bool, target):
     """Render all tasks; returns the Records in the order of the tasks."""
     results = _sequential(tasks, arguments) if processes == 1 else _parallel(tasks, arguments, processes)
     records = [None] * len(tasks)
@@ -228,7 +240,7 @@ def _run(tasks, arguments, processes, progress, target):
             task = tasks[index]
             records[index] = [Record(task.identity, *row) for row in zip(task.pictures, task.paths, key_points)]
             bar.update(_picture_count(task))
-    return [record for rows in records for record in rows]
+    return [record for rows in records for record in rows]  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
@@ -252,7 +264,7 @@ def _sequential(tasks, arguments):
             yield index, worker.render(task)
 
 
-def _parallel(tasks, arguments, processes):
+def _parallel(tasks, arguments, processes: int | None):
     """Return an iterator of (task number, key points) as worker processes finish; it raises a worker's failure."""
     # Forked workers start at once; spawned ones would import the whole package with torch. All are forked here, before
     # the progress bar starts its thread.
@@ -279,7 +291,7 @@ def _collect(pool, waiting):
 _worker = None
 
 
-def _start_worker(*arguments):
+def _start_worker(*arguments) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     end_with_parent()
@@ -295,11 +307,11 @@ def _render_task(task):
 class _Worker:
     """Renders one identity's pictures at a time into `folder`."""
 
-    def __init__(self, folder, seed, all_cameras, image_size):
+    def __init__(self, folder: str, seed: int, all_cameras: Any, image_size: int | None) -> None:
         self.folder = folder
-        self.renderer = renderer.Renderer(seed, all_cameras, image_size)
+        self.renderer = renderer.Renderer(seed, all_cameras, image_size)  # type: ignore[arg-type]
 
-    def render(self, task):
+    def render(self, task: "_Task") -> list[np.ndarray]:
         """Write the pictures and twins of a task; returns the key points of each picture, int [20, 2]."""
         identity = task.identity
         mesh, size = population.build_mesh(identity)
@@ -314,7 +326,7 @@ class _Worker:
             found.append(renderer.visible_key_points(mesh, rendering))
         return found
 
-    def _save(self, image, paths, quality):
+    def _save(self, image, paths, quality) -> None:
         data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()
         for path in paths:
             with open(f"{self.folder}/{path}", "wb") as file:

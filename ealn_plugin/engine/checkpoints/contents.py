@@ -6,6 +6,8 @@ sentence, instead of an error much later or somewhere in torch.
 
 import contextlib
 import numbers
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -19,7 +21,7 @@ class WrongContents(ValueError):
 
 
 @contextlib.contextmanager
-def restoring(part):
+def restoring(part: str) -> Iterator[None]:
     """Within it, whatever torch, numpy and Python raise for a state that they cannot take becomes WrongContents."""
     try:
         yield
@@ -30,7 +32,7 @@ def restoring(part):
         raise WrongContents(f"its {part} cannot be restored ({type(error).__name__}: {reason})") from error
 
 
-def check_contents(state):
+def check_contents(state: Any) -> None:
     """Check every part of what ``state.capture`` writes; further parts are allowed.
 
     Raises:
@@ -63,7 +65,7 @@ def check_contents(state):
     _expect(torch.is_tensor(state.get("choices")), "choices", "a random state", state.get("choices"))
 
 
-def _check_random_states(random):
+def _check_random_states(random: Any) -> None:
     """numpy takes any position without a check and would read beyond its state."""
     python, numpy = random.get("python"), random.get("numpy")
     _expect(
@@ -90,7 +92,7 @@ def _check_random_states(random):
     _expect(torch.is_tensor(random.get("torch")), "random state of torch", "one", random.get("torch"))
 
 
-def load_optimizer(optimizer, state, part):
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Any, part: str) -> None:
     """``optimizer.load_state_dict`` for a state of its own kind.
 
     Raises:
@@ -112,7 +114,7 @@ def load_optimizer(optimizer, state, part):
             )
 
 
-def load_scheduler(scheduler, state, part="schedule"):
+def load_scheduler(scheduler: Any, state: Any, part: str = "schedule") -> None:
     """``scheduler.load_state_dict``, which would set any attribute of that object to anything.
 
     Raises:
@@ -126,7 +128,7 @@ def load_scheduler(scheduler, state, part="schedule"):
         scheduler.load_state_dict(known)
 
 
-def _is_alike(own, found):
+def _is_alike(own: Any, found: Any) -> bool:
     """Whether a setting could stand in the place of another."""
     if own is None or found is None:
         return found is None or isinstance(found, numbers.Real)
@@ -141,33 +143,33 @@ def _is_alike(own, found):
     return isinstance(found, type(own))
 
 
-def _expect(fits, part, expected, found):
+def _expect(fits: bool, part: str, expected: str, found: Any) -> None:
     if not fits:
         text = repr(found) if isinstance(found, (str, int, float, type(None))) else type(found).__name__
         raise WrongContents(f"its {part} is {text[:80]}, expected {expected}")
 
 
-def _is_count(value):
+def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST
 
 
-def _is_list(value, length):
+def _is_list(value: Any, length: int) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == length
 
 
-def _is_named(value):
+def _is_named(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(name, str) for name in value)
 
 
-def _is_plain_tensor(value):
+def _is_plain_tensor(value: Any) -> bool:
     return torch.is_tensor(value) and value.layout == torch.strided and value.device.type != "meta"
 
 
-def _are_numbers(value):
+def _are_numbers(value: Any) -> bool:
     return _is_named(value) and all(isinstance(number, numbers.Real) for number in value.values())
 
 
-def _are_results(value):
+def _are_results(value: Any) -> bool:
     return _is_named(value) and all(
         _is_named(found) and all(map(_are_numbers, found.values())) for found in value.values()
     )

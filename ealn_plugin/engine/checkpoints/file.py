@@ -7,8 +7,11 @@ code of its author.
 import contextlib
 import logging
 import os
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
+from torch import nn
 
 from ealn_plugin.engine.checkpoints.contents import WrongContents, restoring
 from ealn_plugin.system.files import UnwritableError, replacing
@@ -31,7 +34,7 @@ class CheckpointError(RuntimeError):
     """A checkpoint that cannot be written, read, or fitted to this run; the message is one sentence."""
 
 
-def save_atomically(state, path):
+def save_atomically(state: Mapping[str, Any], path: str) -> None:
     """Write ``state`` to ``path`` so that the file is either the old one or the whole new one.
 
     Raises:
@@ -47,14 +50,14 @@ def save_atomically(state, path):
         raise _unwritable(path, error) from error
 
 
-def _unwritable(path, error):
+def _unwritable(path: str, error: BaseException | None) -> CheckpointError:
     return CheckpointError(
         f"checkpoint {path!r} could not be written ({error}); an earlier one is untouched: free "
         "some space or change data.save_dir, then go on with model.resume"
     )
 
 
-def find(path):
+def find(path: str) -> str:
     """The checkpoint file meant by ``model.resume``: the file itself, or the last one of a run folder.
 
     Raises:
@@ -75,7 +78,7 @@ def find(path):
     return path
 
 
-def load(path):
+def load(path: str) -> dict[str, Any]:
     """Read a checkpoint written by ``save_atomically``, onto the CPU, without running any code in it.
 
     Raises:
@@ -102,7 +105,7 @@ def load(path):
 
 
 @contextlib.contextmanager
-def naming_file(path):
+def naming_file(path: str) -> Iterator[None]:
     """Within it, wrong contents become a CheckpointError that names the file."""
     try:
         yield
@@ -113,7 +116,7 @@ def naming_file(path):
         ) from error
 
 
-def fit(module, state_dict, name, path):
+def fit(module: nn.Module, state_dict: Mapping[str, Any], name: str, path: str) -> None:
     """Load ``state_dict`` into ``module``; of another architecture, the first layer that differs is named.
 
     Raises:

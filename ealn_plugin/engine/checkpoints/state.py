@@ -2,18 +2,22 @@
 
 import logging
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from torch import nn
 
 from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.engine.checkpoints.contents import check_contents, load_optimizer, load_scheduler, restoring
 from ealn_plugin.engine.optimizers import tune_optimizer
+from ealn_plugin.schemes.base import Scheme
 from ealn_plugin.system import randomness
 
 log = logging.getLogger(__name__)
 
 
-def capture(engine, epoch, position):
+def capture(engine: Any, epoch: int, position: int) -> dict[str, Any]:
     """Everything needed to go on at batch ``position`` of ``epoch`` as if nothing had happened."""
     return {
         "ealn_format": checkpoint.FORMAT,
@@ -37,7 +41,7 @@ def capture(engine, epoch, position):
     }
 
 
-def restore(engine, path):
+def restore(engine: Any, path: str) -> None:
     """Put the state of the checkpoint ``path`` into ``engine``.
 
     Without an optimiser only networks and results are restored, which is all that a test needs.
@@ -49,7 +53,7 @@ def restore(engine, path):
         _restore(engine, read(path), path)
 
 
-def read(path):
+def read(path: str) -> dict[str, Any]:
     """The content of a checkpoint, every part of it checked.
 
     Raises:
@@ -61,7 +65,7 @@ def read(path):
     return state
 
 
-def _restore(engine, state, path):
+def _restore(engine: Any, state: Mapping[str, Any], path: str) -> None:
     check_schemes(engine.schemes, state, path)
     if engine.optimizer is not None:
         _check_optimizers(engine, state, path)
@@ -79,7 +83,7 @@ def _restore(engine, state, path):
     )
 
 
-def check_schemes(schemes, state, path):
+def check_schemes(schemes: Sequence[Scheme], state: Mapping[str, Any], path: str) -> None:
     """Raise a CheckpointError unless the content ``state`` of the checkpoint ``path`` is of these schemes."""
     own = [scheme.name for scheme in schemes]
     if sorted(state["schemes"]) != sorted(own):
@@ -89,7 +93,7 @@ def check_schemes(schemes, state, path):
         )
 
 
-def fit_networks(model, schemes, state, path):
+def fit_networks(model: nn.Module, schemes: Sequence[Scheme], state: Mapping[str, Any], path: str) -> None:
     """Fill the backbone and the schemes from the content ``state`` of the checkpoint ``path``.
 
     Raises:
@@ -100,7 +104,7 @@ def fit_networks(model, schemes, state, path):
         checkpoint.fit(scheme, state["schemes"][scheme.name], f"scheme {scheme.name!r}", path)
 
 
-def restore_warmup(engine, path):
+def restore_warmup(engine: Any, path: str) -> None:
     """Put D_emb's half of a checkpoint that another scheme's run saved at the end of its warm-up into ``engine``.
 
     In a warm-up only D_emb learns, so a run that starts from here is the run that would have done the warm-up itself.
@@ -113,7 +117,7 @@ def restore_warmup(engine, path):
     log.info("starting behind the warm-up of %s: epoch %d, step %d", path, engine.epoch + 1, engine.global_step)
 
 
-def _restore_warmup(engine, state, path):
+def _restore_warmup(engine: Any, state: Mapping[str, Any], path: str) -> None:
     if (state["epoch"], state["position"]) != (engine.warmup[0], 0):
         raise checkpoint.CheckpointError(
             f"checkpoint {path!r} was saved at epoch {state['epoch']}, batch {state['position']}, expected the end of "
@@ -125,7 +129,7 @@ def _restore_warmup(engine, state, path):
     _restore_embedding_training(engine, state, path)
 
 
-def _restore_embedding_training(engine, state, path):
+def _restore_embedding_training(engine: Any, state: Mapping[str, Any], path: str) -> None:
     _warn_of_changes(state, engine, path)
     load_optimizer(engine.optimizer, state["optimizer"], "optimiser of the embedding network")
     tune_optimizer(engine.optimizer)
@@ -137,12 +141,12 @@ def _restore_embedding_training(engine, state, path):
         randomness.restore_random_states(state["random"], engine.device)
 
 
-def _fingerprint(engine):
+def _fingerprint(engine: Any) -> dict[str, Any]:
     loader = engine.train_loader
     return {"seed": engine.seed, "batch size": loader.batch_size, "training images": len(loader.dataset)}
 
 
-def _kinds(engine):
+def _kinds(engine: Any) -> dict[str, Any]:
     """{what: class and number of parameter groups} of everything whose state only its own kind can take."""
     kinds = {
         name: f"{type(optimizer).__name__} of {len(optimizer.param_groups)} parameter group(s)"
@@ -152,7 +156,7 @@ def _kinds(engine):
     return kinds
 
 
-def _check_optimizers(engine, state, path):
+def _check_optimizers(engine: Any, state: Mapping[str, Any], path: str) -> None:
     for name, kind in _kinds(engine).items():
         if state["kinds"].get(name) != kind:
             raise checkpoint.CheckpointError(
@@ -161,7 +165,7 @@ def _check_optimizers(engine, state, path):
             )
 
 
-def _warn_of_changes(state, engine, path):
+def _warn_of_changes(state: Mapping[str, Any], engine: Any, path: str) -> None:
     then = {**state["run"], "epochs": state["max_epoch"]}
     now = {**_fingerprint(engine), "epochs": engine.max_epoch}
     changed = [f"{name} {then[name]} -> {now[name]}" for name in now if then.get(name) != now[name]]
@@ -173,7 +177,7 @@ def _warn_of_changes(state, engine, path):
         )
 
 
-def check_finite(engine):
+def check_finite(engine: Any) -> None:
     """Refuse to save networks that hold a NaN or an infinity.
 
     Raises:
@@ -189,13 +193,13 @@ def check_finite(engine):
             )
 
 
-def save(engine, save_dir, epoch, position):
+def save(engine: Any, save_dir: str, epoch: int, position: int) -> None:
     """Write the last checkpoint of a run."""
     check_finite(engine)
     checkpoint.save_atomically(capture(engine, epoch, position), os.path.join(save_dir, checkpoint.LAST))
 
 
-def save_epoch(engine, save_dir, is_best):
+def save_epoch(engine: Any, save_dir: str, is_best: bool) -> None:
     """At the end of an epoch: D_emb in torchreid's own format, the best checkpoint, that of the warm-up, the last one.
 
     The last one is written last: a run that is killed in between goes on from the one before and writes all again.

@@ -7,8 +7,11 @@ longer finite is found.
 import logging
 import math
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 from torchvision.utils import make_grid, save_image
 from tqdm import tqdm
 
@@ -34,14 +37,24 @@ class Monitor:
         shown: False in all but one of several processes: values are checked, but nothing is written or logged.
     """
 
-    def __init__(self, save_dir, max_epoch, print_freq, first_step=0, progress=True, shown=True):
+    def __init__(
+        self,
+        save_dir: str,
+        max_epoch: int,
+        print_freq: int,
+        first_step: int = 0,
+        progress: bool = True,
+        shown: bool = True,
+    ) -> None:
         self.save_dir, self.max_epoch, self.print_freq = save_dir, max_epoch, print_freq
         self.progress, self.shown = progress and shown, shown
         self.writer = EventWriter(save_dir, first_step) if shown else _NoWriter()
-        self._bar = None
-        self._window, self._epoch_sums, self._epoch_counts = [], {}, {}
+        self._bar: Any = None
+        self._window: list[Any] = []
+        self._epoch_sums: dict[str, float] = {}
+        self._epoch_counts: dict[str, int] = {}
 
-    def begin_epoch(self, epoch, stage, batches, done, step):
+    def begin_epoch(self, epoch: int, stage: str, batches: int, done: int, step: int) -> None:
         """Called before the first batch; ``done`` batches of the epoch were trained in an earlier process."""
         self._epoch, self._stage, self._step = epoch, stage, step
         self._window, self._epoch_sums, self._epoch_counts = [], {}, {}
@@ -51,7 +64,7 @@ class Monitor:
         self._bar.total = step - done + batches * (self.max_epoch - epoch)
         self._bar.set_description(f"epoch {epoch + 1}/{self.max_epoch} {stage}")
 
-    def step(self, values):
+    def step(self, values: Mapping[str, Tensor]) -> None:
         """Take the detached values of one step.
 
         Raises:
@@ -63,7 +76,7 @@ class Monitor:
         if self._step % self.print_freq == 0:
             self.read()
 
-    def read(self):
+    def read(self) -> None:
         """Read everything collected since the last reading from the device, check it and show it."""
         if not self._window:
             return
@@ -84,7 +97,7 @@ class Monitor:
             self._epoch_counts[name] = self._epoch_counts.get(name, 0) + len(values)
         self._bar.set_postfix_str(_brief({name: sum(v) / len(v) for name, v in by_name.items()}), refresh=False)
 
-    def end_epoch(self, rates):
+    def end_epoch(self, rates: Mapping[str, float]) -> dict[str, float]:
         """Log the epoch's averages; ``rates``: learning rates by network, also sent to TensorBoard."""
         self.read()
         means = {name: self._epoch_sums[name] / self._epoch_counts[name] for name in self._epoch_sums}
@@ -97,12 +110,12 @@ class Monitor:
         self.writer.flush()
         return means
 
-    def scalars(self, prefix, values, step):
+    def scalars(self, prefix: str, values: Mapping[str, float], step: int) -> None:
         """Numbers outside the training loop, such as test results."""
         for name, value in values.items():
             self.writer.add_scalar(f"{prefix}/{name}", value, step)
 
-    def pictures(self, rows, name, step):
+    def pictures(self, rows: Sequence[Tensor], name: str, step: int) -> None:
         """Save a grid, one row of images [n, 3, h, w] in [-1, 1] for each entry of ``rows``, as PNG and event."""
         images = torch.cat([row.detach().cpu().float() for row in rows])
         grid = make_grid(images, nrow=len(rows[0]), normalize=True, value_range=(-1, 1), padding=2, pad_value=1.0)
@@ -115,7 +128,7 @@ class Monitor:
             log.warning("no sample pictures: %s", error)
         self.writer.add_image("samples", grid, step)
 
-    def close(self):
+    def close(self) -> None:
         """End the bar and the event file."""
         if self._bar is not None:
             self._bar.close()
@@ -125,16 +138,16 @@ class Monitor:
 class _NoWriter:
     """In the place of TensorBoard's writer where another process writes."""
 
-    def add_scalar(self, *_):
+    def add_scalar(self, *_: object) -> None:
         """Nothing."""
 
-    def flush(self):
+    def flush(self) -> None:
         """Nothing."""
 
     close = flush
 
 
-def _brief(means):
+def _brief(means: Mapping[str, float]) -> str:
     """The few numbers that fit beside a progress bar."""
     shown = [
         name

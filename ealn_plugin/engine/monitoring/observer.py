@@ -9,6 +9,9 @@ import csv
 import logging
 import os
 import re
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
 
 import numpy as np
 
@@ -31,13 +34,14 @@ class Observer:
         sample_every, diagnose_every: epochs between pictures, and between diagnostics; 0: none.
     """
 
-    def __init__(self, engine, save_dir, sample_every, diagnose_every):
+    def __init__(self, engine: Any, save_dir: str, sample_every: int, diagnose_every: int) -> None:
         self.engine, self.save_dir = engine, save_dir
         self.sample_every, self.diagnose_every = sample_every, diagnose_every
-        self._samples = self._fixed = None
+        self._samples: Any = None
+        self._fixed: Any = None
         _forget_later_epochs(save_dir, engine.epoch)
 
-    def end_epoch(self):
+    def end_epoch(self) -> None:
         """To be called after each epoch, before its checkpoint; the last epoch is always shown."""
         engine = self.engine
         if not engine.schemes:
@@ -51,7 +55,7 @@ class Observer:
             if self.diagnose_every and engine.stage.adversarial and (last or done % self.diagnose_every == 0):
                 self._diagnose(loaders, done)
 
-    def _save_pictures(self, loaders, done):
+    def _save_pictures(self, loaders: Mapping[str, Any], done: int) -> None:
         """A grid of fixed query images and what each scheme makes of them."""
         engine = self.engine
         if self._samples is None:
@@ -61,7 +65,7 @@ class Observer:
         rows = [images] + [row for scheme in engine.schemes for row in scheme.pictures(images, views).values()]
         engine.monitor.pictures(rows, f"epoch_{done:03d}", engine.global_step)
 
-    def _diagnose(self, loaders, done):
+    def _diagnose(self, loaders: Mapping[str, Any], done: int) -> None:
         engine = self.engine
         if self._fixed is None:
             self._fixed = fixed_images(loaders, engine.views_of)
@@ -87,7 +91,7 @@ class Observer:
 
 
 # ---------------------------------------------------------------------------------------------- files
-def read_table(save_dir):
+def read_table(save_dir: str | PathLike[str]) -> list[dict[str, str]]:
     """The lines of diagnostics.csv as a list of {column: text}, empty where there is none.
 
     Raises:
@@ -108,22 +112,22 @@ def read_table(save_dir):
     return rows
 
 
-def _write_rows(path, rows):
+def _write_rows(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
     header = list(dict.fromkeys(name for row in rows for name in row))
     write_csv(path, header, ([row.get(name, "") for name in header] for row in rows))
 
 
-def _add_row(path, row):
+def _add_row(path: str, row: Mapping[str, Any]) -> None:
     _write_rows(path, [*read_table(os.path.dirname(path)), row])
 
 
-def _write_arrays(folder, done, arrays):
+def _write_arrays(folder: str, done: int, arrays: Mapping[str, Any]) -> None:
     os.makedirs(folder, exist_ok=True)
     with replacing(os.path.join(folder, f"epoch_{done:03d}.npz")) as temporary:
         np.savez(temporary, **arrays)
 
 
-def _forget_later_epochs(save_dir, done):
+def _forget_later_epochs(save_dir: str, done: int) -> None:
     """Throw away the diagnostics of epochs beyond ``done``: this run trains them (again)."""
     rows = read_table(save_dir)
     kept = [row for row in rows if int(row["epoch"]) <= done]

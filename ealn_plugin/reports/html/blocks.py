@@ -80,7 +80,7 @@ class Section:
     blocks: list = field(default_factory=list)
 
 
-def embed_picture(path, alt, photographs, least=0.6):
+def embed_picture(path: str, alt: str, photographs: bool, least: float = 0.6) -> Picture:
     """An image file as a Picture, scaled down where it is very wide or high.
 
     Args:

@@ -2,9 +2,11 @@
 
 import logging
 import tempfile
+from collections.abc import Sequence
+from typing import Any
 
 from ealn_plugin.reports.html import pictures, recorded, settings
-from ealn_plugin.reports.html.blocks import Note
+from ealn_plugin.reports.html.blocks import Note, Section
 from ealn_plugin.system.extras import check_extra
 from ealn_plugin.system.files import write_atomically
 
@@ -13,7 +15,7 @@ log = logging.getLogger(__name__)
 EXTRA, PACKAGES = "report", ("jinja2", "matplotlib")
 
 
-def write_page(runs, path, store_folder, num_queries=4):
+def write_page(runs: Sequence[Any], path: str, store_folder: str, num_queries: int = 4) -> None:
     """Write the page of some runs.
 
     Args:
@@ -29,7 +31,7 @@ def write_page(runs, path, store_folder, num_queries=4):
     write_atomically(path, render([run.label for run in runs], sections))
 
 
-def make_sections(runs, folder, store_folder, num_queries):
+def make_sections(runs: Sequence[Any], folder: str, store_folder: str, num_queries: int) -> list[Section]:
     """All sections of the page in order.
 
     Args:
@@ -51,7 +53,7 @@ def make_sections(runs, folder, store_folder, num_queries):
     ]
 
 
-def render(labels, sections):
+def render(labels: Sequence[str], sections: Sequence[Section]) -> str:
     """The page as text; every text in it is escaped.
 
     Args:

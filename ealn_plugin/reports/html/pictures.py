@@ -4,11 +4,13 @@ saved while training."""
 import csv
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ealn_plugin.evaluation.feature_store import FeatureStore
 from ealn_plugin.reports import comparison, figures, hard_negative_figure, picture_figures
+from ealn_plugin.reports.comparison import Report
 from ealn_plugin.reports.exhibits import OTHER_VIEW, FigureUnavailable
 from ealn_plugin.reports.html.blocks import Charts, Line, Note, Section, Table, embed_picture
 from ealn_plugin.system.messages import sentence
@@ -21,7 +23,7 @@ _FAILURES = (ValueError, OSError, RuntimeError)
 
 
 # ---------------------------------------------------------------------------------------------- retrieval
-def evaluated(runs, store_folder, num_queries):
+def evaluated(runs: Sequence[Any], store_folder: str, num_queries: int) -> tuple[Report | None, str]:
     """Rank the test images of the runs whose networks and dataset are there.
 
     Args:
@@ -41,7 +43,7 @@ def evaluated(runs, store_folder, num_queries):
         return None, f"The test images could not be ranked: {sentence(error)}"
 
 
-def retrieval(runs, report, failure, folder):
+def retrieval(runs: Sequence[Any], report: Report | None, failure: str, folder: str) -> list[Section]:
     """Sections: CMC curves, and ranked lists.
 
     Args:
@@ -111,12 +113,12 @@ class _Exhibit:
     single: bool = False
 
     @property
-    def limited(self):
+    def limited(self) -> bool:
         """Whether only the first runs are shown."""
         return self.single or self.photographs
 
 
-def _draw_views_over_time(runs, folder):
+def _draw_views_over_time(runs: Sequence[Any], folder: str):
     return picture_figures.draw_training(runs, folder, kind=OTHER_VIEW)
 
 
@@ -191,7 +193,7 @@ _SECTIONS = (
 )
 
 
-def generated(runs, folder):
+def generated(runs: Sequence[Any], folder: str) -> list[Section]:
     """Sections: generated images over time, hard negatives, cross views, responses, distances, the sweep.
 
     Args:
@@ -214,7 +216,7 @@ def generated(runs, folder):
     return sections
 
 
-def _show(exhibit, runs, folder, pictures, reasons):
+def _show(exhibit, runs: Sequence[Any], folder: str, pictures, reasons) -> None:
     """Draw one exhibit; its Pictures and the Notes on what could not be drawn are added to the lists."""
     unavailable, before = None, len(pictures)
     runs = runs[:DETAILED] if exhibit.limited else runs
@@ -238,7 +240,7 @@ def _first_alone():
     return Note(f"Shown for the first {DETAILED} runs; name others first with --run to see theirs.", missing=True)
 
 
-def _left_out(runs):
+def _left_out(runs: Sequence[Any]):
     """A Note that names the runs without networks or test images, as a list; the section Runs says why."""
     without = [run.label for run in runs if run.unavailable]
     if not without:
@@ -252,7 +254,7 @@ def _left_out(runs):
     ]
 
 
-def _scores(folder):
+def _scores(folder: str):
     """The numbers of the cross views against the true ones as a list of one Table; empty on data without twins."""
     path = os.path.join(folder, "figure_06_scores.csv")
     if not os.path.isfile(path):

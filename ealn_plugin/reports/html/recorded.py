@@ -3,6 +3,8 @@
 import logging
 import math
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ealn_plugin import visualization
 from ealn_plugin.engine.monitoring.observer import read_table
@@ -42,7 +44,7 @@ _SHARES = ("probe_auc", "eq4_lower", "eq4_upper", "eq5", "eq9", "eq10", "inside_
 
 
 # ---------------------------------------------------------------------------------------------- results
-def results(runs, measured):
+def results(runs: Sequence[Any], measured: Mapping[str, Any]) -> Section:
     """Section: a table per dataset and protocol, the published rows of the same protocol below.
 
     Args:
@@ -77,24 +79,24 @@ def results(runs, measured):
     if any(line.kind == PUBLISHED_ROW for table in blocks for line in table.lines):
         blocks.insert(
             0,
-            Note(
+            Note(  # type: ignore[arg-type]
                 "Rows marked published are the figures of the methods' authors on the original release, "
                 "under the protocol that comes nearest to theirs; blank cells were not published or not "
                 f"checked.{_rendered(runs)}"
             ),
         )
-    blocks.insert(0, Note("Values are percentages; ± is the standard deviation over draws, where a protocol draws."))
+    blocks.insert(0, Note("Values are percentages; ± is the standard deviation over draws, where a protocol draws."))  # type: ignore[arg-type]
     return Section("results", "Results", blocks)
 
 
-def _rendered(runs):
+def _rendered(runs: Sequence[Any]):
     if any(run.own_config.ealn.render.preset for run in runs):
         return " A rendered benchmark is not that release: here they are no yardstick."
     return ""
 
 
 # ---------------------------------------------------------------------------------------------- curves
-def curves(runs, folder):
+def curves(runs: Sequence[Any], folder: str) -> Section:
     """Section: every value of the training steps, a small plot for each with a curve per run.
 
     Args:
@@ -139,7 +141,7 @@ def curves(runs, folder):
             )
             for name in chosen
         )
-        blocks += [Note(f"{title}."), Charts(charts)] if charts else []
+        blocks += [Note(f"{title}."), Charts(charts)] if charts else []  # type: ignore[list-item]
     return Section("curves", "Training curves", blocks)
 
 
@@ -147,14 +149,14 @@ def _unit(name):
     return {"loss": "loss", "distance": "distance"}.get(name.partition("/")[0], "value")
 
 
-def _chart(folder, stem, title, by_run, unit, alt, **options):
+def _chart(folder: str, stem, title: str, by_run, unit, alt, **options: Any):
     path = os.path.join(folder, f"{file_name(stem)}.png")
     visualization.draw_series(path, title, by_run, unit, **options)
     return embed_picture(path, alt, photographs=False, least=0)
 
 
 # ---------------------------------------------------------------------------------------------- diagnostics
-def diagnostics(runs, folder):
+def diagnostics(runs: Sequence[Any], folder: str) -> Section:
     """Section: the lines of diagnostics.csv as plots, a curve per run and kind of generated image, and the last ones.
 
     Args:
@@ -195,7 +197,7 @@ def diagnostics(runs, folder):
     return Section("diagnostics", "Do the generated images teach anything?", blocks)
 
 
-def _diagnostic_chart(folder, name, by_run, names):
+def _diagnostic_chart(folder: str, name, by_run, names):
     meaning, is_share = DIAGNOSTICS.get(name, ""), name in _SHARES
     return _chart(
         folder,
@@ -211,7 +213,7 @@ def _diagnostic_chart(folder, name, by_run, names):
     )
 
 
-def _numbers(run):
+def _numbers(run: Any):
     """diagnostics.csv as a list of {column: float}; cells that are empty or no numbers are left out."""
     rows = []
     try:

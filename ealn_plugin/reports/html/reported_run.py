@@ -3,7 +3,9 @@
 import functools
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from ealn_plugin import config as configuration
 from ealn_plugin.engine.checkpoints import file as checkpoint
@@ -20,10 +22,10 @@ class _RecordsAlone:
     """Stands for RunSubject where a folder has no checkpoint: there are no networks, but what was written is there."""
 
     label: str
-    config: object
+    config: Any
     folder: str
 
-    def engine(self):
+    def engine(self) -> NoReturn:
         raise FileNotFoundError(f"there is no {checkpoint.LAST}; copy it into the run folder, or train on")
 
 
@@ -39,7 +41,9 @@ class ReportedRun(ExhibitedRun):
         FileNotFoundError, ValueError: not a run folder, with one sentence.
     """
 
-    def __init__(self, folder, label, options=(), num_images=256, recorded=False):
+    def __init__(
+        self, folder: str, label: str, options: Sequence[Any] = (), num_images: int = 256, recorded: bool = False
+    ) -> None:
         file = os.path.join(folder, CONFIG)
         if not os.path.isfile(file):
             raise FileNotFoundError(
@@ -55,7 +59,7 @@ class ReportedRun(ExhibitedRun):
         self.own_config, self.recorded = configuration.load_config(file), recorded
 
     @functools.cached_property
-    def results(self):
+    def results(self) -> dict[str, Any] | None:
         """The content of results.json, or None where the run has none that can be read."""
         path = os.path.join(self.folder, RESULTS)
         try:
@@ -67,13 +71,13 @@ class ReportedRun(ExhibitedRun):
             return None
 
     @property
-    def own_results(self):
+    def own_results(self) -> dict[str, Any]:
         """{dataset: {protocol: metrics}} of the embedding network's own feature where the run fuses it with another;
         {} where it does not, or where the checkpoint, which holds them, cannot be used."""
         return {} if self.unavailable else self.engine.own_results
 
     @functools.cached_property
-    def unavailable(self):
+    def unavailable(self) -> str:
         """Why the networks or their test images cannot be used, in one sentence; '' where they can."""
         if self.recorded:
             return f"{self.label}: only what the run recorded is shown, as asked; leave --recorded out for the rest."
@@ -85,7 +89,7 @@ class ReportedRun(ExhibitedRun):
             return f"{self.label}: {str(error).strip().rstrip('.')}.{advice}"
         return ""
 
-    def _where_to_get_it(self):
+    def _where_to_get_it(self) -> str:
         render = self.own_config.ealn.render
         if not render.preset:
             return " Name the folder that holds the dataset with --root DIR."
@@ -96,7 +100,9 @@ class ReportedRun(ExhibitedRun):
         )
 
 
-def open_runs(folders, options=(), num_images=256, recorded=False):
+def open_runs(
+    folders: Sequence[str], options: Sequence[Any] = (), num_images: int = 256, recorded: bool = False
+) -> list[ReportedRun]:
     """Open run folders under the shortest names that tell them apart.
 
     Args:

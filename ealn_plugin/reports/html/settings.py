@@ -1,13 +1,16 @@
 """Sections that the configurations fill: what the runs are, and in which settings they differ."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from ealn_plugin import config as configuration
-from ealn_plugin.config import NAMES
+from ealn_plugin.config import NAMES, CfgNode
 from ealn_plugin.config.merging import flat
 from ealn_plugin.reports.html.blocks import Line, Note, Section, Table
 from ealn_plugin.runs.folder import primary_protocol
 
 
-def overview(runs):
+def overview(runs: Sequence[Any]) -> Section:
     """Section: one line per run with its scheme and its primary figures."""
     header = ("run", "method", "backbone", "seed", "epochs", "primary protocol", "mAP", "rank 1", "untrained mAP")
     lines, missing = [], []
@@ -36,7 +39,7 @@ def overview(runs):
                 )
             )
         )
-    blocks = [Table("Figures are percentages.", header, tuple(lines), names=6)]
+    blocks: list[Any] = [Table("Figures are percentages.", header, tuple(lines), names=6)]
     if missing:
         blocks.append(
             Note(
@@ -52,7 +55,7 @@ def _percent(value):
     return "" if value is None else f"{100 * value:.1f}"
 
 
-def settings(runs):
+def settings(runs: Sequence[Any]) -> Section:
     """Section: where the runs differ, or where a single one differs from the defaults; below, every setting."""
     trees = [flat_settings(run.own_config) for run in runs]
     if len(runs) > 1:
@@ -64,7 +67,7 @@ def settings(runs):
         keys = [key for key in trees[0] if _text(trees[0][key]) != _text(defaults[key])]
         caption = f"The {len(keys)} settings that are not the plugin's defaults."
         differing, columns = [*trees, defaults], [runs[0].label, "default"]
-    blocks = [Table(caption, ("setting", *columns), _lines(keys, differing), names=len(columns) + 1)]
+    blocks: list[Any] = [Table(caption, ("setting", *columns), _lines(keys, differing), names=len(columns) + 1)]
     blocks += [
         Table(f"All settings of {run.label}", ("setting", "value"), _lines(tree, [tree]), names=2, folded=True)
         for run, tree in zip(runs, trees)
@@ -72,7 +75,7 @@ def settings(runs):
     return Section("settings", "Settings", blocks)
 
 
-def flat_settings(config):
+def flat_settings(config: CfgNode) -> dict[str, Any]:
     """{dotted key: value} of all that may change what a run computes; where it lay on disk is left out."""
     return flat(configuration.recorded(config))
 
