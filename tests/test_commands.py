@@ -48,11 +48,11 @@ CI = {  # what .ci/run makes of a command: quietly, and without a cache in the c
     "pytest -n 2 --dist loadfile": "pytest -q -p no:cacheprovider -n 2 --dist loadfile",
 }
 ELSEWHERE = {  # beginning of a command: the test that runs it as it stands or, of torchrun, its like
-    "torchrun": "tests/tools/test_train_ealn_torchrun.py::test_the_command_of_the_readme",
+    "torchrun": "tests/commands/test_train_torchrun.py::test_the_command_of_the_readme",
     "python -c ": "tests/data/test_datasets_page.py::test_the_commands_that_show_the_counts_run",
     "python tools/search.py": "tests/test_readme.py::test_finding_a_vehicle",
-    "python tools/report.py": "tests/tools/test_report.py::test_the_command_of_the_readme",
-    "python tools/export.py": "tests/tools/test_export.py::test_the_commands_of_the_readme",
+    "python tools/report.py": "tests/commands/test_report.py::test_the_command_of_the_readme",
+    "python tools/export.py": "tests/commands/test_export.py::test_the_commands_of_the_readme",
 }
 NOT_RUN = (  # beginnings of commands whose running takes an environment, or hours
     "pip install -c constraints.txt -e ",

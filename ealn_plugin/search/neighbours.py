@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from ealn_plugin.system.extras import install_command
+
 FLAT_UP_TO = 100_000
 """Larger indices are IVF unless told otherwise; the exact search of so many 1,024-d vectors takes some 50 ms."""
 
@@ -30,8 +32,7 @@ def import_faiss():
         import faiss
     except ImportError as error:
         raise RuntimeError(
-            f"searching needs faiss, which is not installed ({error}); install it with pip install -c "
-            'constraints.txt -e ".[search]"'
+            f"searching needs faiss, which is not installed ({error}); install it with {install_command('search')}"
         ) from error
     return faiss
 

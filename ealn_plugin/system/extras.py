@@ -1,6 +1,14 @@
 """Optional packages: which extra of setup.py brings them, and one sentence where they are missing."""
 
 import importlib.util
+import pathlib
+
+
+def install_command(extra):
+    """What installs an extra of setup.py: in a checkout with the versions that were tested, else for the package."""
+    if (pathlib.Path(__file__).parents[2] / "constraints.txt").is_file():
+        return f'pip install -c constraints.txt -e ".[{extra}]"'
+    return f'pip install "ealn_plugin[{extra}]"'
 
 
 def check_extra(extra, packages, purpose, otherwise=""):
@@ -15,5 +23,5 @@ def check_extra(extra, packages, purpose, otherwise=""):
         verb, them = ("is", "it") if len(missing) == 1 else ("are", "them")
         raise RuntimeError(
             f"{' and '.join(missing)} {verb} not installed, but {purpose} need {them}; install with "
-            f'pip install -c constraints.txt -e ".[{extra}]"{otherwise and f", or {otherwise}"}'
+            f"{install_command(extra)}{otherwise and f', or {otherwise}'}"
         )
