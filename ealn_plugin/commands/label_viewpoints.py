@@ -115,7 +115,7 @@ def check(args):
     check_file(args.classifier, "--classifier", f"{command('label-viewpoints')}, or leave it out to train one")
     for folder in args.images:
         if not os.path.isdir(folder):
-            raise FileNotFoundError(f"--images {folder!r} is not a folder; give one that holds images")
+            raise FileNotFoundError(f"--images {folder!r} is no folder and holds no image; give a folder that does")
 
 
 def train(args, device):

@@ -15,6 +15,7 @@ from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, check_file, check_runs
 from ealn_plugin.system.cli import exit_code, start_screen
 from ealn_plugin.system.entrances import command, register
+from ealn_plugin.system.extras import check_extra
 from ealn_plugin.system.files import check_writable, write_atomically
 
 
@@ -225,6 +226,7 @@ def extractor_of(args, manifest=None):
 # ---------------------------------------------------------------------------------------------- commands
 def index_command(args):
     """Build an index, or go on building it."""
+    check_extra("search", ("faiss",), "searches")
     check_network(args)
     if not args.run and not args.model:
         raise ValueError(
@@ -251,6 +253,7 @@ def index_command(args):
 
 def add_command(args):
     """Add images to an index."""
+    check_extra("search", ("faiss",), "searches")
     check_network(args)
     check_index(args.index)
     load()
@@ -280,6 +283,7 @@ def remove_command(args):
         raise ValueError("there is nothing to remove, expected IMAGES, --pid N or --missing; give one")
     if any(pid < 0 for pid in args.pid):
         raise ValueError(f"--pid holds {min(args.pid)}, expected numbers of vehicles, 0 or more")
+    check_extra("search", ("faiss",), "searches")
     check_index(args.index)
     load()
     import numpy as np
@@ -314,8 +318,10 @@ def query_command(args):
             check_writable(getattr(args, flag), f"--{flag}")
     if args.topk < 1 or args.nprobe < 0:
         raise ValueError(f"--topk is {args.topk} and --nprobe is {args.nprobe}, expected at least 1 and 0")
+    check_extra("search", ("faiss",), "searches")
     for image in args.images:
-        check_file(image, "the image", "an image")
+        if not os.path.exists(image):
+            raise FileNotFoundError(f"image {image!r} does not exist; give the path of an image file")
     check_network(args)
     check_index(args.index)
     load()

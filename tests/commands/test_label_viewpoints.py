@@ -128,7 +128,7 @@ def test_rendered_vehicles_are_the_default(tmp_path, monkeypatch):
         (["-s", "nothing"], "'nothing' is unknown"),
         (["-t", "veri776", "--root", "nowhere"], "was not found"),
         (["--images", "nowhere"], "holds no image"),
-        (["--classifier", "none.pth"], "does not exist"),
+        (["--classifier", "none.pth"], "there is no such file"),
         (["--classifier", "a", "-s", "b"], "leave one out"),
     ],
 )
