@@ -99,6 +99,7 @@ def test_the_console_script_itself(arguments):
         ("evaluate --model resnet50 -t veri776 --protocols veri --out out", "'veri' is not a protocol", 1),
         ("evaluate --model resnet50 -t veri776 --batch-size 0 --out out", "test.batch_size is 0", 1),
         ("visualize --run none", "'none' has no config.yaml", 1),
+        ("report --recorded --run none", "'none' has no config.yaml; give the data.save_dir of a run of ealn train", 1),
         ("report --run none", "'none' has no config.yaml", 1),
         ("export --run none", "'none' has no config.yaml", 1),
         ("export --model resnet50 --weights none --out out", "is 'none', but there is no such file", 1),

@@ -7,8 +7,8 @@ import sys
 
 from ealn_plugin import config as configuration
 from ealn_plugin.config import default_config, flat
-from ealn_plugin.runs.folder import files_of_run
-from ealn_plugin.system.entrances import as_called, program
+from ealn_plugin.runs.folder import CONFIG, files_of_run
+from ealn_plugin.system.entrances import as_called, command, program
 
 
 class Parser(argparse.ArgumentParser):
@@ -105,14 +105,21 @@ def run_settings(args, **more):
     return [item for key, value in pairs.items() if value is not None for item in (key, value)]
 
 
-def check_runs(folders, options=()):
+def check_runs(folders, options=(), trained=True):
     """Refuse what is no run folder, and settings that do not fit its configuration, before torch is imported.
 
+    Args:
+        folders: as the user has named them. options: [KEY, VALUE, ...]. trained: a checkpoint is needed as well.
     Raises:
         FileNotFoundError, ValueError: with one sentence.
     """
     for folder in folders:
-        configuration.load_config(files_of_run(folder, "--run")[0], options)
+        config_file = files_of_run(folder, "--run")[0] if trained else os.path.join(folder, CONFIG)
+        if not os.path.isfile(config_file):
+            raise FileNotFoundError(
+                f"--run {folder!r} has no {CONFIG}; give the data.save_dir of a run of {command('train')}"
+            )
+        configuration.load_config(config_file, options)
 
 
 def check_file(path, flag, what):

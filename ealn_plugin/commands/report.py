@@ -64,8 +64,7 @@ def report(args):
         if getattr(args, flag) < lowest:
             raise ValueError(f"--{flag} is {getattr(args, flag)}, expected {lowest} or more")
     check_extra("report", choices.REPORT_PACKAGES, "reports")
-    if not args.recorded:
-        check_runs(args.run, run_settings(args))
+    check_runs(args.run, run_settings(args), trained=False)
     register()
     from tqdm.contrib.logging import logging_redirect_tqdm
 
