@@ -134,6 +134,7 @@ def check(args):
         lowest = min(value) if isinstance(value, list) else value
         if lowest is not None and lowest < (flag == "ranks"):
             raise ValueError(f"--{flag} is {lowest}, expected {int(flag == 'ranks')} or more")
+    check_device(args.device)
     for name in args.protocols:
         if name not in choices.PROTOCOLS:
             expected = ", ".join(choices.PROTOCOLS)
@@ -206,7 +207,6 @@ def evaluate(args):
     from ealn_plugin.evaluation.feature_store import FeatureStore
     from ealn_plugin.reports import comparison
 
-    check_device(args.device)
     subjects = subjects_of(args)
     num_queries = (8 if len(subjects) == 1 else 3) if args.queries is None else args.queries
     report = comparison.evaluate_subjects(

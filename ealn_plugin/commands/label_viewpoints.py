@@ -112,6 +112,7 @@ def check(args):
             raise ValueError(f"--{flag.replace('_', '-')} is {value}, expected {least} or more")
     if args.classifier and args.sources:
         raise ValueError(f"--classifier {args.classifier} is trained already, expected no -s beside it; leave one out")
+    check_device(args.device)
     check_file(args.classifier, "--classifier", f"{command('label-viewpoints')}, or leave it out to train one")
     for folder in args.images:
         if not os.path.isdir(folder):
@@ -216,7 +217,6 @@ def run(args):
     from ealn_plugin.labelling import labels as view_labels
     from ealn_plugin.labelling.accuracy import format_view_report
 
-    check_device(args.device)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     # before the training: what cannot be read or written is to be known at once
     targets = view_labels.images_of_datasets(args.targets, args.root) if args.targets else []

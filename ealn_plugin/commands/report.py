@@ -10,6 +10,7 @@ import sys
 
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, check_device, check_runs, run_settings
+from ealn_plugin.reports.names import short_labels
 from ealn_plugin.system.cli import exit_code
 from ealn_plugin.system.entrances import command, register
 from ealn_plugin.system.extras import check_extra
@@ -63,14 +64,15 @@ def report(args):
     for flag, lowest in (("images", 16), ("queries", 0)):
         if getattr(args, flag) < lowest:
             raise ValueError(f"--{flag} is {getattr(args, flag)}, expected {lowest} or more")
+    check_device(args.device)
     check_extra("report", choices.REPORT_PACKAGES, "reports")
+    short_labels(args.run)  # refuses a run that is given twice
     check_runs(args.run, run_settings(args), trained=False)
     register()
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from ealn_plugin.reports.html import open_runs, write_page
 
-    check_device(args.device)
     runs = open_runs(args.run, run_settings(args), args.images, args.recorded)
     out = args.out or os.path.join(args.run[0], "report.html")
     check_writable(out, "--out")

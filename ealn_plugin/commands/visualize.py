@@ -56,6 +56,7 @@ def visualize(args):
     """
     if args.images < 16:
         raise ValueError(f"--images is {args.images}, expected at least 16: two vehicles with eight images each")
+    check_device(args.device)
     check_extra("figures", ("matplotlib",), "figures")
     options, labels = run_settings(args), short_labels(args.run)
     check_runs(args.run, options)
@@ -66,7 +67,6 @@ def visualize(args):
     from ealn_plugin.reports.figures import write_figures
     from ealn_plugin.reports.subjects import RunSubject
 
-    check_device(args.device)
     args.out = args.out or os.path.join(args.run[0], "figures")
     runs = [TrainedRun(RunSubject(folder, label, options), args.images) for folder, label in zip(args.run, labels)]
     start_log(args.out, "visualize.log")
