@@ -1,21 +1,47 @@
 """Installation of ealn_plugin; the versions it was tested with are in constraints.txt."""
 
+import ast
 import pathlib
 
 from setuptools import find_packages, setup
 
 here = pathlib.Path(__file__).parent
 
+
+def version():
+    """``__version__`` of the package, which is not imported for it: that takes torch."""
+    tree = ast.parse((here / "ealn_plugin" / "__init__.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__version__":
+            return ast.literal_eval(node.value)
+    raise RuntimeError("ealn_plugin/__init__.py has no __version__; give it one")
+
+
+EXTRAS = {
+    "figures": ["matplotlib"],
+    "search": ["faiss-cpu"],
+    "report": ["jinja2", "matplotlib"],
+    "export": ["onnx", "onnxscript", "onnxruntime"],
+}
+EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
+
 setup(
     name="ealn_plugin",
-    version="0.1.0",
+    version=version(),
     description="Vehicle re-identification with Embedding Adversarial Learning (EALN) as a plugin of torchreid",
     long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",
-    packages=find_packages(include=["ealn_plugin", "ealn_plugin.*"]),
-    package_data={"ealn_plugin": ["py.typed"], "ealn_plugin.reports.html": ["*.jinja"]},
+    packages=[*find_packages(include=["ealn_plugin", "ealn_plugin.*"]), "ealn_plugin.configs"],
+    package_dir={"ealn_plugin.configs": "configs"},
+    package_data={
+        "ealn_plugin": ["py.typed"],
+        "ealn_plugin.reports.html": ["*.jinja"],
+        "ealn_plugin.configs": ["*.yaml"],
+    },
+    py_modules=["ealn_cli"],
+    entry_points={"console_scripts": ["ealn = ealn_cli:main"]},
     install_requires=[
         "torch>=2.4",
         "torchvision",
@@ -30,23 +56,5 @@ setup(
         # torchreid imports these without declaring them
         "gdown",
     ],
-    extras_require={
-        "figures": ["matplotlib"],
-        "search": ["faiss-cpu"],
-        "report": ["jinja2", "matplotlib"],
-        "export": ["onnx", "onnxscript", "onnxruntime"],
-        "test": [
-            "pytest",
-            "pytest-xdist",
-            "hypothesis",
-            "ruff",
-            "mypy",
-            "matplotlib",
-            "faiss-cpu",
-            "jinja2",
-            "onnx",
-            "onnxscript",
-            "onnxruntime",
-        ],
-    },
+    extras_require={**EXTRAS, "test": ["pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", *EXTRAS["all"]]},
 )

@@ -127,5 +127,10 @@ def test_tests_mirror_the_source():
 # Whole subjects that no single file holds.
 EXCEPTIONS = {
     ROOT / "tests" / name
-    for name in ("data/test_datasets_page.py", "distributed/test_two_processes.py", "engine/test_waiting.py")
+    for name in (
+        "commands/test_train_torchrun.py",
+        "data/test_datasets_page.py",
+        "distributed/test_two_processes.py",
+        "engine/test_waiting.py",
+    )
 }

@@ -72,7 +72,7 @@ def test_the_two_commands_of_the_start():
 
 
 def test_torchrun_understands_its_command():
-    """It starts the tool with all that follows; that such a run works is in tests/tools/test_train_ealn_torchrun.py."""
+    """It starts the tool with all that follows; that such a run works is in tests/commands/test_train_torchrun.py."""
     (command,) = (command for command in COMMANDS["README.md"] if command.startswith("torchrun "))
     parsed = get_args_parser().parse_args(command.split()[1:])
     assert parsed.nproc_per_node == "2" and parsed.training_script == "tools/train_ealn.py"

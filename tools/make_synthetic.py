@@ -1,48 +1,14 @@
-"""Render a vehicle re-identification data set in the folder layout of VeRi-776 or VehicleID."""
+"""Render a vehicle re-identification data set in the folder layout of VeRi-776 or VehicleID.
 
-import argparse
-import logging
+The same as ``ealn make-synthetic``; the code is in ealn_plugin/commands/.
+"""
+
+import os
 import sys
 
-from ealn_plugin.data import synthetic
-from ealn_plugin.data.synthetic.layouts import LAYOUTS
-from ealn_plugin.system.cli import exit_code
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-
-def build_parser():
-    """Return the argument parser."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", required=True, help="folder in which VeRi/ or VehicleID_V1.0/ is made")
-    parser.add_argument("--layout", default="veri776", choices=list(LAYOUTS))
-    parser.add_argument(
-        "--preset",
-        default="tiny",
-        choices=list(synthetic.PRESETS),
-        help="tiny: the demo; small: hundreds of vehicles; full: VeRi-776's counts",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (default 0)")
-    parser.add_argument("--image-size", type=int, metavar="PX", help="width and height (default: the preset's)")
-    parser.add_argument("--processes", type=int, metavar="N", help="rendering processes (default: the cores)")
-    parser.add_argument("--contact-sheet", metavar="FILE", help="also write an overview picture (PNG)")
-    return parser
-
-
-def main(arguments=None):
-    """Run the command line; returns the exit status."""
-    options = build_parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    return exit_code(lambda: render(options), "stopped; nothing was left behind, run the same command to start again")
-
-
-def render(options):
-    """Render what the options ask for."""
-    if options.contact_sheet:
-        sheet = synthetic.write_contact_sheet(options.contact_sheet, options.preset, options.seed)
-        logging.info("contact sheet: %s", sheet)
-    synthetic.render_dataset(
-        options.root, options.layout, options.preset, options.seed, options.image_size, options.processes
-    )
-
+from ealn_cli import main  # noqa: E402  (from this checkout)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["make-synthetic", *sys.argv[1:]]))

@@ -1,124 +1,14 @@
-"""The paper's tables: python tools/reproduce.py --config-file configs/ealn_synthetic.yaml --preset demo"""
+"""The paper's tables: python tools/reproduce.py --config-file configs/ealn_synthetic.yaml --preset demo
 
-import argparse
-import csv
-import io
-import logging
+The same as ``ealn reproduce``; the code is in ealn_plugin/commands/.
+"""
+
 import os
 import sys
 
-from ealn_plugin import config as configuration
-from ealn_plugin.reports import paper_tables as grids
-from ealn_plugin.runs import grid as reproduction
-from ealn_plugin.system.cli import exit_code, start_log
-from ealn_plugin.system.files import write_atomically
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-log = logging.getLogger("reproduce")
-
-SWEEP = {"beta1": (0.2, 0.4, 0.6, 0.8, 1.0), "beta2": (0.1, 0.2, 0.3, 0.4, 0.5)}
-
-
-def parse_arguments(arguments=None):
-    """The flags of train_ealn.py and those of a grid."""
-    parser = argparse.ArgumentParser(
-        description="Run schemes x seeds with the same number of embedding updates and print the paper's tables."
-    )
-    parser.add_argument("--config-file", required=True, help="YAML file of settings, see configs/")
-    parser.add_argument(
-        "--preset",
-        choices=sorted(reproduction.PRESETS),
-        default="full",
-        help="demo: about an hour on two cores for three seeds; full: the file as it is",
-    )
-    parser.add_argument(
-        "--schemes",
-        nargs="+",
-        default=list(reproduction.SCHEMES),
-        choices=configuration.SCHEMES,
-        metavar="SCHEME",
-        help=f"of {', '.join(configuration.SCHEMES)}",
-    )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="one run of each scheme per seed")
-    parser.add_argument(
-        "--sweep",
-        nargs="+",
-        choices=sorted(SWEEP),
-        default=[],
-        help="also vary these margins under Hard-EALN (Fig. 10)",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=0,
-        help="runs at a time, each on its share of the cores; 0: one per core, one with a GPU",
-    )
-    parser.add_argument("--out", default="log/reproduce", help="folder of the grid; what is finished there is kept")
-    parser.add_argument("--root", default="", help="folder that holds the dataset folders")
-    parser.add_argument("-s", "--sources", nargs="+", help="training datasets")
-    parser.add_argument("-t", "--targets", nargs="+", help="test datasets")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="settings of every run")
-    flags, options = configuration.split_arguments(sys.argv[1:] if arguments is None else arguments)
-    args = parser.parse_args(flags)
-    args.opts += options
-    return args
-
-
-def reproduce(args):
-    """Run what is missing of the grid, print and write its tables."""
-    flags = dict(root=args.root, sources=args.sources, targets=args.targets)
-    options = [*reproduction.PRESETS[args.preset], *args.opts]
-    config = configuration.load_config(args.config_file, options, **flags)
-    warmup = config.ealn.warmup_epochs
-    runs = reproduction.plan(args.out, args.schemes, args.seeds, options, warmup)
-    cells = reproduction.sweep(args.out, args.seeds, options, {name: SWEEP[name] for name in args.sweep}, warmup)
-    start_log(args.out, "reproduce.log")
-    every = [*runs, *(run for _, _, run in cells)]
-    results = reproduction.execute_all(
-        every, args.config_file, reproduction.runs_at_a_time(args.jobs, every, config.use_gpu), **flags
-    )
-    grid = grids.Grid({(run.scheme, run.seed): found for run, found in zip(runs, results)})
-    found = [
-        (name, value, run.seed, grids.Grid({("hard", run.seed): one}).mean("hard", grid.protocol, "mAP").mean)
-        for (name, value, run), one in zip(cells, results[len(runs) :])
-    ]
-    write(args.out, grid, found)
-
-
-def write(out, grid, found):
-    """tables.md, one CSV per table, sweep.csv, and the tables on the screen."""
-    tables = grids.tables(grid)
-    for number, rows in enumerate(tables.values(), 1):
-        columns = list(dict.fromkeys(column for row in rows for column in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(os.path.join(out, f"table_{number}.csv"), text.getvalue())
-    write_atomically(
-        os.path.join(out, "tables.md"),
-        "\n\n".join(grids.as_markdown(title, rows) for title, rows in tables.items()) + "\n",
-    )
-    if found:
-        lines = ["margin,value,seed,mAP"] + [f"{name},{value:g},{seed},{mean:.6f}" for name, value, seed, mean in found]
-        write_atomically(os.path.join(out, "sweep.csv"), "\n".join(lines) + "\n")
-    for title, rows in tables.items():
-        log.info("\n%s", grids.as_text(title, rows))
-    log.info("\ntables: %s", os.path.join(out, "tables.md"))
-
-
-def main(arguments=None):
-    """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
-    args = parse_arguments(arguments)
-    return exit_code(lambda: run(args), "stopped; the same command goes on where it stopped")
-
-
-def run(args):
-    """``reproduce``, without the advice of an interrupted run on how to go on with it alone."""
-    try:
-        reproduce(args)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt from None
-
+from ealn_cli import main  # noqa: E402  (from this checkout)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["reproduce", *sys.argv[1:]]))

@@ -13,21 +13,22 @@ import yaml
 from yacs.config import CfgNode
 
 from ealn_plugin.config.defaults import RENAMED
+from ealn_plugin.config.shipped import find_config
 
 log = logging.getLogger(__name__)
 
 
 def read_yaml(path: str | PathLike[str]) -> dict[Any, Any]:
-    """The tree of a YAML file; an empty file is an empty tree.
+    """The tree of a YAML file, or of the plugin's own configuration of that name; an empty file is an empty tree.
 
     Raises:
         FileNotFoundError, ValueError: with one sentence that names the file, and the line where YAML is at fault.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(find_config(path), encoding="utf-8") as file:
             tree = yaml.safe_load(file)
     except FileNotFoundError:
-        raise FileNotFoundError(f"--config-file {path!r} does not exist; the project's own are in configs/") from None
+        raise
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"--config-file {path!r} cannot be read ({error}); expected a YAML text file") from None
     except yaml.YAMLError as error:

@@ -22,6 +22,7 @@ from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.query_ranks import NoValidQuery
 from ealn_plugin.evaluation.ranking import rank_features
 from ealn_plugin.losses.distance import distance
+from ealn_plugin.system.entrances import command
 
 TWINS = "twins.csv"
 # Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity",
@@ -57,7 +58,7 @@ def read_twins(folder: str | PathLike[str]) -> dict[str, str]:
                 image, twin = (os.path.abspath(os.path.join(folder, name)) for name in row)
                 twins[image] = twin
         except (ValueError, csv.Error) as error:
-            raise ValueError(f"{path}: {error}; render the dataset again with tools/make_synthetic.py") from error
+            raise ValueError(f"{path}: {error}; render the dataset again with {command('make-synthetic')}") from error
     return twins
 
 

@@ -16,6 +16,7 @@ from ealn_plugin.evaluation.feature_store import fingerprint_of_networks
 from ealn_plugin.inference.image_inputs import as_list, name_of, read, to_network
 from ealn_plugin.labelling import classifier as viewpoint_classifier
 from ealn_plugin.runs import loading
+from ealn_plugin.system.entrances import command
 from ealn_plugin.system.interrupts import ignore_interrupts
 from ealn_plugin.toolkit import UnreadableImageError
 
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 MIN_CONFIDENCE = 0.9
-"""Predicted views that are less probable count as unknown, as in tools/label_viewpoints.py."""
+"""Predicted views that are less probable count as unknown, as in ``ealn label-viewpoints``."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,14 @@ class FeatureExtractor:
     """L2-normalised features of images, the same numbers as in the test phase of training.
 
     Args:
-        run: run folder of tools/train_ealn.py, one of its checkpoint_*.pth.tar, or a ``LoadedRun``. For weights in
+        run: run folder of ``ealn train``, one of its checkpoint_*.pth.tar, or a ``LoadedRun``. For weights in
             torchreid's own format see ``from_model``.
         device: 'cpu', 'cuda', ...; None: CUDA where there is one. A LoadedRun stays where it is.
         batch_size: images at a time; the features do not depend on it (beyond 1e-6, the rounding of float32).
         precision: 'fp32', or 'bf16' or 'fp16' for autocast, whose features differ in the third digit.
         fusion: where the run has a generator of other views, give the fused front and rear feature, twice as long;
             an image whose view is neither has its own feature twice. False: the embedding network's own.
-        classifier: what tells front from rear for views='predict': a file of tools/label_viewpoints.py or a
+        classifier: what tells front from rear for views='predict': a file of ``ealn label-viewpoints`` or a
             ``ViewpointClassifier``.
         workers: processes that read and resize images; 0: this one.
 
@@ -205,7 +206,7 @@ class FeatureExtractor:
         if predict and self.classifier is None:
             raise ValueError(
                 "views is 'predict', but there is no classifier; give classifier=FILE, a file that "
-                "tools/label_viewpoints.py has saved"
+                f"{command('label-viewpoints')} has saved"
             )
         known = _known_views(images, views)
         loader = (

@@ -21,6 +21,7 @@ from ealn_plugin.data.viewpoints import View
 from ealn_plugin.labelling.augmentation import augment
 from ealn_plugin.models.embedding import check_backbone
 from ealn_plugin.models.modes import evaluating
+from ealn_plugin.system.entrances import command
 from ealn_plugin.system.files import replacing
 from ealn_plugin.system.interrupts import ignore_interrupts
 from ealn_plugin.system.randomness import derived_seed, own_randomness
@@ -232,18 +233,18 @@ def load_classifier(path: str, device: str | torch.device = "cpu") -> tuple[View
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"the classifier {path!r} does not exist; give a file that tools/label_viewpoints.py "
+            f"the classifier {path!r} does not exist; give a file that {command('label-viewpoints')} "
             f"has saved, or none to train one"
         ) from None
     except Exception as error:  # torch raises many kinds for a broken file; all of them mean the same here
         raise ValueError(
             f"the classifier {path!r} cannot be read ({type(error).__name__}); give a file that "
-            f"tools/label_viewpoints.py has saved, or none to train one"
+            f"{command('label-viewpoints')} has saved, or none to train one"
         ) from error
     if not isinstance(state, dict) or state.get(_KEY) != FORMAT:
         raise ValueError(
             f"{path!r} holds no viewpoint classifier of format {FORMAT}; give a file that "
-            f"tools/label_viewpoints.py has saved, or none to train one"
+            f"{command('label-viewpoints')} has saved, or none to train one"
         )
     try:
         size, temperature, report = int(state["size"]), float(state["temperature"]), state["report"]

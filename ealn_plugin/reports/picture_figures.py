@@ -11,6 +11,7 @@ from ealn_plugin import visualization
 from ealn_plugin.evaluation.twins import retrieve_other_views, score_pictures, ssim, summarize
 from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, FigureUnavailable
 from ealn_plugin.reports.names import file_name
+from ealn_plugin.system.entrances import command
 from ealn_plugin.system.files import write_csv
 from ealn_plugin.visualization.responses import last_response, overlay
 from ealn_plugin.visualization.sheets import Tile, to_picture
@@ -126,7 +127,7 @@ def cross_view_scores(run: Any) -> dict[str, dict[str, float]]:
     twins = run.twins(rows.tolist())
     if twins is None:
         raise FigureUnavailable(
-            f"{run.dataset} has no twins.csv, expected a rendered dataset; make one with tools/make_synthetic.py"
+            f"{run.dataset} has no twins.csv, expected a rendered dataset; make one with {command('make-synthetic')}"
         )
     twin_embeddings = run.embed(twins)
     gallery = run.own_features.gallery

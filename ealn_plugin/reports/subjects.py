@@ -93,7 +93,7 @@ class Subject(abc.ABC):
 
 
 class RunSubject(Subject):
-    """A run folder of tools/train_ealn.py: its config.yaml and its last checkpoint.
+    """A run folder of ``ealn train``: its config.yaml and its last checkpoint.
 
     Args:
         folder: the run folder.

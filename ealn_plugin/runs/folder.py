@@ -7,7 +7,8 @@ from os import PathLike
 from typing import Any
 
 from ealn_plugin.config.merging import with_current_names
-from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.checkpoints.names import LAST
+from ealn_plugin.system.entrances import command
 
 log = logging.getLogger(__name__)
 RESULTS, CONFIG = "results.json", "config.yaml"
@@ -26,12 +27,12 @@ def files_of_run(path: str | PathLike[str], flag: str = "the run") -> tuple[str,
         FileNotFoundError: one of them is not there.
     """
     path = os.fspath(path)
-    folder, name = os.path.split(path) if os.path.isfile(path) else (path, checkpoint.LAST)
+    folder, name = os.path.split(path) if os.path.isfile(path) else (path, LAST)
     for wanted in (CONFIG, name):
         if not os.path.isfile(os.path.join(folder, wanted)):
             raise FileNotFoundError(
                 f"{flag} {path!r} has no {wanted}; give the data.save_dir of a run of "
-                "tools/train_ealn.py that has saved a checkpoint"
+                f"{command('train')} that has saved a checkpoint"
             )
     return os.path.join(folder, CONFIG), os.path.join(folder, name)
 

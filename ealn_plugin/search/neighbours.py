@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ealn_plugin.system.extras import install_command
+
 FLAT_UP_TO = 100_000
 """Larger indices are IVF unless told otherwise; the exact search of so many 1,024-d vectors takes some 50 ms."""
 
@@ -32,8 +34,7 @@ def import_faiss() -> Any:
         import faiss
     except ImportError as error:
         raise RuntimeError(
-            f"searching needs faiss, which is not installed ({error}); install it with pip install -c "
-            'constraints.txt -e ".[search]"'
+            f"searching needs faiss, which is not installed ({error}); install it with {install_command('search')}"
         ) from error
     return faiss
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from ealn_plugin.search.records import Records
+from ealn_plugin.system.entrances import command
 from ealn_plugin.system.files import UNFINISHED, replacing, write_atomically
 from ealn_plugin.system.locks import HeldElsewhere, try_lock
 
@@ -111,7 +112,7 @@ def read_manifest(folder: str | PathLike[str]) -> Manifest:
             raise ValueError("its numbers are none")
         return manifest
     except FileNotFoundError:
-        raise SearchIndexError(f"--index {folder!r} holds no index; make one with tools/search.py index") from None
+        raise SearchIndexError(f"--index {folder!r} holds no index; make one with {command('search')} index") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SearchIndexError(
             f"{path!r} is not the manifest of an index, or damaged ({error}); make the index anew"

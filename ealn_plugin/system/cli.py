@@ -1,4 +1,4 @@
-"""What the command lines in tools/ share: exit codes, one sentence per error, and a log."""
+"""What the command lines share: exit codes, one sentence per error, and a log."""
 
 import contextlib
 import logging

@@ -1,7 +1,15 @@
 """Optional packages: which extra of setup.py brings them, and one sentence where they are missing."""
 
 import importlib.util
+import pathlib
 from collections.abc import Iterable
+
+
+def install_command(extra: str) -> str:
+    """What installs an extra of setup.py: in a checkout with the versions that were tested, else for the package."""
+    if (pathlib.Path(__file__).parents[2] / "constraints.txt").is_file():
+        return f'pip install -c constraints.txt -e ".[{extra}]"'
+    return f'pip install "ealn_plugin[{extra}]"'
 
 
 def check_extra(extra: str, packages: Iterable[str], purpose: str, otherwise: str = "") -> None:
@@ -16,5 +24,5 @@ def check_extra(extra: str, packages: Iterable[str], purpose: str, otherwise: st
         verb, them = ("is", "it") if len(missing) == 1 else ("are", "them")
         raise RuntimeError(
             f"{' and '.join(missing)} {verb} not installed, but {purpose} need {them}; install with "
-            f'pip install -c constraints.txt -e ".[{extra}]"{otherwise and f", or {otherwise}"}'
+            f"{install_command(extra)}{otherwise and f', or {otherwise}'}"
         )

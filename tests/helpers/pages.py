@@ -14,7 +14,7 @@ def commands_of(text):
     blocks += re.findall(r"`([^`\n]+)`", fenced.sub("", text))
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     parts = [re.sub(r" +", " ", part).strip() for line in lines for part in line.split(" && ")]
-    return list(dict.fromkeys(part for part in parts if re.match(r"(python|pip|pytest|torchrun) ", part)))
+    return list(dict.fromkeys(part for part in parts if re.match(r"(python|pip|pytest|torchrun|ealn) ", part)))
 
 
 COMMANDS = {name: commands_of(text) for name, text in PAGES.items()}

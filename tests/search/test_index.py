@@ -103,7 +103,7 @@ def test_every_damaged_file_is_noticed(tmp_path, vectors, damage):
 
 
 def test_what_is_no_index_gets_a_sentence(tmp_path, vectors):
-    with pytest.raises(SearchIndexError, match="holds no index; make one with tools/search.py index"):
+    with pytest.raises(SearchIndexError, match="holds no index; make one with ealn search index"):
         SearchIndex.open(tmp_path / "no")
     manifest = build_index(tmp_path, vectors)
     os.unlink(tmp_path / manifest.segments[1].vectors)

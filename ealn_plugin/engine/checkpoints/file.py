@@ -14,18 +14,12 @@ import torch
 from torch import nn
 
 from ealn_plugin.engine.checkpoints.contents import WrongContents, restoring
+from ealn_plugin.engine.checkpoints.names import BEST as BEST
+from ealn_plugin.engine.checkpoints.names import LAST as LAST
+from ealn_plugin.engine.checkpoints.names import WARMUP as WARMUP
 from ealn_plugin.system.files import UnwritableError, replacing
 
 log = logging.getLogger(__name__)
-
-LAST = "checkpoint_last.pth.tar"
-
-
-BEST = "checkpoint_best.pth.tar"
-
-
-WARMUP = "checkpoint_warmup.pth.tar"
-
 
 FORMAT = 1
 

@@ -13,6 +13,7 @@ from ealn_plugin.reports.exhibits import ExhibitedRun
 from ealn_plugin.reports.names import short_labels
 from ealn_plugin.reports.subjects import RunSubject
 from ealn_plugin.runs.folder import CONFIG, RESULTS, read_results
+from ealn_plugin.system.entrances import command
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class ReportedRun(ExhibitedRun):
         file = os.path.join(folder, CONFIG)
         if not os.path.isfile(file):
             raise FileNotFoundError(
-                f"--run {folder!r} has no {CONFIG}; give the data.save_dir of a run of tools/train_ealn.py"
+                f"--run {folder!r} has no {CONFIG}; give the data.save_dir of a run of {command('train')}"
             )
         options = [*options, "ealn.render.preset", ""]  # a report renders nothing
         self._checkpoint = os.path.join(folder, checkpoint.LAST)
@@ -95,7 +96,7 @@ class ReportedRun(ExhibitedRun):
             return " Name the folder that holds the dataset with --root DIR."
         size = f" --image-size {render.image_size}" if render.image_size else ""
         return (
-            f" The benchmark of this run comes from: python tools/make_synthetic.py --root DIR --layout "
+            f" The benchmark of this run comes from: {command('make-synthetic')} --root DIR --layout "
             f"{render.layout} --preset {render.preset} --seed {render.seed}{size}; then name it with --root DIR."
         )
 

@@ -1,4 +1,4 @@
-"""tools/train_ealn.py under torchrun: two processes, killed, stopped, fed with nonsense, and gone on with by one."""
+"""commands/train.py under torchrun: two processes, killed, stopped, fed with nonsense, and gone on with by one."""
 
 import os
 import shutil
@@ -12,8 +12,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ealn_plugin.engine.checkpoints import file as checkpoint
+from tests.commands.test_train import SMALL, TOOL, results_of, train
 from tests.helpers.standins import make_veri_folder
-from tests.tools.test_train_ealn import SMALL, TOOL, results_of, train
 
 pytestmark = pytest.mark.slow  # starting torchrun and two processes takes longer than all they do
 PATIENCE = 300

@@ -1,4 +1,4 @@
-"""tools/train_ealn.py: the real command line, from files to results.json, killed, resumed, and fed with nonsense."""
+"""commands/train.py: the real command line, from files to results.json, killed, resumed, and fed with nonsense."""
 
 import dataclasses
 import json

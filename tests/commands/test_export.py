@@ -1,4 +1,4 @@
-"""tools/export.py: the real command line on a run and on a plain model."""
+"""ealn_plugin/commands/export.py: the real command line on a run and on a plain model."""
 
 import importlib.util
 import json

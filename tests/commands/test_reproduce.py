@@ -1,4 +1,4 @@
-"""tools/reproduce.py: a grid from the real command line, interrupted, gone on with, and read again."""
+"""ealn_plugin/commands/reproduce.py: a grid from the real command line, interrupted, gone on with, and read again."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""tools/label_viewpoints.py: the real command line on stand-in data."""
+"""ealn_plugin/commands/label_viewpoints.py: the real command line on stand-in data."""
 
 import json
 import pathlib
@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from ealn_plugin.data import synthetic
 from ealn_plugin.data.viewpoints import View, read_viewpoints_csv
 from ealn_plugin.labelling.labels import VARIED
 from tests.helpers.standins import make_veri_folder
@@ -103,7 +104,7 @@ def test_rendered_vehicles_are_the_default(tmp_path, monkeypatch):
         asked.append((folder, layout, preset, seed))
         return make_veri_folder(pathlib.Path(folder)) / "VeRi"
 
-    monkeypatch.setattr(tool, "render_dataset", render)
+    monkeypatch.setattr(synthetic, "render_dataset", render)
     for preset in ([], ["--preset", "tiny", "--render-seed", "3"]):
         assert (
             tool.main(
@@ -127,7 +128,7 @@ def test_rendered_vehicles_are_the_default(tmp_path, monkeypatch):
         (["-s", "nothing"], "'nothing' is unknown"),
         (["-t", "veri776", "--root", "nowhere"], "was not found"),
         (["--images", "nowhere"], "holds no image"),
-        (["--classifier", "none.pth"], "does not exist"),
+        (["--classifier", "none.pth"], "there is no such file"),
         (["--classifier", "a", "-s", "b"], "leave one out"),
     ],
 )

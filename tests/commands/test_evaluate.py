@@ -1,4 +1,4 @@
-"""tools/evaluate.py: the real command line on stand-in data."""
+"""ealn_plugin/commands/evaluate.py: the real command line on stand-in data."""
 
 import importlib.util
 import json
@@ -192,7 +192,7 @@ def test_features_made_elsewhere(tmp_path):
         (["--weights", "x"], "--weights is 'x' without --model"),
         (["--model", "resnet18"], "has no datasets to be tested on"),
         (["--run", "/no/run"], "'/no/run' has no config.yaml"),
-        (["--features", "/no.npz"], "'/no.npz' does not exist"),
+        (["--features", "/no.npz"], "is '/no.npz', but there is no such file"),
         (["--features", "a", "-t", "a", "b"], "-t names 2 datasets"),
         (["--model", "resnet18", "-t", "veri776", "--root", "/no"], "VeRi776 was not found"),
         (["--model", "resnet18", "-t", "veri776", "--protocols", "veri"], "'veri' is not a protocol"),

@@ -1,4 +1,4 @@
-"""tools/visualize.py: every figure from real runs on stand-in data, and the numbers beside it."""
+"""ealn_plugin/commands/visualize.py: every figure from real runs on stand-in data, and the numbers beside it."""
 
 import csv
 import shutil

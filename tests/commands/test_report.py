@@ -1,4 +1,4 @@
-"""tools/report.py: the real command line on a run with every scheme."""
+"""ealn_plugin/commands/report.py: the real command line on a run with every scheme."""
 
 import html
 import importlib.util

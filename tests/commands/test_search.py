@@ -1,4 +1,4 @@
-"""tools/search.py as a user runs it: index, query, add, remove, and what it refuses."""
+"""ealn_plugin/commands/search.py as a user runs it: index, query, add, remove, and what it refuses."""
 
 import json
 import os
@@ -164,7 +164,7 @@ def test_slips_get_one_sentence(capsys, tmp_path, veri_root, run_folder, index):
     image = next((veri_root / "VeRi" / "image_query").iterdir())
     here = ["--index", index, "--device", "cpu"]
     for arguments, sentence in (
-        (["query", image, "--index", tmp_path / "no"], "holds no index; make one with tools/search.py index"),
+        (["query", image, "--index", tmp_path / "no"], "holds no index; make one with ealn search index"),
         (["query", "/no.jpg", *here], "image '/no.jpg' does not exist"),
         (["query", image, *here, "-k", 0], "--topk is 0"),
         (["query", image, *here, "--json", tmp_path / "no" / "a.json"], "of --json does not exist"),

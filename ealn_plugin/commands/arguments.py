@@ -1,0 +1,148 @@
+"""What command lines share: kinds of values, a parser with hints, flags as settings, checks without torch."""
+
+import argparse
+import difflib
+import os
+import sys
+
+from ealn_plugin import config as configuration
+from ealn_plugin.config import default_config, flat
+from ealn_plugin.runs.folder import CONFIG, files_of_run
+from ealn_plugin.system.entrances import as_called, command, program
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that names the setting of the configuration where an unknown flag resembles one.
+
+    Args:
+        name: sub-command, for the usage line. description: text in which 'ealn NAME' becomes what this user starts.
+        settings: whether the sub-command takes ``KEY VALUE`` pairs.
+    """
+
+    def __init__(self, name, description, settings=False):
+        super().__init__(
+            prog=program(name), description=as_called(description), formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        self._settings, self._arguments = settings, []
+
+    def error(self, message):
+        """Say what is wrong, with the setting that may be meant, and exit with code 2."""
+        unknown = message.partition("unrecognized arguments: ")[2].split()
+        super().error(message + (setting_meant(unknown[0], self._arguments) if unknown and self._settings else ""))
+
+    def parse_with_settings(self, arguments=None):
+        """Parse flags and ``KEY VALUE`` pairs in any order; the pairs are in ``opts``.
+
+        Args:
+            arguments: list of str; None: those of the process.
+        """
+        self._arguments = sys.argv[1:] if arguments is None else list(arguments)
+        flags, options = configuration.split_arguments(self._arguments)
+        args = self.parse_args(flags)
+        if options and "opts" not in args:
+            self.error(f"{args.command} takes no settings, but {' '.join(options)} was given")
+        if options:
+            args.opts += options
+        return args
+
+
+def add_settings(parser):
+    """Let ``KEY VALUE`` pairs follow the flags."""
+    parser.add_argument(
+        "opts", nargs="*", metavar="KEY VALUE", help="settings by name, such as ealn.scheme hard train.max_epoch 20"
+    )
+
+
+def setting_meant(flag, arguments=()):
+    """The end of a message about an unknown flag: the settings that it resembles, '' where there are none.
+
+    Args:
+        flag: such as '--max-epoch'. arguments: the command line in which it stands, for its value.
+    """
+    name, _, value = flag.partition("=")
+    behind = next((after for before, after in zip(arguments, arguments[1:]) if before == flag), "")
+    value = value or ("VALUE" if not behind or behind.startswith("-") else behind)
+    wanted = name.lstrip("-").replace("-", "_")
+    keys = list(flat(default_config()))
+    meant = [key for key in keys if wanted in (key, key.replace(".", "_"), key.rpartition(".")[2])]
+    if not meant:
+        near = difflib.get_close_matches(wanted, [key.rpartition(".")[2] for key in keys], n=1, cutoff=0.75)
+        meant = [key for key in keys if key.rpartition(".")[2] in near]
+    choice = " or ".join(f"{key} {value}" for key in meant[:3])
+    return f"; settings are given by name, without dashes: did you mean {choice}?" if meant else ""
+
+
+def positive(text):
+    """A whole number of at least 1, for argparse."""
+    return _at_least(text, 1)
+
+
+def not_negative(text):
+    """A whole number of at least 0, for argparse."""
+    return _at_least(text, 0)
+
+
+def _at_least(text, lowest):
+    value = int(text)
+    if value < lowest:
+        raise argparse.ArgumentTypeError(f"{value} is not at least {lowest}")
+    return value
+
+
+def run_settings(args, **more):
+    """Flags as [KEY, VALUE, ...] of a run's configuration; what was not given is left out.
+
+    Args:
+        args: with targets, root, workers and device. more: {KEY with '__' for the dot: value or None}.
+    """
+    pairs = {
+        "data.targets": args.targets,
+        "data.root": args.root or None,
+        "data.workers": args.workers,
+        **{key.replace("__", "."): value for key, value in more.items()},
+        "use_gpu": args.device == "cuda" if args.device else None,
+    }
+    return [item for key, value in pairs.items() if value is not None for item in (key, value)]
+
+
+def check_runs(folders, options=(), trained=True):
+    """Refuse what is no run folder, and settings that do not fit its configuration, before torch is imported.
+
+    Args:
+        folders: as the user has named them. options: [KEY, VALUE, ...]. trained: a checkpoint is needed as well.
+    Raises:
+        FileNotFoundError, ValueError: with one sentence.
+    """
+    for folder in folders:
+        config_file = files_of_run(folder, "--run")[0] if trained else os.path.join(folder, CONFIG)
+        if not os.path.isfile(config_file):
+            raise FileNotFoundError(
+                f"--run {folder!r} has no {CONFIG}; give the data.save_dir of a run of {command('train')}"
+            )
+        configuration.load_config(config_file, options)
+
+
+def check_file(path, flag, what):
+    """Refuse a path at which there is no file.
+
+    Args:
+        path: '' or None: not given. flag: how the user named it. what: what it should be, such as 'weights'.
+    Raises:
+        FileNotFoundError: one sentence.
+    """
+    if path and not os.path.isfile(path):
+        raise FileNotFoundError(f"{flag} is {path!r}, but there is no such file; give a file of {what}")
+
+
+def check_device(device):
+    """Refuse CUDA where torch sees no GPU; imports torch.
+
+    Raises:
+        RuntimeError: one sentence.
+    """
+    if device != "cuda":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RuntimeError("--device is cuda, but torch sees no GPU here; use --device cpu")

@@ -1,0 +1,188 @@
+"""Measure the plugin against torchreid and against a plain implementation: one sub-command per subject.
+
+ealn benchmark rank --json FILE
+ealn benchmark train --json FILE [--config-file FILE] [KEY VALUE ...]
+ealn benchmark data --json FILE
+ealn benchmark search --vectors 1000000 --json FILE
+"""
+
+import argparse
+import json
+import sys
+
+from ealn_plugin import config as configuration
+from ealn_plugin.commands import choices
+from ealn_plugin.commands.arguments import Parser, add_settings, not_negative, positive
+from ealn_plugin.config import TRANSFORMS
+from ealn_plugin.config.shipped import shipped_configs
+from ealn_plugin.system.cli import exit_code
+from ealn_plugin.system.entrances import command, register
+from ealn_plugin.system.files import check_writable, write_atomically
+
+DEMO = "ealn_synthetic.yaml"
+
+
+def add_rank(commands):
+    """The sub-command ``rank``."""
+    parser = commands.add_parser(
+        "rank",
+        help="torchreid's Python ranking, its compiled one if present, and ours",
+        description="Time ranking alone, on given random distance matrices.",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--sizes", nargs="+", choices=choices.RANK_SIZES, default=["veri776", "vehicleid_large"])
+    parser.add_argument("--repeats", type=positive, default=5, help="runs of the fast methods (default: 5)")
+    parser.add_argument("--python-repeats", type=positive, default=1, help="runs of the Python ranking (default: 1)")
+    parser.add_argument("--no-python", action="store_true", help="leave the Python ranking out: it takes minutes")
+    parser.add_argument("--seed", type=not_negative, default=0, help="of the random distances (default: 0)")
+    parser.set_defaults(measure=measure_rank)
+
+
+def measure_rank(args):
+    """The figures of the sub-command ``rank``, and what makes a table of them."""
+    register()
+    from ealn_plugin.benchmark import rank
+
+    return rank.measure_ranking(
+        args.sizes, args.repeats, args.python_repeats, not args.no_python, args.seed
+    ), rank.rank_table
+
+
+def add_train(commands):
+    """The sub-command ``train``."""
+    parser = commands.add_parser(
+        "train",
+        help="the engine's training step and a plain one on the same networks",
+        description="Time training steps on random images, the engine's and a plain implementation's, in turn. Without "
+        "arguments the networks and sizes of the demo; no dataset is needed.",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument(
+        "--config-file",
+        default=str(shipped_configs().get(DEMO, DEMO)),
+        help="YAML file of settings (default: the demo's)",
+    )
+    parser.add_argument("--rounds", type=positive, default=10, help="measured rounds of each (default: 10)")
+    parser.add_argument("--warmup", type=positive, default=3, help="steps of each before (default: 3)")
+    parser.add_argument("--steps", type=positive, help="steps per round (default: 1 on the CPU, 10 on CUDA)")
+    parser.add_argument(
+        "--scales",
+        type=positive,
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="multiples of train.batch_size to measure, such as 1 2 4 (default: 1)",
+    )
+    parser.add_argument(
+        "--identities",
+        type=positive,
+        help="width of the classifier (default: the rendered benchmark's vehicles, or VeRI-776's)",
+    )
+    add_settings(parser)
+    parser.set_defaults(measure=measure_training)
+
+
+def measure_training(args):
+    """The figures of the sub-command ``train``; weights do not matter, so none are downloaded."""
+    config = configuration.load_config(args.config_file, [*args.opts, "model.pretrained", "False"])
+    register()
+    from ealn_plugin.benchmark import train_step
+
+    figures = train_step.measure_training(config, args.identities, args.rounds, args.warmup, args.steps, args.scales)
+    return figures, train_step.training_table
+
+
+def add_data(commands):
+    """The sub-command ``data``."""
+    parser = commands.add_parser(
+        "data",
+        help="torchreid's loader, and ours without and with the image cache",
+        description="Time loading alone: decoding, resizing and augmentation per core.",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--root", default="", help="data folder (default: render the demo's into a temporary one)")
+    parser.add_argument("-s", "--source", default="veri776", help="dataset whose training images are loaded")
+    parser.add_argument("--height", type=positive, default=64)
+    parser.add_argument("--width", type=positive, default=64)
+    parser.add_argument("--transforms", nargs="*", choices=TRANSFORMS, default=["random_flip"])
+    parser.add_argument("--batch-size", type=positive, default=32)
+    parser.add_argument("--repeats", type=positive, default=5, help="epochs of each kind and size (default: 5)")
+    parser.add_argument(
+        "--workers",
+        type=not_negative,
+        default=2,
+        help="data workers of the wall-clock measurement; 0: leave it out (default: 2)",
+    )
+    parser.add_argument("--seed", type=not_negative, default=0, help="of the augmentation (default: 0)")
+    parser.set_defaults(measure=measure_data)
+
+
+def measure_data(args):
+    """The figures of the sub-command ``data``."""
+    register()
+    from ealn_plugin.benchmark import loader
+
+    figures = loader.measure_loading(
+        args.root,
+        args.source,
+        args.height,
+        args.width,
+        args.transforms,
+        args.batch_size,
+        args.repeats,
+        args.workers,
+        args.seed,
+    )
+    return figures, loader.loading_table
+
+
+def add_search(commands):
+    """The sub-command ``search``."""
+    parser = commands.add_parser(
+        "search",
+        help="a searchable gallery: building, opening and asking it",
+        description="Build an index of random clustered vectors and time its answers.",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--vectors", type=positive, default=50_000, help="how many (default: 50000)")
+    parser.add_argument("--dim", type=positive, default=1024, help="numbers of a vector (default: 1024)")
+    parser.add_argument("--kinds", nargs="+", choices=["flat", "ivf"], default=["flat", "ivf"])
+    parser.add_argument("--queries", type=positive, default=200, help="asked one by one (default: 200)")
+    parser.add_argument("--folder", metavar="DIR", help="where the index is built (default: the system's own)")
+    parser.add_argument("--seed", type=not_negative, default=0, help="of the vectors (default: 0)")
+    parser.set_defaults(measure=measure_search)
+
+
+def measure_search(args):
+    """The figures of the sub-command ``search``."""
+    register()
+    from ealn_plugin.benchmark import search
+
+    figures = search.measure_search(args.vectors, args.dim, args.kinds, args.queries, args.folder, args.seed)
+    return figures, search.search_table
+
+
+def run(args, given):
+    """Measure, print and write; a path that cannot be written is refused first, since figures may take minutes."""
+    if args.json:
+        check_writable(args.json, "--json")
+    figures, table = args.measure(args)
+    result = {"command": " ".join([command("benchmark"), *given]), **figures}
+    print("\n".join(table(result)))
+    if args.json:
+        write_atomically(args.json, json.dumps(result, indent=2) + "\n")
+
+
+def main(argv=None):
+    """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = Parser("benchmark", __doc__, settings=True)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
+    )
+    add_rank(commands)
+    add_train(commands)
+    add_data(commands)
+    add_search(commands)
+    args = parser.parse_with_settings(argv)
+    return exit_code(lambda: run(args, argv), "stopped; nothing was written, run the same command to start again")

@@ -1,0 +1,56 @@
+"""What the arguments of the command lines may be, where the room that knows it imports torch.
+
+Each is a copy that a test compares with its original, so that a help text costs no import of torch.
+"""
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ealn_plugin.runs.loading"""
+
+PROTOCOLS = (
+    "image",
+    "veri_image",
+    "veri_track",
+    "vehicleid_cmc",
+    "vehicleid_map",
+    "same_view",
+    "cross_view",
+    "all_views",
+)
+"""ealn_plugin.evaluation.protocols"""
+
+VIEWS = ("front", "rear", "side", "unknown")
+"""ealn_plugin.data.viewpoints.View"""
+
+LAYOUTS = ("veri776", "vehicleid")
+RENDERED = ("tiny", "small", "full")
+"""ealn_plugin.data.synthetic: layouts and PRESETS"""
+
+FIGURES = {
+    4: "CMC curves",
+    5: "hard negatives",
+    6: "other views",
+    7: "hard negatives during training",
+    8: "response maps",
+    9: "distances",
+    10: "sensitivity to beta1 and beta2",
+    11: "losses",
+}
+"""ealn_plugin.reports.figures"""
+
+EXPORT_FORMATS, EXPORT_PACKAGES, OPSETS = ("onnx", "program"), ("onnx", "onnxscript", "onnxruntime"), (18, 23)
+"""ealn_plugin.export.formats"""
+
+REPORT_PACKAGES = ("jinja2", "matplotlib")
+"""ealn_plugin.reports.html.page"""
+
+GRID_SCHEMES, GRID_PRESETS = ("en", "hard", "view", "hard_view", "cyclegan", "stargan"), ("demo", "full")
+"""ealn_plugin.runs.grid"""
+
+SEARCH_SPLITS, SEARCH_KINDS, FLAT_UP_TO, RECALL_AT = ("train", "query", "gallery"), ("auto", "flat", "ivf"), 100_000, 10
+"""ealn_plugin.search: gallery, writer, neighbours, writer"""
+
+PRECISIONS = ("bf16", "fp16", "fp32")
+"""ealn_plugin.inference.extractor"""
+
+RANK_SIZES = ("small", "vehicleid_large", "veri776")
+"""ealn_plugin.benchmark.rank"""

@@ -1,0 +1,363 @@
+"""Find a vehicle: build a searchable index of images and ask it for the nearest ones.
+
+ealn search index veri776 --root reid-data --run log/ealn_synthetic --index log/gallery
+ealn search query IMAGE --index log/gallery --sheet found.png
+ealn search add FOLDER --index log/gallery
+ealn search remove IMAGE --index log/gallery
+"""
+
+import argparse
+import json
+import logging
+import os
+
+from ealn_plugin.commands import choices
+from ealn_plugin.commands.arguments import Parser, check_file, check_runs
+from ealn_plugin.system.cli import exit_code, start_screen
+from ealn_plugin.system.entrances import command, register
+from ealn_plugin.system.extras import check_extra
+from ealn_plugin.system.files import check_writable, write_atomically
+
+
+def build_parser():
+    """Return the argument parser."""
+    parser = Parser("search", __doc__)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
+    )
+    _add_index(commands)
+    _add_query(commands)
+    _add_add(commands)
+    _add_remove(commands)
+    info = commands.add_parser("info", help="what an index holds, after checking every checksum")
+    _add_folder(info)
+    info.set_defaults(work=info_command)
+    return parser
+
+
+def _add_index(commands):
+    parser = commands.add_parser("index", help="build an index; run it again to go on where it was stopped")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="folders of images, or names of datasets")
+    _add_folder(parser)
+    _add_images(parser)
+    _add_model(parser.add_argument_group("the network (one of --run and --model)"))
+    _add_extraction(parser.add_argument_group("extraction"))
+    kinds = parser.add_argument_group("the search")
+    kinds.add_argument(
+        "--kind",
+        choices=choices.SEARCH_KINDS,
+        default="auto",
+        help=f"flat is exact, ivf faster; auto: ivf beyond {choices.FLAT_UP_TO:,} images (default)",
+    )
+    kinds.add_argument("--nlist", type=int, default=0, help="lists of ivf (default: 4 times the root of the images)")
+    kinds.add_argument(
+        "--nprobe",
+        type=int,
+        default=0,
+        help=f"lists that a query looks through (default: as few as reach a recall@{choices.RECALL_AT} of 0.99)",
+    )
+    parser.set_defaults(work=index_command)
+
+
+def _add_query(commands):
+    parser = commands.add_parser("query", help="the nearest images of one or several")
+    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    _add_folder(parser)
+    parser.add_argument("-k", "--topk", type=int, default=10, metavar="K", help="how many (default: 10)")
+    parser.add_argument(
+        "--view",
+        choices=choices.VIEWS,
+        help="from which side the vehicles are seen (default: what the index knows or predicts)",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the answers to this file")
+    parser.add_argument("--sheet", metavar="FILE.png", help="also draw them as a contact sheet")
+    parser.add_argument("--kind", choices=["flat", "ivf"], help="flat: search exactly (default: as built)")
+    parser.add_argument("--nprobe", type=int, default=0, help="lists to look through (default: as built)")
+    _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
+    _add_extraction(parser.add_argument_group("extraction"))
+    parser.set_defaults(work=query_command)
+
+
+def _add_add(commands):
+    parser = commands.add_parser("add", help="add images; those that the index has already stay as they are")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="images, folders of images or names of datasets")
+    _add_folder(parser)
+    _add_images(parser)
+    _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
+    _add_extraction(parser.add_argument_group("extraction"))
+    parser.set_defaults(work=add_command)
+
+
+def _add_remove(commands):
+    parser = commands.add_parser("remove", help="remove images and their features")
+    parser.add_argument("images", nargs="*", metavar="IMAGE")
+    parser.add_argument("--pid", nargs="+", type=int, default=[], metavar="N", help="all images of these vehicles")
+    parser.add_argument("--missing", action="store_true", help="all images whose files are gone")
+    _add_folder(parser)
+    parser.set_defaults(work=remove_command)
+
+
+def _add_folder(parser):
+    parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
+
+
+def _add_images(parser):
+    parser.add_argument("--root", default="reid-data", metavar="DIR", help="folder that holds the dataset folders")
+    parser.add_argument(
+        "--split",
+        nargs="+",
+        choices=choices.SEARCH_SPLITS,
+        default=["gallery"],
+        help="parts of a dataset (default: gallery)",
+    )
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read")
+
+
+def _add_model(group):
+    group.add_argument("--run", default="", metavar="DIR", help=f"run folder of {command('train')}, or its checkpoint")
+    group.add_argument("--model", default="", metavar="NAME", help="a torchreid model, such as resnet50")
+    group.add_argument("--weights", default="", metavar="FILE", help="its weights: torchreid checkpoint or state dict")
+    group.add_argument("--height", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
+    group.add_argument("--width", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
+    group.add_argument(
+        "--norm-mean",
+        nargs=3,
+        type=float,
+        default=list(choices.IMAGENET_MEAN),
+        metavar="M",
+        help="normalization for --model (default: ImageNet's)",
+    )
+    group.add_argument("--norm-std", nargs=3, type=float, default=list(choices.IMAGENET_STD), metavar="S")
+    group.add_argument("--no-fusion", action="store_true", help="not the fused feature of runs with generated views")
+    group.add_argument(
+        "--classifier",
+        default="",
+        metavar="FILE",
+        help=f"of {command('label-viewpoints')}: predicts the views that nobody knows",
+    )
+
+
+def _add_extraction(group):
+    group.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
+    group.add_argument("--workers", type=int, default=0, help="processes that load images (default: 0)")
+    group.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    group.add_argument("--precision", choices=choices.PRECISIONS, default="fp32")
+
+
+# ---------------------------------------------------------------------------------------------- the network
+def check_network(args):
+    """Refuse flags of the network that do not go together, and files that are not there, before torch is imported.
+
+    Raises:
+        ValueError, FileNotFoundError, RuntimeError: with one sentence.
+    """
+    if args.run and args.model:
+        raise ValueError(
+            f"--run {args.run} and --model {args.model} are both given, expected one network; leave one out"
+        )
+    if bool(args.model) != bool(args.weights):
+        raise ValueError(
+            f"--model is {args.model!r} and --weights is {args.weights!r}, expected both; give the name "
+            "of the model and the file of its weights"
+        )
+    check_runs([args.run] if args.run else [])
+    check_file(args.weights, "--weights", "weights")
+    check_file(args.classifier, "--classifier", command("label-viewpoints"))
+
+
+def check_index(folder):
+    """Refuse a folder that holds no index.
+
+    Raises:
+        FileNotFoundError: one sentence.
+    """
+    if not os.path.isfile(os.path.join(folder, "manifest.json")):
+        raise FileNotFoundError(f"--index {folder!r} holds no index; make one with {command('search')} index")
+
+
+def load():
+    """Import what was put off, FAISS included.
+
+    Raises:
+        RuntimeError: a package is missing.
+    """
+    register()
+    from ealn_plugin.search import neighbours
+
+    neighbours.import_faiss()
+
+
+def described(args):
+    """The ``description`` of the network that the flags name, or None where they name none."""
+    from ealn_plugin.search import gallery
+
+    if not args.run and not args.model:
+        return None
+    if args.run:
+        return gallery.description(args.run, classifier=args.classifier, fusion=not args.no_fusion)
+    return gallery.description(
+        model=args.model,
+        weights=args.weights,
+        classifier=args.classifier,
+        fusion=not args.no_fusion,
+        height=args.height,
+        width=args.width,
+        norm_mean=args.norm_mean,
+        norm_std=args.norm_std,
+    )
+
+
+def extractor_of(args, manifest=None):
+    """The FeatureExtractor of the flags, or else of the index, and its description."""
+    from ealn_plugin.search import gallery
+
+    description = described(args)
+    if description is None:
+        description = dict(manifest.extractor)
+        if args.classifier:
+            description["classifier"] = os.path.abspath(args.classifier)
+        if args.no_fusion:
+            description["fusion"] = False
+    return gallery.make_extractor(
+        description, device=args.device, batch_size=args.batch_size, workers=args.workers, precision=args.precision
+    ), description
+
+
+# ---------------------------------------------------------------------------------------------- commands
+def index_command(args):
+    """Build an index, or go on building it."""
+    check_extra("search", ("faiss",), "searches")
+    check_network(args)
+    if not args.run and not args.model:
+        raise ValueError(
+            "there is no network to make features with, expected --run DIR, or --model NAME and --weights "
+            "FILE; give one"
+        )
+    load()
+    from ealn_plugin.search import IndexWriter, gallery
+
+    found = gallery.images_of(args.sources, args.root, args.split)
+    extractor, description = extractor_of(args)
+    with IndexWriter(
+        args.index, extractor.dim, extractor.identity, description, args.kind, args.nlist, args.nprobe
+    ) as writer:
+        if writer.manifest.complete:
+            raise ValueError(
+                f"--index {args.index!r} holds a finished index of {writer.manifest.images} images; add "
+                f"to it with {command('search')} add, or choose another folder"
+            )
+        if writer.manifest.images:
+            print(f"going on with the {writer.manifest.images} images that are in the index already")
+        _extend(writer, extractor, found, args.skip_unreadable)
+
+
+def add_command(args):
+    """Add images to an index."""
+    check_extra("search", ("faiss",), "searches")
+    check_network(args)
+    check_index(args.index)
+    load()
+    from ealn_plugin.search import IndexWriter, gallery
+    from ealn_plugin.search.store import Store
+
+    manifest = Store(args.index).manifest
+    found = gallery.images_of(args.sources, args.root, args.split)
+    extractor, _ = extractor_of(args, manifest)
+    with IndexWriter.open(args.index, extractor.identity) as writer:
+        _extend(writer, extractor, found, args.skip_unreadable)
+
+
+def _extend(writer, extractor, found, skip_unreadable):
+    from ealn_plugin.search import gallery, results
+
+    new = found.take(writer.absent(found.paths))
+    added = writer.add(gallery.features_of(extractor, new, skip_unreadable))
+    writer.finish()
+    print(f"{added} images added, {len(found) - len(new)} were there before, {len(new) - added} could not be read")
+    print("\n".join(results.summary(writer.folder, writer.manifest)))
+
+
+def remove_command(args):
+    """Remove images from an index."""
+    if not (args.images or args.pid or args.missing):
+        raise ValueError("there is nothing to remove, expected IMAGES, --pid N or --missing; give one")
+    if any(pid < 0 for pid in args.pid):
+        raise ValueError(f"--pid holds {min(args.pid)}, expected numbers of vehicles, 0 or more")
+    check_extra("search", ("faiss",), "searches")
+    check_index(args.index)
+    load()
+    import numpy as np
+
+    from ealn_plugin.search import IndexWriter, results
+
+    paths = {os.path.abspath(image) for image in args.images}
+    with IndexWriter.open(args.index) as writer:
+        unknown = sorted(paths - set(writer.store.all_records().paths))
+        if unknown:
+            raise ValueError(
+                f"{unknown[0]!r} is not in the index {args.index!r}, so nothing was removed; give the "
+                "path that a query prints"
+            )
+
+        def chosen(records):
+            return np.array(
+                [path in paths or (args.missing and not os.path.exists(path)) for path in records.paths]
+            ) | np.isin(records.pids, args.pid)
+
+        removed = writer.remove(chosen)
+        if removed:
+            writer.finish()
+        print(f"{removed} images removed")
+        print("\n".join(results.summary(args.index, writer.manifest)))
+
+
+def query_command(args):
+    """Find the nearest images."""
+    for flag in ("json", "sheet"):
+        if getattr(args, flag):
+            check_writable(getattr(args, flag), f"--{flag}")
+    if args.topk < 1 or args.nprobe < 0:
+        raise ValueError(f"--topk is {args.topk} and --nprobe is {args.nprobe}, expected at least 1 and 0")
+    check_extra("search", ("faiss",), "searches")
+    for image in args.images:
+        if not os.path.exists(image):
+            raise FileNotFoundError(f"image {image!r} does not exist; give the path of an image file")
+    check_network(args)
+    check_index(args.index)
+    load()
+    from ealn_plugin.search import SearchIndex, results
+    from ealn_plugin.search.store import Store
+    from ealn_plugin.visualization.search_sheet import draw_search_sheet
+
+    extractor, _ = extractor_of(args, Store(args.index).manifest)
+    index = SearchIndex.open(args.index, extractor.identity, args.kind or "", args.nprobe)
+    answers = results.answer(index, extractor, [os.path.abspath(image) for image in args.images], args.topk, args.view)
+    print("\n".join(results.table(answers)))
+    if args.json:
+        write_atomically(args.json, json.dumps(results.as_json(index, answers), indent=1) + "\n")
+    if args.sheet:
+        draw_search_sheet(args.sheet, f"the nearest of {len(index)} images", answers)
+
+
+def info_command(args):
+    """Say what an index holds."""
+    check_index(args.index)
+    register()
+    from ealn_plugin.search import results
+    from ealn_plugin.search.store import Store
+
+    store = Store(args.index)
+    for name in store.manifest.files:
+        store.verify(name)
+    print("\n".join(results.summary(args.index, store.manifest)))
+
+
+def main(arguments=None):
+    """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
+    args = build_parser().parse_args(arguments)
+    start_screen(logging.WARNING if args.command in ("query", "info") else logging.INFO)
+    return exit_code(
+        lambda: args.work(args),
+        "stopped; what the index held before it still holds, and a build goes on "
+        "where it was when the same command is run again",
+    )

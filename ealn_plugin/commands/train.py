@@ -1,0 +1,79 @@
+"""Train and test EALN: ealn train --config-file ealn_veri.yaml [KEY VALUE ...]
+
+On N devices: torchrun --nproc_per_node N tools/train_ealn.py, or torchrun --nproc_per_node N -m ealn_cli train, and
+the same arguments.
+"""
+
+import logging
+import os
+
+from ealn_plugin import config as configuration
+from ealn_plugin.commands.arguments import Parser, add_settings
+from ealn_plugin.runs import folder
+from ealn_plugin.system.cli import exit_code, start_log, start_screen
+from ealn_plugin.system.entrances import register
+
+log = logging.getLogger("train_ealn")
+
+
+def parse_arguments(arguments=None):
+    """The flags of torchreid's scripts/main.py."""
+    parser = Parser(
+        "train", "Train and test vehicle re-identification with embedding adversarial learning.", settings=True
+    )
+    parser.add_argument("--config-file", default="", help="YAML file of settings, or a name of the plugin's own")
+    parser.add_argument("-s", "--sources", nargs="+", help="training datasets, such as veri776")
+    parser.add_argument("-t", "--targets", nargs="+", help="test datasets")
+    parser.add_argument("--transforms", nargs="+", help="data augmentation, such as random_flip random_erase")
+    parser.add_argument("--root", default="", help="folder that holds the dataset folders")
+    add_settings(parser)
+    return parser.parse_with_settings(arguments)
+
+
+def configuration_of(args):
+    """The configuration that the arguments ask for.
+
+    Raises:
+        ValueError, OSError: with one sentence.
+    """
+    return configuration.load_config(
+        args.config_file,
+        args.opts,
+        root=args.root,
+        sources=args.sources,
+        targets=args.targets,
+        transforms=args.transforms,
+    )
+
+
+def run(args):
+    """Train, test and show the results, alone or as one of torchrun's processes."""
+    # torchrun's processes have to meet first: of several with the same error only one tells it.
+    config = configuration_of(args) if os.environ.get("WORLD_SIZE", "1") == "1" else None
+    register()
+    from ealn_plugin.distributed import world as distributed
+
+    with distributed.joined() as world:
+        _run(config or configuration_of(args), world)
+
+
+def _run(config, world):
+    from ealn_plugin.runs import train as training
+
+    if world.is_main:
+        start_log(config.data.save_dir, "test.log" if config.test.evaluate else "train.log")
+    else:
+        start_screen(logging.ERROR)
+    results, own_results = training.train(config, world=world)
+    log.info(
+        "\n%s\n\nresults: %s, primary %s",
+        training.table(results, own_results),
+        os.path.join(config.data.save_dir, folder.RESULTS),
+        results["primary"],
+    )
+
+
+def main(arguments=None):
+    """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
+    args = parse_arguments(arguments)
+    return exit_code(lambda: run(args), "stopped; what was saved before is in data.save_dir, go on with model.resume")

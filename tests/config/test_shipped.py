@@ -1,0 +1,32 @@
+"""ealn_plugin/config/shipped.py: a file on the disk, else the plugin's own."""
+
+import pytest
+
+from ealn_plugin.config import load_config
+from ealn_plugin.config.shipped import find_config, shipped_configs
+from tests.helpers.pages import ROOT
+
+
+def test_the_plugins_own_are_those_in_configs():
+    assert set(shipped_configs()) == {path.name for path in (ROOT / "configs").iterdir()} and shipped_configs()
+
+
+def test_by_name_from_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = load_config(str(ROOT / "configs" / "ealn_synthetic.yaml"))
+    assert load_config("ealn_synthetic.yaml") == own == load_config("configs/ealn_synthetic.yaml")
+
+
+def test_a_file_on_the_disk_wins(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ealn_synthetic.yaml").write_text("train: {max_epoch: 3}")
+    assert load_config("ealn_synthetic.yaml").train.max_epoch == 3
+
+
+@pytest.mark.parametrize("name", ["ealn_verri.yaml", "elsewhere/ealn_veri.yaml"])
+def test_what_is_nowhere_is_refused_with_what_there_is(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="did you mean ealn_veri.yaml?"):
+        find_config(name)
+    with pytest.raises(FileNotFoundError, match="the plugin's own are .*ealn_synthetic.yaml"):
+        find_config("mine")
