@@ -3,19 +3,19 @@
 Everything that imports torchreid, or touches a part of it that is not public, lives here, so that a change in
 torchreid is answered in one file. Two module layouts exist: the original repository keeps its packages directly
 under ``torchreid``, the PyPI package under ``torchreid.reid``. Both expose them as attributes of ``torchreid``, so
-only attribute access is used. This module imports nothing else of ealn_plugin.
+only attribute access is used. Of ealn_plugin this module imports what knows no torchreid, from ``system``.
 """
 
 import contextlib
 import io
 import logging
-import os
 import sys
 import warnings
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
+
+from ealn_plugin.system.pictures import UnreadableImageError as UnreadableImageError
+from ealn_plugin.system.pictures import read_picture
 
 log = logging.getLogger(__name__)
 
@@ -210,46 +210,19 @@ def keeps_past_images(dataset):
 
 
 # ---------------------------------------------------------------------------------------------- reading images
-class UnreadableImageError(RuntimeError):
-    """An image file that exists but cannot be decoded; the message names it."""
-
-
-MAX_PIXELS = 2**26
-"""Images with more pixels are refused, 8,192 x 8,192: a few bytes of a file may claim to hold gigabytes."""
-
-
 def read_image(path):
-    """Read an image file as RGB, in one attempt, the right way up.
+    """Read an image of a dataset as RGB in one attempt, by the rule of ``system/pictures.py``.
 
-    torchreid's own function tries again for ever when a file is corrupt; this one replaces it. Grey images of more
-    than 8 bits are scaled, which Pillow would clip to white, and an orientation noted in the file (EXIF) is followed.
-    Of an animation the first picture is read.
+    torchreid's own function tries again for ever when a file is corrupt; this one replaces it.
 
     Returns:
         PIL.Image.Image in mode RGB.
     Raises:
-        FileNotFoundError: there is no such file.
-        UnreadableImageError: the file cannot be decoded, or has more than ``MAX_PIXELS``.
+        FileNotFoundError, UnreadableImageError: see ``read_picture``.
     """
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"image {path!r} does not exist; check data.root and the dataset's lists")
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} allowed")
-            return _eight_bits(ImageOps.exif_transpose(image)).convert("RGB")
-    except Exception as error:  # decoders raise many kinds for a broken file, MemoryError among them
-        raise UnreadableImageError(
-            f"image {path!r} cannot be decoded ({error or type(error).__name__}); replace the file or take it out of "
-            "the dataset"
-        ) from error
-
-
-def _eight_bits(image):
-    """Grey images of 16 bits scaled to 8; others as they are."""
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    return read_picture(
+        path, "check data.root and the dataset's lists", "replace the file or take it out of the dataset"
+    )
 
 
 def _cure_read_image():

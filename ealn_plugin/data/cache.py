@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ealn_plugin import toolkit
 from ealn_plugin.data import pixel_file
 from ealn_plugin.data.pixel_file import BrokenPixelFile, PixelFile, Stamp
+from ealn_plugin.system import pictures
 from ealn_plugin.writing import UNFINISHED, replacing
 
 try:
@@ -124,7 +125,12 @@ def _folder_name(name, size, stamps):
 
 def _made_by(resize):
     """What pixels depend on besides the image file; other versions may decode or resize a little differently."""
-    return {"resize": repr(resize), "pillow": PIL.__version__, "jpeg": str(features.version("jpg"))}
+    return {
+        "resize": repr(resize),
+        "pillow": PIL.__version__,
+        "jpeg": str(features.version("jpg")),
+        "rule": str(pictures.RULE),
+    }
 
 
 # ---------------------------------------------------------------------------------------------- what is there already

@@ -1,0 +1,1 @@
+"""What knows no vehicles: pictures, files, messages, processes."""
