@@ -5,8 +5,6 @@ import os
 import pickle
 from dataclasses import dataclass
 
-import torch
-
 from ealn_plugin.models import VGGM, load_vggm_weights
 from ealn_plugin.models.vggm import COLLECTION_LAYERS
 from ealn_plugin.weight_file import read_file, state_dicts
