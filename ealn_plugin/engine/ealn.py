@@ -8,6 +8,7 @@ import torch
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
+from ealn_plugin.data.identities import check_labels
 from ealn_plugin.engine import acceleration, checkpoint, schedule, state
 from ealn_plugin.engine.degradation import Degradation
 from ealn_plugin.engine.distributed import World, check_device
@@ -25,7 +26,7 @@ from ealn_plugin.engine.testing import FeatureExtraction
 from ealn_plugin.evaluation.measure import check_protocols
 from ealn_plugin.losses.distance import check_choice, check_margins
 from ealn_plugin.losses.transfer import to_device
-from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone
+from ealn_plugin.models.embedding import EmbeddingNetwork, probe_backbone
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class EALNEngine(EvaluatingEngine):
     """Embedding adversarial learning (Lou et al., IEEE TIP 2019) on any torchreid data manager and backbone.
 
     Args:
-        datamanager: ``torchreid.data.ImageDataManager``; its train sampler should be RandomIdentitySampler.
+        datamanager: ``torchreid.data.ImageDataManager``; its train sampler should be RandomIdentitySampler. The labels
+            of its datasets are whole numbers, or texts, which are numbered; see ``check_labels``.
         model: single-branch torchreid backbone built with loss='triplet'.
         optimizer, scheduler: of ``model``, as in torchreid's engines; the optimiser may be None to test only.
         schemes: list of ``Scheme``; [] is the paper's EN.
@@ -106,7 +108,8 @@ class EALNEngine(EvaluatingEngine):
         check_choice("fusion", fusion, ("by_view", "own_first"))
         check_choice("fake_statistics", fake_statistics, ("batch", "running"))
         check_margins(distance, margin=margin)
-        check_backbone(model, datamanager.height, datamanager.width)
+        classes, _ = probe_backbone(model, datamanager.height, datamanager.width)
+        check_labels(datamanager, None if optimizer is None else classes)
         self.schemes, self.world = checked_schemes(schemes), world or World()
         check_device(self.world, self.use_gpu)
         self.device = torch.device("cuda" if self.use_gpu else "cpu")

@@ -110,7 +110,12 @@ def frozen(*modules, evaluate=False):
 
 
 def check_backbone(backbone, height, width):
-    """Try whether EmbeddingNetwork can wrap a backbone, and return the length of its features.
+    """Try whether EmbeddingNetwork can wrap a backbone, and return the length of its features; see ``probe_backbone``."""
+    return probe_backbone(backbone, height, width)[1]
+
+
+def probe_backbone(backbone, height, width):
+    """Try whether EmbeddingNetwork can wrap a backbone; returns (classes of its logits, length of its features).
 
     Runs two black images of height x width pixels through it in train and in eval mode, where it is.
     Parameters, running statistics, training flags and random states are afterwards what they were.
@@ -170,4 +175,4 @@ def _check_outputs(name, outputs, features):
             f"{shapes[2]} in eval mode for two images; expected [2, classes], [2, dim] and "
             f"[2, dim]; {single}"
         )
-    return shapes[2][1]
+    return shapes[0][1], shapes[2][1]
