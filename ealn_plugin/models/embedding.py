@@ -110,7 +110,7 @@ def frozen(*modules, evaluate=False):
 
 
 def check_backbone(backbone, height, width):
-    """Try whether EmbeddingNetwork can wrap a backbone, and return the length of its features; see ``probe_backbone``."""
+    """The length of a backbone's features, after trying whether EmbeddingNetwork can wrap it: ``probe_backbone``."""
     return probe_backbone(backbone, height, width)[1]
 
 
