@@ -1,1 +1,1 @@
-"""What knows no vehicles: pictures, files, messages, processes."""
+"""What knows no vehicles: files, pictures, processes, messages, randomness, signals and optional packages."""

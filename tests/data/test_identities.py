@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ealn_plugin import EALNEngine, toolkit
-from standins import TinyBackbone, build_datamanager, build_engine
+from tests.helpers.standins import TinyBackbone, build_datamanager, build_engine
 
 NAME = "somebodys_own"
 

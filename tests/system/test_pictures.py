@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ealn_plugin import image_inputs, toolkit
+from ealn_plugin import toolkit
+from ealn_plugin.inference import image_inputs
 from ealn_plugin.system import pictures
 
 RNG = np.random.default_rng(0)
