@@ -26,7 +26,7 @@ def check_labels(datamanager, classes=None):
     Raises:
         ValueError: one sentence with the image whose label is wrong, and what it must be.
     """
-    if classes is not None:
+    if classes is not None and datamanager.train_loader is not None:
         _check_part("training images", [datamanager.train_loader.dataset], classes)
     for name, loaders in datamanager.test_loader.items():
         _check_part(f"test images of {name}", [loader.dataset for loader in loaders.values()])

@@ -25,7 +25,7 @@ from ealn_plugin.models.modes import evaluating
 from ealn_plugin.reports.names import file_name
 from ealn_plugin.runs import build, loading
 from ealn_plugin.runs.folder import files_of_run
-from ealn_plugin.runs.weights import check_file, load_weights
+from ealn_plugin.runs.weights import check_file, load_weights, number_of_classes
 from ealn_plugin.system.messages import printable
 from ealn_plugin.system.randomness import own_randomness, seed_everything
 
@@ -126,8 +126,8 @@ class RunSubject(Subject):
             CheckpointError, ValueError, OSError: with one sentence.
         """
         with _view_labels_mean(self._build.ealn.view_order):
-            engine = build.build_engine(self._build)
-        engine.optimizer = None  # a test needs the networks alone
+            content = state.read(self.checkpoint)
+            engine = build.build_engine(self._build, num_classes=number_of_classes(content["model"]))
         state.restore(engine, self.checkpoint)
         return engine
 
@@ -185,7 +185,7 @@ class ModelSubject(Subject):
         seed_everything(self.config.train.seed)
         with _view_labels_mean(self.config.ealn.view_order):
             datamanager = build.build_datamanager(self.config, train=False)
-        model = build.build_embedding_backbone(self.config, datamanager.num_train_pids)
+        model = build.build_embedding_backbone(self.config, max(1, datamanager.num_train_pids))
         if self.weights:
             load_weights(model, self.weights)
         else:

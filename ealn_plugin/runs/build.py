@@ -10,6 +10,8 @@ from ealn_plugin.data.images import speed_up
 from ealn_plugin.data.synthetic import render_dataset
 from ealn_plugin.data.vehicleid import VehicleID
 from ealn_plugin.engine import schedule
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.engine.ealn import EALNEngine
 from ealn_plugin.models import (
     ReconstructingGenerator,
@@ -18,7 +20,7 @@ from ealn_plugin.models import (
     patchgan_70,
     resnet_generator_9blocks,
 )
-from ealn_plugin.runs.weights import fill_weights
+from ealn_plugin.runs.weights import fill_weights, number_of_classes
 from ealn_plugin.schemes import (
     CrossViewScheme,
     CycleGANScheme,
@@ -32,7 +34,7 @@ from ealn_plugin.system.randomness import seed_everything
 log = logging.getLogger(__name__)
 
 
-def build_engine(config, datamanager=None, views=None, world=None):
+def build_engine(config, datamanager=None, views=None, world=None, num_classes=None):
     """Data manager, networks, optimisers and engine of a configuration.
 
     Args:
@@ -40,6 +42,8 @@ def build_engine(config, datamanager=None, views=None, world=None):
         datamanager: used instead of that of the configuration's datasets, which are then not looked at.
         views: {image path: View} of its images; None: the labels that the datasets loaded.
         world: ``World`` of the processes that train together, or None.
+        num_classes: identities that the network's classifier tells apart; None: those of the training images, or of
+            the checkpoint that is only tested.
     Returns:
         EALNEngine, ready for ``run(**run_options(config))``.
     """
@@ -49,14 +53,15 @@ def build_engine(config, datamanager=None, views=None, world=None):
     VehicleID.view_order = tuple(config.ealn.view_order)
     if datamanager is None:
         datamanager = build_datamanager(config, train=not config.test.evaluate)
-    model = build_embedding_backbone(config, datamanager.num_train_pids)
-    optimizer = toolkit.build_optimizer(model, **configuration.optimizer_options(config))
+    model = build_embedding_backbone(config, num_classes or _num_classes(config, datamanager))
+    testing = config.test.evaluate  # which needs neither an optimizer nor training images
+    optimizer = None if testing else toolkit.build_optimizer(model, **configuration.optimizer_options(config))
     ealn, triplet = config.ealn, config.loss.triplet
     return EALNEngine(
         datamanager,
         model,
         optimizer,
-        build_scheduler(config, optimizer),
+        None if testing else build_scheduler(config, optimizer),
         build_schemes(config),
         margin=triplet.margin,
         weight_t=triplet.weight_t,
@@ -93,11 +98,38 @@ def build_datamanager(config, train=True):
 
     Args:
         config: what ``load_config`` returned.
-        train: the training images will be read as well; else no cache is made of them.
+        train: the training images will be read as well; else none are needed, and no cache is made of them.
+    Raises:
+        FileNotFoundError, ValueError: a dataset that cannot be read, or one without training images to train on.
     """
-    datamanager = toolkit.build_datamanager(**configuration.datamanager_options(config))
+    options = configuration.datamanager_options(config)
+    if not train:
+        options.update(sources=options["targets"][:1], load_train_targets=False, train_sampler="SequentialSampler")
+    try:
+        datamanager = toolkit.build_datamanager(**options)
+    except ValueError:  # of a sampler that found nothing to sample, among others
+        _check_training_images(options)
+        raise
+    if train and not datamanager.num_train_pids:
+        _check_training_images(options)
     speed_up(datamanager, config.ealn.cache_dir, train, config.data.workers)
     return datamanager
+
+
+def _check_training_images(options):
+    """Refuse sources that have only their test part; ``options`` are those of the data manager."""
+    for name in options["sources"]:
+        if not toolkit.build_dataset(name, options["root"]).train:
+            raise FileNotFoundError(
+                f"{name} in {options['root']!r} has no training images; unpack them as datasets.md describes, or only "
+                "test with test.evaluate True"
+            )
+
+
+def _num_classes(config, datamanager):
+    if config.test.evaluate and config.model.resume:
+        return number_of_classes(state.read(checkpoint.find(config.model.resume))["model"])
+    return max(1, datamanager.num_train_pids)
 
 
 def run_options(config):

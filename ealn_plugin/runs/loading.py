@@ -15,7 +15,7 @@ from ealn_plugin.models.embedding import EmbeddingNetwork
 from ealn_plugin.models.modes import evaluating
 from ealn_plugin.runs import build
 from ealn_plugin.runs.folder import files_of_run
-from ealn_plugin.runs.weights import CLASSIFIER, load_weights
+from ealn_plugin.runs.weights import load_weights, number_of_classes
 from ealn_plugin.system.randomness import own_randomness
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -164,9 +164,3 @@ def check_features(model, height, width, device):
             "choose a model that gives one feature per image"
         )
     return features.shape[1]
-
-
-def number_of_classes(weights):
-    """How many training identities the classifier in a backbone's state dict was made for; 1 where it has none."""
-    name = f"{CLASSIFIER}.weight"  # so in every single-branch model of torchreid
-    return len(weights[name]) if name in weights else 1

@@ -40,6 +40,12 @@ class _Fitting:
         return f"{path}{place}: {stripped}{filled} of {layers} layers filled"
 
 
+def number_of_classes(weights):
+    """How many training identities the classifier in a backbone's state dict was made for; 1 where it has none."""
+    name = f"{CLASSIFIER}.weight"  # so in every single-branch model of torchreid
+    return len(weights[name]) if name in weights else 1
+
+
 def check_file(path, flag="--weights"):
     """Raise FileNotFoundError, with one sentence, unless there is a file of that name."""
     if not os.path.isfile(path):
