@@ -7,6 +7,7 @@ only attribute access is used. Of ealn_plugin this module imports what knows no 
 """
 
 import contextlib
+import difflib
 import io
 import logging
 import sys
@@ -105,6 +106,38 @@ def _model_factory():
 
 
 # ---------------------------------------------------------------------------------------------- building blocks
+def check_model_name(name, flag="model.name"):
+    """Refuse the name of a model that torchreid does not know, before anything is read or built.
+
+    Args:
+        flag: what the user calls it in messages.
+    Raises:
+        ValueError: with the nearest name.
+    """
+    known = _model_factory()
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "torchreid.models.show_avai_models() lists them"
+        raise ValueError(
+            f"{flag} is {name!r}, expected one of torchreid's {len(known)} models, such as resnet50 or osnet_x1_0; "
+            f"{hint}"
+        )
+
+
+def check_dataset_names(names):
+    """Refuse names of datasets that nobody has registered.
+
+    Raises:
+        ValueError: with the nearest name.
+    """
+    known = _private_dict(torchreid.data.register_image_dataset, "__image_datasets")
+    for name in [names] if isinstance(names, str) else names or ():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "torchreid.data.register_image_dataset adds one"
+            raise ValueError(f"dataset {name!r} is unknown, expected one of {', '.join(sorted(known))}; {hint}")
+
+
 def build_model(name, num_classes, loss="triplet", pretrained=False, use_gpu=True, **extra):
     """``torchreid.models.build_model`` with extra keyword arguments for factories that take them.
 
@@ -113,9 +146,8 @@ def build_model(name, num_classes, loss="triplet", pretrained=False, use_gpu=Tru
     Raises:
         ValueError: no model of that name, or one that cannot be built with these arguments.
     """
-    factory = _model_factory().get(name)
-    if factory is None:
-        raise ValueError(f"model.name is {name!r}, expected one of {', '.join(sorted(_model_factory()))}")
+    check_model_name(name)
+    factory = _model_factory()[name]
     try:
         return factory(num_classes=num_classes, loss=loss, pretrained=pretrained, use_gpu=use_gpu, **extra)
     except OSError as error:
@@ -134,8 +166,10 @@ def build_datamanager(**options):
     """``torchreid.data.ImageDataManager(**options)``, its prints sent to the log.
 
     Raises:
-        ValueError: the sampler cannot fill a batch (torchreid raises a bare AssertionError).
+        ValueError: an unknown dataset, or a sampler that cannot fill a batch (torchreid raises a bare AssertionError).
     """
+    check_dataset_names(options.get("sources"))
+    check_dataset_names(options.get("targets"))
     try:
         with prints_to_log():
             return torchreid.data.ImageDataManager(**options)
@@ -155,9 +189,8 @@ def build_dataset(name, root):
     Raises:
         ValueError: no dataset has that name.
     """
+    check_dataset_names(name)
     known = _private_dict(torchreid.data.register_image_dataset, "__image_datasets")
-    if name not in known:
-        raise ValueError(f"dataset {name!r} is unknown, expected one of {', '.join(sorted(known))}")
     with prints_to_log():
         return known[name](root=root)
 

@@ -1,6 +1,6 @@
 """Evaluate EALN runs, any torchreid model, or stored features by every protocol of the field.
 
-python tools/evaluate.py --run log/ealn_synthetic -t veri776 --root reid-data --out log/evaluation
+python tools/evaluate.py --run log/ealn_synthetic -t veri776 --root reid-data/synthetic --out log/evaluation
 python tools/evaluate.py --model resnet50 --weights model.pth.tar -t veri776 vehicleid --out log/evaluation
 python tools/evaluate.py --features veri776.npz --out log/evaluation
 """

@@ -17,6 +17,7 @@ import sys
 import torch
 
 import ealn_plugin  # noqa: F401  (before anything imports torchvision: it cures a CPU-only torch)
+from ealn_plugin import toolkit
 from ealn_plugin.data import folders
 from ealn_plugin.data.synthetic import PRESETS, render_dataset
 from ealn_plugin.data.viewpoints import View
@@ -120,6 +121,8 @@ def check(args):
             raise ValueError(f"--{flag.replace('_', '-')} is {value}, expected {least} or more")
     if args.classifier and args.sources:
         raise ValueError(f"--classifier {args.classifier} is trained already, expected no -s beside it; leave one out")
+    if not args.classifier:
+        toolkit.check_model_name(args.model, "--model")
     if args.device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("--device is cuda, but torch sees no GPU here; use --device cpu")
 

@@ -8,8 +8,10 @@ import os
 import sys
 
 from ealn_plugin import config as configuration
+from ealn_plugin.data.files import RENDERED_NOTE
 from ealn_plugin.reports import paper_tables as grids
 from ealn_plugin.runs import grid as reproduction
+from ealn_plugin.runs.folder import rendered_datasets
 from ealn_plugin.system.cli import exit_code, start_log
 from ealn_plugin.system.files import write_atomically
 
@@ -57,10 +59,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("-s", "--sources", nargs="+", help="training datasets")
     parser.add_argument("-t", "--targets", nargs="+", help="test datasets")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="settings of every run")
-    flags, options = configuration.split_arguments(sys.argv[1:] if arguments is None else arguments)
-    args = parser.parse_args(flags)
-    args.opts += options
-    return args
+    return configuration.parse_with_pairs(parser, sys.argv[1:] if arguments is None else arguments)
 
 
 def reproduce(args):
@@ -81,11 +80,16 @@ def reproduce(args):
         (name, value, run.seed, grids.Grid({("hard", run.seed): one}).mean("hard", grid.protocol, "mAP").mean)
         for (name, value, run), one in zip(cells, results[len(runs) :])
     ]
-    write(args.out, grid, found)
+    write(args.out, grid, found, sorted({name for each in every for name in rendered_datasets(each.folder)}))
 
 
-def write(out, grid, found):
-    """tables.md, one CSV per table, sweep.csv, and the tables on the screen."""
+def write(out, grid, found, rendered=()):
+    """tables.md, one CSV per table, sweep.csv, and the tables on the screen.
+
+    Args:
+        rendered: names of the datasets that are rendered, which the tables say.
+    """
+    notes = [f"{name}: {RENDERED_NOTE}" for name in rendered]
     tables = grids.tables(grid)
     for number, rows in enumerate(tables.values(), 1):
         columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -96,13 +100,15 @@ def write(out, grid, found):
         write_atomically(os.path.join(out, f"table_{number}.csv"), text.getvalue())
     write_atomically(
         os.path.join(out, "tables.md"),
-        "\n\n".join(grids.as_markdown(title, rows) for title, rows in tables.items()) + "\n",
+        "\n\n".join([*(grids.as_markdown(title, rows) for title, rows in tables.items()), *notes]) + "\n",
     )
     if found:
         lines = ["margin,value,seed,mAP"] + [f"{name},{value:g},{seed},{mean:.6f}" for name, value, seed, mean in found]
         write_atomically(os.path.join(out, "sweep.csv"), "\n".join(lines) + "\n")
     for title, rows in tables.items():
         log.info("\n%s", grids.as_text(title, rows))
+    for note in notes:
+        log.info("\n%s", note)
     log.info("\ntables: %s", os.path.join(out, "tables.md"))
 
 

@@ -30,10 +30,7 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "opts", nargs="*", metavar="KEY VALUE", help="settings by name, such as ealn.scheme hard train.max_epoch 20"
     )
-    flags, options = configuration.split_arguments(sys.argv[1:] if arguments is None else arguments)
-    args = parser.parse_args(flags)
-    args.opts += options
-    return args
+    return configuration.parse_with_pairs(parser, sys.argv[1:] if arguments is None else arguments)
 
 
 def run(args):
@@ -58,7 +55,7 @@ def _run(args, world):
     results, own_results = training.train(config, world=world)
     log.info(
         "\n%s\n\nresults: %s, primary %s",
-        training.table(results, own_results),
+        training.table(results, own_results, folder.rendered_datasets(config.data.save_dir)),
         os.path.join(config.data.save_dir, folder.RESULTS),
         results["primary"],
     )

@@ -1,8 +1,10 @@
 """From files, flags and ``KEY VALUE`` pairs of a command line to one checked configuration."""
 
+import difflib
+
 from ealn_plugin.config.checks import check_config
 from ealn_plugin.config.defaults import default_config
-from ealn_plugin.config.merging import merge, read_yaml, set_key
+from ealn_plugin.config.merging import flat, merge, read_yaml, set_key
 
 
 def load_config(config_file="", options=(), **overrides):
@@ -34,6 +36,31 @@ def load_config(config_file="", options=(), **overrides):
     check_config(config)
     config.freeze()
     return config
+
+
+def parse_with_pairs(parser, arguments):
+    """The namespace of an ``argparse.ArgumentParser`` with an argument ``opts``, for a line of flags and pairs.
+
+    A flag that does not exist ends the program with a hint at the key that is meant.
+    """
+    flags, pairs = split_arguments(arguments)
+    args, unknown = parser.parse_known_args(flags)
+    if unknown:
+        parser.error(_unknown_flag(unknown[0]))
+    args.opts += pairs
+    return args
+
+
+def _unknown_flag(flag):
+    """What to say about a flag that a command line does not have; settings are ``KEY VALUE`` pairs without dashes."""
+    name = flag.lstrip("-").partition("=")[0].replace("-", "_")
+    keys = list(flat(default_config()))
+    ends = {key.rpartition(".")[2]: key for key in reversed(keys)}
+    near = difflib.get_close_matches(name, keys, n=1, cutoff=0.8) or [
+        ends[end] for end in difflib.get_close_matches(name, ends, n=1, cutoff=0.7)
+    ]
+    hint = f"; did you mean {near[0]} VALUE, without dashes?" if near else ""
+    return f"there is no flag {flag}{hint}"
 
 
 def split_arguments(arguments):

@@ -6,7 +6,7 @@ from collections import Counter
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
-from ealn_plugin.data.files import is_rendered
+from ealn_plugin.data.files import RENDERED_NOTE, is_rendered
 from ealn_plugin.data.viewpoints import View, gather_views
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class VehicleDataset(toolkit.ImageDataset):
             ", ".join(f"{seen[view]} {view.name.lower()}" for view in View),
         )
         if is_rendered(self.dataset_dir):
-            log.warning("%s holds RENDERED vehicles, not the release whose place it takes", self.dataset_dir)
+            log.warning("%s: %s", self.dataset_dir, RENDERED_NOTE)
         if not splits["train"]:
             log.warning("%s holds no training images: it can be tested on, not trained on", self.dataset_dir)
 

@@ -5,6 +5,7 @@ import os
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 RENDERED = "synthetic.json"
 """A dataset folder that holds this file was rendered: it is not the release whose place it takes."""
+RENDERED_NOTE = "rendered vehicles, not the release: published figures are no yardstick here"
 
 
 def find_dataset_folder(root, folder_names, required, dataset):

@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from ealn_plugin import config as configuration
+from ealn_plugin import toolkit
 from ealn_plugin.data import DATASETS, VIEWPOINTS, VehicleID
 from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.evaluation.extraction import FeatureExtraction
@@ -171,6 +172,7 @@ class ModelSubject(Subject):
         config.freeze()
         super().__init__(label, config)
         self.weights = weights
+        toolkit.check_model_name(config.model.name)
         if weights:
             check_file(weights)
 

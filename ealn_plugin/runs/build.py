@@ -47,6 +47,7 @@ def build_engine(config, datamanager=None, views=None, world=None, num_classes=N
     Returns:
         EALNEngine, ready for ``run(**run_options(config))``.
     """
+    toolkit.check_model_name(config.model.name)  # before anything is rendered or read
     if datamanager is None:
         render_if_missing(config)
     seed_everything(config.train.seed)
@@ -186,7 +187,7 @@ def build_embedding_backbone(config, num_classes):
         num_classes,
         loss="triplet",
         pretrained=config.model.pretrained,
-        use_gpu=config.use_gpu,
+        use_gpu=config.use_gpu and torch.cuda.is_available(),
         **extra,
     )
     if config.model.load_weights:

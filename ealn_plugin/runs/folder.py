@@ -8,6 +8,8 @@ from ealn_plugin.engine.checkpoints import file as checkpoint
 
 log = logging.getLogger(__name__)
 RESULTS, CONFIG = "results.json", "config.yaml"
+RENDERED = "rendered.json"
+"""Names the rendered datasets of a run, where there are any; results.json looks the same for them and the releases."""
 MOVING = ".moving"
 
 
@@ -31,6 +33,16 @@ def files_of_run(path, flag="the run"):
                 "tools/train_ealn.py that has saved a checkpoint"
             )
     return os.path.join(folder, CONFIG), os.path.join(folder, name)
+
+
+def rendered_datasets(folder):
+    """The names of the datasets of a run that were rendered, as it has noted them."""
+    try:
+        with open(os.path.join(folder, RENDERED), encoding="utf-8") as file:
+            names = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def keep_earlier_run(save_dir):
