@@ -3,18 +3,18 @@
 Everything that imports torchreid, or touches a part of it that is not public, lives here, so that a change in
 torchreid is answered in one file. Two module layouts exist: the original repository keeps its packages directly
 under ``torchreid``, the PyPI package under ``torchreid.reid``. Both expose them as attributes of ``torchreid``, so
-only attribute access is used. This module imports nothing else of ealn_plugin.
+only attribute access is used. Of ealn_plugin this module imports what knows no torchreid, from ``system``.
 """
 
 import contextlib
+import difflib
 import functools
 import io
 import logging
-import os
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import ModuleType
 from typing import Any
@@ -22,8 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
+
+from ealn_plugin.system.pictures import UnreadableImageError as UnreadableImageError
+from ealn_plugin.system.pictures import read_picture
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +116,38 @@ def _model_factory() -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------------------------------------- building blocks
+def check_model_name(name: str, flag: str = "model.name") -> None:
+    """Refuse the name of a model that torchreid does not know, before anything is read or built.
+
+    Args:
+        flag: what the user calls it in messages.
+    Raises:
+        ValueError: with the nearest name.
+    """
+    known = _model_factory()
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "torchreid.models.show_avai_models() lists them"
+        raise ValueError(
+            f"{flag} is {name!r}, expected one of torchreid's {len(known)} models, such as resnet50 or osnet_x1_0; "
+            f"{hint}"
+        )
+
+
+def check_dataset_names(names: str | Iterable[str] | None) -> None:
+    """Refuse names of datasets that nobody has registered.
+
+    Raises:
+        ValueError: with the nearest name.
+    """
+    known = _private_dict(torchreid.data.register_image_dataset, "__image_datasets")
+    for name in [names] if isinstance(names, str) else names or ():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "torchreid.data.register_image_dataset adds one"
+            raise ValueError(f"dataset {name!r} is unknown, expected one of {', '.join(sorted(known))}; {hint}")
+
+
 def build_model(
     name: str, num_classes: int, loss: str = "triplet", pretrained: bool = False, use_gpu: bool = True, **extra: Any
 ) -> nn.Module:
@@ -123,9 +158,8 @@ def build_model(
     Raises:
         ValueError: no model of that name, or one that cannot be built with these arguments.
     """
-    factory = _model_factory().get(name)
-    if factory is None:
-        raise ValueError(f"model.name is {name!r}, expected one of {', '.join(sorted(_model_factory()))}")
+    check_model_name(name)
+    factory = _model_factory()[name]
     try:
         return factory(num_classes=num_classes, loss=loss, pretrained=pretrained, use_gpu=use_gpu, **extra)
     except OSError as error:
@@ -147,8 +181,10 @@ def build_datamanager(dataset_options: Mapping[str, Any] | None = None, **option
         dataset_options: keyword arguments that every dataset receives beside those of torchreid, such as VehicleID's
             view_order. Datasets that do not know one ignore it, as torchreid's datasets ignore those of each other.
     Raises:
-        ValueError: the sampler cannot fill a batch (torchreid raises a bare AssertionError).
+        ValueError: an unknown dataset, or a sampler that cannot fill a batch (torchreid raises a bare AssertionError).
     """
+    check_dataset_names(options.get("sources"))
+    check_dataset_names(options.get("targets"))
     try:
         with prints_to_log():
             return _data_manager_class(dataset_options or {})(**options)
@@ -188,9 +224,8 @@ def build_dataset(name: str, root: str) -> Any:
     Raises:
         ValueError: no dataset has that name.
     """
+    check_dataset_names(name)
     known = _private_dict(torchreid.data.register_image_dataset, "__image_datasets")
-    if name not in known:
-        raise ValueError(f"dataset {name!r} is unknown, expected one of {', '.join(sorted(known))}")
     with prints_to_log():
         return known[name](root=root)
 
@@ -245,46 +280,19 @@ def keeps_past_images(dataset: Any) -> bool:
 
 
 # ---------------------------------------------------------------------------------------------- reading images
-class UnreadableImageError(RuntimeError):
-    """An image file that exists but cannot be decoded; the message names it."""
-
-
-MAX_PIXELS = 2**26
-"""Images with more pixels are refused, 8,192 x 8,192: a few bytes of a file may claim to hold gigabytes."""
-
-
 def read_image(path: str | PathLike[str]) -> Image.Image:
-    """Read an image file as RGB, in one attempt, the right way up.
+    """Read an image of a dataset as RGB in one attempt, by the rule of ``system/pictures.py``.
 
-    torchreid's own function tries again for ever when a file is corrupt; this one replaces it. Grey images of more
-    than 8 bits are scaled, which Pillow would clip to white, and an orientation noted in the file (EXIF) is followed.
-    Of an animation the first picture is read.
+    torchreid's own function tries again for ever when a file is corrupt; this one replaces it.
 
     Returns:
         PIL.Image.Image in mode RGB.
     Raises:
-        FileNotFoundError: there is no such file.
-        UnreadableImageError: the file cannot be decoded, or has more than ``MAX_PIXELS``.
+        FileNotFoundError, UnreadableImageError: see ``read_picture``.
     """
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"image {path!r} does not exist; check data.root and the dataset's lists")
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} allowed")
-            return _eight_bits(ImageOps.exif_transpose(image)).convert("RGB")
-    except Exception as error:  # decoders raise many kinds for a broken file, MemoryError among them
-        raise UnreadableImageError(
-            f"image {path!r} cannot be decoded ({error or type(error).__name__}); replace the file or take it out of "
-            "the dataset"
-        ) from error
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey images of 16 bits scaled to 8; others as they are."""
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    return read_picture(
+        path, "check data.root and the dataset's lists", "replace the file or take it out of the dataset"
+    )
 
 
 def _cure_read_image() -> None:

@@ -58,7 +58,7 @@ def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
             exec(CODE[1], {})
     printed = capsys.readouterr().out
     assert re.search(r"^1\.000 vehicle 8 .*/image_test/0008_c001_00000100_0\.jpg$", printed, re.MULTILINE)
-    assert "24 images added" in printed and "2 images added" in printed and "1 images removed" in printed
+    assert "24 images added" in printed and "2 images added" in printed and "1 image removed" in printed
     assert (tmp_path / "log" / "found.png").exists() and (tmp_path / "log" / "found.json").exists()
 
 

@@ -7,6 +7,7 @@ ealn evaluate --features veri776.npz --out log/evaluation
 
 import argparse
 import os
+from typing import Any
 
 from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
@@ -161,7 +162,7 @@ def subjects_of(args):
     from ealn_plugin.reports.subjects import FeaturesSubject, ModelSubject, RunSubject
 
     options = options_of(args)
-    subjects = [
+    subjects: list[Any] = [
         RunSubject(folder, label, options, args.fusion) for folder, label in zip(args.run, short_labels(args.run))
     ]
     if args.model:

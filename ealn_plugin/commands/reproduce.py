@@ -8,6 +8,7 @@ import os
 from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, add_settings
+from ealn_plugin.runs.folder import rendered_datasets
 from ealn_plugin.system.cli import exit_code, start_log
 from ealn_plugin.system.entrances import register
 from ealn_plugin.system.files import write_atomically
@@ -84,13 +85,19 @@ def reproduce(args):
         (name, value, run.seed, grids.Grid({("hard", run.seed): one}).mean("hard", grid.protocol, "mAP").mean)
         for (name, value, run), one in zip(cells, results[len(runs) :])
     ]
-    write(args.out, grid, found)
+    write(args.out, grid, found, sorted({name for each in every for name in rendered_datasets(each.folder)}))
 
 
-def write(out, grid, found):
-    """tables.md, one CSV per table, sweep.csv, and the tables on the screen."""
+def write(out, grid, found, rendered=()):
+    """tables.md, one CSV per table, sweep.csv, and the tables on the screen.
+
+    Args:
+        rendered: names of the datasets that are rendered, which the tables say.
+    """
+    from ealn_plugin.data.files import RENDERED_NOTE
     from ealn_plugin.reports import paper_tables as grids
 
+    notes = [f"{name}: {RENDERED_NOTE}" for name in rendered]
     tables = grids.tables(grid)
     for number, rows in enumerate(tables.values(), 1):
         columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -101,13 +108,15 @@ def write(out, grid, found):
         write_atomically(os.path.join(out, f"table_{number}.csv"), text.getvalue())
     write_atomically(
         os.path.join(out, "tables.md"),
-        "\n\n".join(grids.as_markdown(title, rows) for title, rows in tables.items()) + "\n",
+        "\n\n".join([*(grids.as_markdown(title, rows) for title, rows in tables.items()), *notes]) + "\n",
     )
     if found:
         lines = ["margin,value,seed,mAP"] + [f"{name},{value:g},{seed},{mean:.6f}" for name, value, seed, mean in found]
         write_atomically(os.path.join(out, "sweep.csv"), "\n".join(lines) + "\n")
     for title, rows in tables.items():
         log.info("\n%s", grids.as_text(title, rows))
+    for note in notes:
+        log.info("\n%s", note)
     log.info("\ntables: %s", os.path.join(out, "tables.md"))
 
 

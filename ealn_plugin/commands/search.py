@@ -17,6 +17,7 @@ from ealn_plugin.system.cli import exit_code, start_screen
 from ealn_plugin.system.entrances import command, register
 from ealn_plugin.system.extras import check_extra
 from ealn_plugin.system.files import check_writable, write_atomically
+from ealn_plugin.system.messages import counted
 
 
 def build_parser():
@@ -243,11 +244,11 @@ def index_command(args):
     ) as writer:
         if writer.manifest.complete:
             raise ValueError(
-                f"--index {args.index!r} holds a finished index of {writer.manifest.images} images; add "
+                f"--index {args.index!r} holds a finished index of {counted(writer.manifest.images, 'image')}; add "
                 f"to it with {command('search')} add, or choose another folder"
             )
         if writer.manifest.images:
-            print(f"going on with the {writer.manifest.images} images that are in the index already")
+            print(f"going on with what is in the index already: {counted(writer.manifest.images, 'image')}")
         _extend(writer, extractor, found, args.skip_unreadable)
 
 
@@ -273,7 +274,11 @@ def _extend(writer, extractor, found, skip_unreadable):
     new = found.take(writer.absent(found.paths))
     added = writer.add(gallery.features_of(extractor, new, skip_unreadable))
     writer.finish()
-    print(f"{added} images added, {len(found) - len(new)} were there before, {len(new) - added} could not be read")
+    before = len(found) - len(new)
+    print(
+        f"{counted(added, 'image')} added, {before} {'was' if before == 1 else 'were'} there before, "
+        f"{len(new) - added} could not be read"
+    )
     print("\n".join(results.summary(writer.folder, writer.manifest)))
 
 
@@ -307,7 +312,7 @@ def remove_command(args):
         removed = writer.remove(chosen)
         if removed:
             writer.finish()
-        print(f"{removed} images removed")
+        print(f"{counted(removed, 'image')} removed")
         print("\n".join(results.summary(args.index, writer.manifest)))
 
 
@@ -336,7 +341,7 @@ def query_command(args):
     if args.json:
         write_atomically(args.json, json.dumps(results.as_json(index, answers), indent=1) + "\n")
     if args.sheet:
-        draw_search_sheet(args.sheet, f"the nearest of {len(index)} images", answers)
+        draw_search_sheet(args.sheet, f"the nearest of {counted(len(index), 'image')}", answers)
 
 
 def info_command(args):

@@ -67,7 +67,7 @@ def _run(config, world):
     results, own_results = training.train(config, world=world)
     log.info(
         "\n%s\n\nresults: %s, primary %s",
-        training.table(results, own_results),
+        training.table(results, own_results, folder.rendered_datasets(config.data.save_dir)),
         os.path.join(config.data.save_dir, folder.RESULTS),
         results["primary"],
     )

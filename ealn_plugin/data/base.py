@@ -8,6 +8,7 @@ from typing import Any
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
+from ealn_plugin.data.files import RENDERED_NOTE, is_rendered
 from ealn_plugin.data.viewpoints import View, gather_views
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class VehicleDataset(toolkit.ImageDataset):
     def __init__(
         self,
         dataset_dir: str,
-        splits: Mapping[str, Sequence[tuple[str, int, int]]],
+        splits: Mapping[str, Sequence[tuple[str, int, int]] | None],
         released_views: Mapping[str, View],
         groups: Mapping[str, int],
         min_view_confidence: float | None = None,
@@ -40,9 +41,9 @@ class VehicleDataset(toolkit.ImageDataset):
 
         Args:
             dataset_dir: absolute path of the dataset folder.
-            splits: {'train' | 'query' | 'gallery': [(image, pid, camid)]}, image relative to `dataset_dir`
-                with forward slashes; train identities may have any numbers, they are relabelled 0..n-1 in
-                sorted order.
+            splits: {'train' | 'query' | 'gallery': [(image, pid, camid)]}, image relative to `dataset_dir` with forward
+                slashes. Train identities may have any numbers, they are relabelled 0..n-1 in sorted order; 'train' is
+                None for a copy that has only the test part.
             released_views: {image: View} from the release's own files; viewpoints.csv overrides it.
             groups: {image: number of its appearance group}.
             min_view_confidence: see the class attribute, which is the default.
@@ -50,10 +51,11 @@ class VehicleDataset(toolkit.ImageDataset):
                 datasets (split_id, cuhk03_*, market1501_500k) are ignored by torchreid's base class.
 
         Raises:
-            ValueError: for an empty split or a query set without a match.
+            ValueError: for an empty query or gallery, or a query set without a match.
         """
         self.dataset_dir = dataset_dir
         _check_splits(type(self).__name__, dataset_dir, splits)
+        splits = {split: items or [] for split, items in splits.items()}
         if min_view_confidence is None:
             min_view_confidence = self.min_view_confidence
         images = {image for split in splits.values() for image, _, _ in split}
@@ -67,7 +69,21 @@ class VehicleDataset(toolkit.ImageDataset):
         query, gallery = (
             [(self._path(image), pid, camid) for image, pid, camid in splits[split]] for split in ("query", "gallery")
         )
-        super().__init__(train, query, gallery, **kwargs)
+        verbose = kwargs.pop("verbose", True)
+        # torchreid looks at the first training image, so where there is none it is lent another one
+        super().__init__(train or query[:1], query, gallery, verbose=False, **kwargs)
+        if not train:
+            self._have_no_training_images()
+        self.verbose = verbose
+        if verbose:
+            self.show_summary()
+
+    def _have_no_training_images(self):
+        self.train, self.num_train_pids, self.num_train_cams = [], 0, 0
+        if self.combineall:
+            self.combine_all()
+        if self.mode == "train":
+            self.data = self.train
 
     def combine_all(self) -> None:
         """Add query and gallery to the training images (torchreid's combineall).
@@ -99,12 +115,16 @@ class VehicleDataset(toolkit.ImageDataset):
             counts,
             ", ".join(f"{seen[view]} {view.name.lower()}" for view in View),
         )
+        if is_rendered(self.dataset_dir):
+            log.warning("%s: %s", self.dataset_dir, RENDERED_NOTE)
+        if not splits["train"]:
+            log.warning("%s holds no training images: it can be tested on, not trained on", self.dataset_dir)
 
 
 def _check_splits(dataset: str, dataset_dir: str, splits: Mapping[str, Any]) -> None:
-    """Raise ValueError where a split is empty or no query has a gallery image from another camera."""
+    """Raise ValueError where query or gallery is empty or no query has a gallery image from another camera."""
     for split, items in splits.items():
-        if not items:
+        if not items and items is not None:
             raise ValueError(
                 f"{dataset}: found 0 images for the {split} split in {dataset_dir}, expected "
                 f"at least one; unpack the release completely as datasets.md describes"

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from ealn_plugin import toolkit
 from ealn_plugin.data import pixel_file
 from ealn_plugin.data.pixel_file import BrokenPixelFile, PixelFile, Stamp
+from ealn_plugin.system import pictures
 from ealn_plugin.system.files import UNFINISHED, replacing
 from ealn_plugin.system.locks import unlock, wait_for_lock
 
@@ -124,7 +125,12 @@ def _folder_name(name: str, size: Any, stamps: Any) -> str:
 
 def _made_by(resize: Any) -> dict[str, str]:
     """What pixels depend on besides the image file; other versions may decode or resize a little differently."""
-    return {"resize": repr(resize), "pillow": PIL.__version__, "jpeg": str(features.version("jpg"))}
+    return {
+        "resize": repr(resize),
+        "pillow": PIL.__version__,
+        "jpeg": str(features.version("jpg")),
+        "rule": str(pictures.RULE),
+    }
 
 
 # ---------------------------------------------------------------------------------------------- what is there already

@@ -1,9 +1,12 @@
 """Find a dataset's folder and read its text files, with errors that name the file and the line."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+RENDERED = "synthetic.json"
+"""A dataset folder that holds this file was rendered: it is not the release whose place it takes."""
+RENDERED_NOTE = "rendered vehicles, not the release: published figures are no yardstick here"
 
 
 def find_dataset_folder(root: str, folder_names: Sequence[str], required: Sequence[str], dataset: str) -> str:
@@ -39,13 +42,49 @@ def find_dataset_folder(root: str, folder_names: Sequence[str], required: Sequen
 
 
 def image_names(folder: str) -> list[str]:
-    """Return the sorted image file names in `folder`; hidden files and other kinds are passed over."""
+    """Return the sorted image file names in `folder`; hidden files and other kinds are passed over.
+
+    Raises:
+        FileNotFoundError: an image is a link to a file that is not there.
+    """
     with os.scandir(folder) as entries:
-        return sorted(
-            entry.name
-            for entry in entries
-            if entry.name.lower().endswith(IMAGE_EXTENSIONS) and not entry.name.startswith(".") and entry.is_file()
+        named = [entry for entry in entries if is_image_name(entry.name)]
+        found = sorted(entry.name for entry in named if entry.is_file())
+        check_links([entry.path for entry in named if not entry.is_file()])
+    return found
+
+
+def is_image_name(name):
+    """Whether a file of that name is looked at: it ends as images do, in any case, and is not hidden."""
+    return name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")
+
+
+def check_links(paths):
+    """Raise FileNotFoundError, naming the first, if any of the paths is a link to nothing."""
+    broken = sorted(path for path in paths if os.path.islink(path) and not os.path.exists(path))
+    if broken:
+        raise FileNotFoundError(
+            f"{broken[0]} is a link to {os.readlink(broken[0])!r}, which does not exist, as {len(broken)} image(s) "
+            f"there are; restore what they link to, or remove the links"
         )
+
+
+def stem(name: str) -> str:
+    """A file name without its ending."""
+    return os.path.splitext(name)[0]
+
+
+def by_stem(names: Iterable[str]) -> dict[str, str]:
+    """Return {name without its ending: name}, for lists that write another ending than the files have.
+
+    Of files that differ in nothing but the ending the one that sorts first counts.
+    """
+    return {stem(name): name for name in sorted(names, reverse=True)}
+
+
+def is_rendered(folder: str) -> bool:
+    """Whether a dataset folder was rendered by this plugin."""
+    return os.path.isfile(os.path.join(folder, RENDERED))
 
 
 def read_lines(path: str) -> list[tuple[int, str]]:

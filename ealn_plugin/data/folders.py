@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from os import PathLike
 
-from ealn_plugin.data.files import IMAGE_EXTENSIONS
+from ealn_plugin.data.files import IMAGE_EXTENSIONS, check_links, is_image_name
 from ealn_plugin.data.viewpoints import VIEWPOINTS_FILE, View
 from ealn_plugin.system.files import utf8
 
@@ -29,18 +29,15 @@ def images_of_folder(folder: str | PathLike[str]) -> ImageFolder:
     """The ImageFolder of all images under a folder, hidden files and folders left out; their views are unknown.
 
     Raises:
-        FileNotFoundError: there is no such folder, or no image in it.
+        FileNotFoundError: there is no such folder, no image in it, or an image that is a link to nothing.
         ValueError: the name of an image is no UTF-8, which viewpoints.csv could not hold.
     """
     folder = os.path.abspath(os.path.expanduser(folder))
     paths = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths += [
-            os.path.join(parent, name)
-            for name in files
-            if name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")
-        ]
+        paths += [os.path.join(parent, name) for name in files if is_image_name(name)]
+    check_links(paths)
     for name in paths:
         utf8(name, os.path.join(folder, VIEWPOINTS_FILE))  # now, not when all views are predicted
     if not paths:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ealn_plugin.data.annotations import appearance_group, is_code
 from ealn_plugin.data.base import VehicleDataset
-from ealn_plugin.data.files import find_dataset_folder, image_names, malformed, read_lines
+from ealn_plugin.data.files import by_stem, find_dataset_folder, image_names, malformed, read_lines
 from ealn_plugin.data.viewpoints import View, view_from_name
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,8 @@ class VehicleID(VehicleDataset):
     ) -> None:
         """Read train_list.txt and this class's test list under `root` (its parent or the folder itself).
 
+        Without train_list.txt the dataset can be tested on, not trained on. Images may have any ending.
+
         Args:
             root: '' is the working directory.
             view_order: the views that the labels 0 and 1 of the view lists mean; default: the class attribute. A
@@ -78,18 +80,20 @@ class VehicleID(VehicleDataset):
         dataset_dir = find_dataset_folder(root, self.folder_names, required, type(self).__name__)
         list_names = ("train_list", self.test_list)
         paths = [os.path.join(dataset_dir, LIST_FOLDER, f"{name}.txt") for name in list_names]
-        lists = [read_list(path) for path in paths]
+        without_training = os.path.isfile(paths[1]) and not os.path.isfile(paths[0])
+        lists = [[] if without_training and path == paths[0] else read_list(path) for path in paths]
         train, test = (_vehicles(path, entries) for path, entries in zip(paths, lists, strict=True))
-        present = set(image_names(os.path.join(dataset_dir, "image")))
+        present = image_names(os.path.join(dataset_dir, "image"))
+        files = {image: f"image/{name}" for image, name in by_stem(present).items()}
         for path, images in zip(paths, (train, test), strict=True):
-            _check_present(path, images, present)
+            _check_present(path, images, files)
         vehicles = {**train, **test}
         labels = _view_labels(dataset_dir, lists, vehicles)
         super().__init__(
             dataset_dir,
-            _splits(train, test, self.test_list),
-            {_file(image): view_of_label[label] for image, label in labels.items()},
-            _appearance_groups(dataset_dir, vehicles),
+            {**_splits(train, test, self.test_list, files), **({"train": None} if without_training else {})},
+            {files[image]: view_of_label[label] for image, label in labels.items()},
+            _appearance_groups(dataset_dir, vehicles, files),
             min_view_confidence,
             **kwargs,
         )
@@ -155,10 +159,6 @@ def draw_gallery(images_of_vehicle: Mapping[int, Sequence[str]], name: str) -> d
     return {vehicle: generator.choice(sorted(images_of_vehicle[vehicle])) for vehicle in vehicles}
 
 
-def _file(image: str) -> str:
-    return f"image/{image}.jpg"
-
-
 def _vehicles(path: str, entries: Sequence[ListedImage]) -> dict[str, int]:
     """Return {image: vehicle} of a list, each image once."""
     vehicles = {}
@@ -173,8 +173,10 @@ def _vehicles(path: str, entries: Sequence[ListedImage]) -> dict[str, int]:
     return vehicles
 
 
-def _splits(train: Mapping[str, int], test: Mapping[str, int], name: str) -> dict[str, list[tuple[str, int, int]]]:
-    """Return the three splits as VehicleDataset takes them, from {image: vehicle} of both lists."""
+def _splits(
+    train: Mapping[str, int], test: Mapping[str, int], name: str, files: Mapping[str, str]
+) -> dict[str, list[tuple[str, int, int]]]:
+    """Return the three splits as VehicleDataset takes them, from {image: vehicle} of both lists and {image: file}."""
     images_of_vehicle = {}
     for image, vehicle in test.items():
         images_of_vehicle.setdefault(vehicle, []).append(image)
@@ -193,23 +195,23 @@ def _splits(train: Mapping[str, int], test: Mapping[str, int], name: str) -> dic
         )
     drawn = draw_gallery(pairs, name)
     return {
-        "train": [(_file(image), vehicle, _TRAIN_CAMERA) for image, vehicle in train.items()],
+        "train": [(files[image], vehicle, _TRAIN_CAMERA) for image, vehicle in train.items()],
         "query": [
-            (_file(image), vehicle, _QUERY_CAMERA)
+            (files[image], vehicle, _QUERY_CAMERA)
             for vehicle, images in sorted(pairs.items())
             for image in sorted(images)
             if image != drawn[vehicle]
         ],
-        "gallery": [(_file(image), vehicle, _GALLERY_CAMERA) for vehicle, image in drawn.items()],
+        "gallery": [(files[image], vehicle, _GALLERY_CAMERA) for vehicle, image in drawn.items()],
     }
 
 
-def _check_present(path: str, listed: Collection[str], present: Collection[str]) -> None:
-    absent = [image for image in listed if f"{image}.jpg" not in present]
+def _check_present(path: str, listed: Collection[str], files: Collection[str]) -> None:
+    absent = [image for image in listed if image not in files]
     if absent:
         raise FileNotFoundError(
             f"{path}: {len(absent)} of {len(listed)} listed images do not exist, the "
-            f"first is {_file(absent[0])}; unpack the release completely"
+            f"first is image/{absent[0]}.jpg; unpack the release completely"
         )
 
 
@@ -262,7 +264,7 @@ def _read_view_list(path: str, vehicles: Mapping[str, int]) -> list[ListedImage]
     return entries
 
 
-def _appearance_groups(dataset_dir: str, vehicles: Mapping[str, int]) -> dict[str, int]:
+def _appearance_groups(dataset_dir: str, vehicles: Mapping[str, int], files: Mapping[str, str]) -> dict[str, int]:
     """Return {image file: appearance group} of the vehicles that have both a colour and a model."""
     colours, models = (
         _read_attribute(os.path.join(dataset_dir, "attribute", name)) for name in ("color_attr.txt", "model_attr.txt")
@@ -271,7 +273,7 @@ def _appearance_groups(dataset_dir: str, vehicles: Mapping[str, int]) -> dict[st
         vehicle: appearance_group("vehicleid", colours[vehicle], models[vehicle])
         for vehicle in colours.keys() & models.keys()
     }
-    return {_file(image): groups[vehicle] for image, vehicle in vehicles.items() if vehicle in groups}
+    return {files[image]: groups[vehicle] for image, vehicle in vehicles.items() if vehicle in groups}
 
 
 def _read_attribute(path: str) -> dict[int, int]:

@@ -10,7 +10,7 @@ from xml.parsers import expat
 
 from ealn_plugin.data.annotations import appearance_group, is_code
 from ealn_plugin.data.base import VehicleDataset
-from ealn_plugin.data.files import find_dataset_folder, image_names, malformed, read_lines, undecodable
+from ealn_plugin.data.files import by_stem, find_dataset_folder, image_names, malformed, read_lines, stem, undecodable
 from ealn_plugin.data.viewpoints import read_keypoints
 
 log = logging.getLogger(__name__)
@@ -32,10 +32,11 @@ _NAME_EXPECTED = "a name like 0001_c001_00016450_0.jpg (vehicle, camera, timesta
 class VeRi776(VehicleDataset):
     """VeRI-776: training, query and gallery images of 776 vehicles seen by 20 cameras.
 
-    The three image folders are enough. name_*.txt, where present, say which images belong to a split;
-    key-point files and viewpoints.csv give the views, the XML files colour and type. Identities of query and
-    gallery are the numbers of the release, cameras are counted from 0. The gallery is sorted by file name, so
-    that the 1-based positions in the release's gt_index.txt and jk_index.txt are `gallery[position - 1]`.
+    The three image folders are enough; without image_train the dataset can be tested on, not trained on. name_*.txt,
+    where present, say which images belong to a split; key-point files and viewpoints.csv give the views, the XML files
+    colour and type. An image may have another ending than these files give it. Identities of query and gallery are the
+    numbers of the release, cameras are counted from 0. The gallery is sorted by file name, so that the 1-based
+    positions in the release's gt_index.txt and jk_index.txt are `gallery[position - 1]`.
     """
 
     dataset_names = ("veri776",)
@@ -55,10 +56,10 @@ class VeRi776(VehicleDataset):
             ValueError: for a malformed name, list, XML or viewpoint line (with file and line), an empty split
                 or a query set without a match.
         """
-        required = [folder for folder, _ in SPLITS.values()]
+        required = [folder for split, (folder, _) in SPLITS.items() if split != "train"]  # without it: tests alone
         dataset_dir = find_dataset_folder(root, self.folder_names, required, type(self).__name__)
         splits = {split: _read_split(dataset_dir, *where) for split, where in SPLITS.items()}
-        images = [image for split in splits.values() for image, _, _ in split]
+        images = [image for split in splits.values() for image, _, _ in split or ()]
         views = _by_file_name(_merged(dataset_dir, KEYPOINT_FILES, read_keypoints), images)
         groups = _by_file_name(_merged(dataset_dir, LABEL_FILES, read_appearance), images)
         super().__init__(dataset_dir, splits, views, groups, min_view_confidence, **kwargs)
@@ -101,8 +102,13 @@ def read_appearance(path: str) -> dict[str, int]:
     return groups
 
 
-def _read_split(dataset_dir: str, folder: str, list_name: str) -> list[tuple[str, int, int]]:
-    """Return [(image, pid, camid)] of one split: in the order of its list if any, the gallery sorted."""
+def _read_split(dataset_dir: str, folder: str, list_name: str) -> list[tuple[str, int, int]] | None:
+    """Return [(image, pid, camid)] of one split: in the order of its list if any, the gallery sorted.
+
+    None where the training images are not there at all.
+    """
+    if folder == SPLITS["train"][0] and not os.path.isdir(os.path.join(dataset_dir, folder)):
+        return None
     present = image_names(os.path.join(dataset_dir, folder))
     list_path = os.path.join(dataset_dir, list_name)
     if os.path.isfile(list_path):
@@ -125,17 +131,24 @@ def _read_split(dataset_dir: str, folder: str, list_name: str) -> list[tuple[str
 
 
 def _listed_images(list_path: str, folder: str, present: Collection[str]) -> list[str]:
-    """Return the names in a name_*.txt, each once, after checking that they are well formed and present."""
-    present, names = set(present), {}
+    """Return the files that a name_*.txt names, each once, after checking that they are well formed and present.
+
+    Where a file has another ending than its name in the list, the file counts.
+    """
+    present, present_stems, names, renamed = set(present), by_stem(present), {}, 0
     for number, line in read_lines(list_path):
         if parse_image_name(line) is None:
             raise malformed(list_path, number, line, _NAME_EXPECTED)
-        if line not in present:
+        name = line if line in present else present_stems.get(stem(line))
+        if name is None:
             raise FileNotFoundError(
                 f"{list_path}:{number}: the image {line} is listed but does not exist in "
                 f"{folder}; unpack the release again, or delete the list"
             )
-        names.setdefault(line, number)
+        renamed += name != line
+        names.setdefault(name, number)
+    if renamed:
+        log.info("%s: %d image(s) have another ending than the list says, and are used", list_path, renamed)
     left_over = len(present) - len(names)
     if left_over:
         log.warning("%s: %d image(s) in %s are not listed and are left out", list_path, left_over, folder)
@@ -155,10 +168,11 @@ def _merged(dataset_dir: str, file_names: Sequence[str], read: Callable[[str], M
 def _by_file_name(entries: Mapping[str, Any], images: Iterable[str]) -> dict[str, Any]:
     """Return {image: entry of its file name}.
 
-    The annotations name query images only under image_test, but file names are the same there.
+    The annotations name query images only under image_test, but file names are the same there. Endings play no part.
     """
+    stems = {stem(name): entry for name, entry in entries.items()}
     names = ((image, image.rpartition("/")[2]) for image in images)
-    return {image: entries[name] for image, name in names if name in entries}
+    return {image: stems[stem(name)] for image, name in names if stem(name) in stems}
 
 
 def _decoded(path: str) -> str:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 
-from ealn_plugin.data.files import malformed, read_lines, undecodable
+from ealn_plugin.data.files import malformed, read_lines, stem, undecodable
 from ealn_plugin.system.files import csv_text, write_atomically
 
 log = logging.getLogger(__name__)
@@ -180,18 +180,21 @@ def gather_views(
         released: {image: View} from the files of the release.
         min_confidence: lines of viewpoints.csv below this confidence count as UNKNOWN.
     """
+    images = dict.fromkeys(images)
     path = os.path.join(dataset_dir, VIEWPOINTS_FILE)
     listed = read_viewpoints_csv(path) if os.path.isfile(path) else {}
-    if listed and not any(image in listed for image in images):
+    stems = {stem(name) for name in listed}
+    if listed and not any(stem(image) in stems for image in images):
         log.warning(
             "%s names no image of this dataset (its first is %r); names are relative to %s",
             path,
             next(iter(listed)),
             dataset_dir,
         )
+    others = {stem(name): label for name, label in listed.items() if name not in images}  # listed with another ending
     views = {}
     for image in images:
-        view, confidence = listed.get(image) or (released.get(image, View.UNKNOWN), 1.0)
+        view, confidence = listed.get(image) or others.get(stem(image)) or (released.get(image, View.UNKNOWN), 1.0)
         views[image] = view if confidence >= min_confidence else View.UNKNOWN
     return views
 

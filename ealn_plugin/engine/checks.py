@@ -70,6 +70,11 @@ def check_training(engine: Any, visrank: bool, open_layers: str | Sequence[str] 
     schedule.linear_factor(0, engine.max_epoch, engine.constant_epochs)
     check_open_layers(engine.model, open_layers)
     loader = engine.train_loader
+    if not len(loader.dataset):
+        raise ValueError(
+            "there are no training images, only those of a test; give a dataset with its training part, or run with "
+            "test_only (test.evaluate True)"
+        )
     check_batch(engine.world, loader.batch_size, getattr(loader.sampler, "num_instances", 1))
     views = engine.views_of([item[0] for item in loader.dataset.train])
     for scheme in engine.schemes:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
+from ealn_plugin.data.identities import check_labels
 from ealn_plugin.distributed.sharing import share_work
 from ealn_plugin.distributed.world import World, check_device
 from ealn_plugin.engine import optimizers, schedule
@@ -31,7 +32,7 @@ from ealn_plugin.evaluation.extraction import FeatureExtraction
 from ealn_plugin.evaluation.protocols import check_protocols
 from ealn_plugin.losses.checks import check_choice
 from ealn_plugin.losses.transfer import to_device
-from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone
+from ealn_plugin.models.embedding import EmbeddingNetwork, probe_backbone
 from ealn_plugin.schemes.base import Batch, Scheme
 from ealn_plugin.system.interrupts import TrainingInterrupted, stop_on_signals
 from ealn_plugin.system.randomness import derived_seed, seed_everything
@@ -43,7 +44,8 @@ class EALNEngine(EvaluatingEngine):
     """Embedding adversarial learning (Lou et al., IEEE TIP 2019) on any torchreid data manager and backbone.
 
     Args:
-        datamanager: ``torchreid.data.ImageDataManager``; its train sampler should be RandomIdentitySampler.
+        datamanager: ``torchreid.data.ImageDataManager``; its train sampler should be RandomIdentitySampler. The labels
+            of its datasets are whole numbers, or texts, which are numbered; see ``check_labels``.
         model: single-branch torchreid backbone built with loss='triplet'.
         optimizer, scheduler: of ``model``, as in torchreid's engines; the optimiser may be None to test only.
         schemes: list of ``Scheme``; [] is the paper's EN.
@@ -90,7 +92,8 @@ class EALNEngine(EvaluatingEngine):
         groups = dict(losses=losses, adversaries=adversaries, schedule=schedule, acceleration=acceleration)
         losses, adversaries, schedule, acceleration = gather(type(self).__init__, ENGINE_OPTIONS, groups, options)
         check_choice("fusion", fusion, ("by_view", "own_first"))
-        check_backbone(model, datamanager.height, datamanager.width)
+        classes, _ = probe_backbone(model, datamanager.height, datamanager.width)
+        check_labels(datamanager, None if optimizer is None else classes)
         self.schemes, self.world = checked_schemes(schemes), world or World()
         check_device(self.world, self.use_gpu)
         self.device = torch.device("cuda" if self.use_gpu else "cpu")

@@ -10,6 +10,7 @@ from os import PathLike
 import numpy as np
 from numpy.typing import NDArray
 
+from ealn_plugin.data.files import stem
 from ealn_plugin.evaluation.features import Features
 
 log = logging.getLogger(__name__)
@@ -44,8 +45,8 @@ def gallery_tracks(gallery: Features) -> NDArray[np.int64]:
     path = os.path.join(folder, TRACK_FILE) if folder else None
     if path is None or not os.path.isfile(path):
         return derived
-    line_of_name = {name: number for number, names in enumerate(_read_words(path), 1) for name in names}
-    listed = np.array([line_of_name.get(os.path.basename(name), 0) for name in gallery.paths], dtype=np.int64)
+    line_of_name = {stem(name): number for number, names in enumerate(_read_words(path), 1) for name in names}
+    listed = np.array([line_of_name.get(stem(os.path.basename(name)), 0) for name in gallery.paths], dtype=np.int64)
     for line in np.unique(listed[listed > 0]):
         if len(np.unique(derived[listed == line])) > 1:
             raise ValueError(

@@ -143,10 +143,10 @@ class FeatureExtractor:
 
         Args:
             images: one image or a list of them, each one of
-                - the path of a file, read as the engine reads it (``toolkit.read_image``);
-                - a ``PIL.Image`` of any mode;
-                - a numpy array uint8 [height, width, 3], RGB;
+                - the path of a file, or a ``PIL.Image`` of any mode;
+                - a numpy array [height, width, 3], RGB: of 8 or 16 bits, or floating point in [0, 1];
                 - a tensor [3, height, width], RGB: uint8, or floating point in [0, 1].
+                All of them are read by the one rule of ``system/pictures.py``.
                 Arrays and tensors may also hold many images in a leading dimension. Every size is resized to the
                 network's. A floating-point tensor is not rounded to 8 bits on the way, all others are, as files are.
             views: from which side the vehicles are seen, for the fused feature; None: what the datasets built in this

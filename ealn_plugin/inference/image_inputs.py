@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from ealn_plugin import toolkit
+from ealn_plugin.system import pictures
+from ealn_plugin.system.pictures import UnknownRange, UnreadableImageError
 
 _EXPECTED = (
-    "expected a path, a PIL image, an array uint8 [height, width, 3] or a tensor [3, height, width] of uint8 "
-    "or of floats in [0, 1]"
+    "expected a path, a PIL image, an array [height, width, 3] of red, green and blue or a tensor [3, height, width] "
+    "of uint8 or of floats in [0, 1]"
 )
 
 
@@ -44,21 +45,18 @@ def name_of(image: Any) -> str:
 
 
 def read(image: Any, row: int = 0) -> Image.Image:
-    """An image as a ``PIL.Image`` in mode RGB; ``row`` is its position in the list, for messages.
+    """An image as a ``PIL.Image`` in mode RGB, whatever it was given as, by the rule of ``system/pictures.py``.
 
+    Args:
+        row: its position in the list, for messages.
     Raises:
         FileNotFoundError, UnreadableImageError, ValueError: a file that is not there or not an image, or something
             that is no image.
     """
     if isinstance(image, (str, os.PathLike)):
-        return toolkit.read_image(os.fspath(image))
+        return pictures.read_picture(os.fspath(image))
     if isinstance(image, Image.Image):
-        try:
-            return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:  # opened, but not decoded before
-            raise toolkit.UnreadableImageError(
-                f"image {row} of the list cannot be decoded ({error}); replace or leave it out"
-            ) from error
+        return _read_pil(image, row)
     if isinstance(image, torch.Tensor):
         image = _checked_tensor(image, row).detach().cpu()
         if image.is_floating_point():
@@ -66,9 +64,26 @@ def read(image: Any, row: int = 0) -> Image.Image:
         return Image.fromarray(image.permute(1, 2, 0).numpy())
     if not isinstance(image, np.ndarray):
         raise ValueError(f"image {row} of the list is {type(image).__name__}, {_EXPECTED}")
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ValueError(f"image {row} of the list is {_described(image)}, {_EXPECTED}")
-    return Image.fromarray(np.ascontiguousarray(image))
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(
+            f"image {row} of the list is {_described(image)}, {_EXPECTED}; PIL.Image.fromarray says what other "
+            "channels mean"
+        )
+    try:
+        return Image.fromarray(np.ascontiguousarray(pictures.eight_bits(image)))
+    except UnknownRange as error:
+        raise ValueError(f"image {row} of the list {error}") from error
+
+
+def _read_pil(image, row):
+    try:
+        return pictures.as_rgb(image)
+    except UnknownRange as error:
+        raise UnreadableImageError(f"image {row} of the list {error}") from error
+    except (OSError, SyntaxError, ValueError) as error:  # opened, but not decoded before
+        raise UnreadableImageError(
+            f"image {row} of the list cannot be decoded ({error}); replace or leave it out"
+        ) from error
 
 
 def to_network(image: Any, transform: Any, size: tuple[int, int], row: int = 0) -> torch.Tensor:

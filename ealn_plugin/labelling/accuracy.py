@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ealn_plugin.data.viewpoints import View
 
@@ -11,7 +12,7 @@ CLASSES = (View.FRONT, View.REAR, View.SIDE)
 _BINS = 10
 
 
-def decide(probabilities: np.ndarray, min_confidence: float) -> Any:
+def decide(probabilities: ArrayLike, min_confidence: float) -> Any:
     """The views that probabilities stand for.
 
     Args:
@@ -26,7 +27,7 @@ def decide(probabilities: np.ndarray, min_confidence: float) -> Any:
     return np.where((confidences >= min_confidence) & (confidences > 0), views, int(View.UNKNOWN)), confidences
 
 
-def view_report(probabilities: np.ndarray, truth: np.ndarray, min_confidence: float) -> dict[str, Any]:
+def view_report(probabilities: ArrayLike, truth: ArrayLike, min_confidence: float) -> dict[str, Any]:
     """Compare probabilities with the true views.
 
     Args:

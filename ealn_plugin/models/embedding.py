@@ -56,7 +56,12 @@ class EmbeddingNetwork(nn.Module):
 
 
 def check_backbone(backbone: nn.Module, height: int, width: int) -> int:
-    """Try whether EmbeddingNetwork can wrap a backbone, and return the length of its features.
+    """The length of a backbone's features, after trying whether EmbeddingNetwork can wrap it: ``probe_backbone``."""
+    return probe_backbone(backbone, height, width)[1]
+
+
+def probe_backbone(backbone: nn.Module, height: int, width: int) -> tuple[int, int]:
+    """Try whether EmbeddingNetwork can wrap a backbone; returns (classes of its logits, length of its features).
 
     Runs two black images of height x width pixels through it in train and in eval mode, where it is.
     Parameters, running statistics, training flags and random states are afterwards what they were.
@@ -96,7 +101,7 @@ def _probe(backbone: nn.Module, images: Tensor, what: str) -> Any:
         ) from error
 
 
-def _check_outputs(name: str, outputs: Any, features: Any) -> int:
+def _check_outputs(name: str, outputs: Any, features: Any) -> tuple[int, int]:
     single = "EALN needs a single-branch model built with loss='triplet', such as osnet_x1_0 or resnet50"
     if torch.is_tensor(outputs):
         raise ValueError(
@@ -116,4 +121,4 @@ def _check_outputs(name: str, outputs: Any, features: Any) -> int:
             f"{shapes[2]} in eval mode for two images; expected [2, classes], [2, dim] and "
             f"[2, dim]; {single}"
         )
-    return shapes[2][1]
+    return shapes[0][1], shapes[2][1]

@@ -24,7 +24,7 @@ _VGGM_MEAN_255 = (123.68, 116.779, 103.939)
 
 # Layers of the `vggm` file -> layers here. Older copies of the file say `classifier` where newer ones say
 # `classif`. Its last layer is fed by 4096 channels and can never fit.
-_VGGM_LAYERS = {
+COLLECTION_LAYERS = {
     "features.0": "features.conv1",
     "features.4": "features.conv2",
     "features.8": "features.conv3",
@@ -275,8 +275,8 @@ def _rename_layers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     renamed = {}
     for name, tensor in tensors.items():
         layer, _, kind = name.rpartition(".")
-        if layer in _VGGM_LAYERS:
-            renamed[f"{_VGGM_LAYERS[layer]}.{kind}"] = tensor
+        if layer in COLLECTION_LAYERS:
+            renamed[f"{COLLECTION_LAYERS[layer]}.{kind}"] = tensor
     return renamed
 
 

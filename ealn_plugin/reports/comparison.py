@@ -11,6 +11,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ealn_plugin import visualization
 from ealn_plugin.data import DATASETS
+from ealn_plugin.data.files import RENDERED_NOTE, is_rendered
 from ealn_plugin.evaluation.feature_store import FeatureStore
 from ealn_plugin.evaluation.measure import measure
 from ealn_plugin.evaluation.protocols import PROTOCOLS
@@ -132,8 +133,8 @@ def _untrained(subject, datasets):
 def _note(test_set):
     queries = int(test_set.features.is_query.sum())
     text = f"{queries} query and {len(test_set.features) - queries} gallery images"
-    if test_set.folder and os.path.isfile(os.path.join(test_set.folder, "twins.csv")):
-        text += ", rendered vehicles, not the release: published figures are no yardstick here"
+    if test_set.folder and is_rendered(test_set.folder):
+        text += f", {RENDERED_NOTE}"
     return text
 
 

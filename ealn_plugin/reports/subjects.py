@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from ealn_plugin import config as configuration
+from ealn_plugin import toolkit
 from ealn_plugin.data import DATASETS, VIEWPOINTS
 from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.engine.ealn import EALNEngine
@@ -32,7 +33,7 @@ from ealn_plugin.models.modes import evaluating
 from ealn_plugin.reports.names import file_name
 from ealn_plugin.runs import build, loading
 from ealn_plugin.runs.folder import files_of_run
-from ealn_plugin.runs.weights import check_file, load_weights
+from ealn_plugin.runs.weights import check_file, load_weights, number_of_classes
 from ealn_plugin.system.messages import printable
 from ealn_plugin.system.randomness import own_randomness, seed_everything
 
@@ -132,7 +133,8 @@ class RunSubject(Subject):
         Raises:
             CheckpointError, ValueError, OSError: with one sentence.
         """
-        engine = build.build_engine(self._build)
+        content = state.read(self.checkpoint)
+        engine = build.build_engine(self._build, num_classes=number_of_classes(content["model"]))
         engine.optimizer = None  # a test needs the networks alone
         state.restore(engine, self.checkpoint)
         return engine
@@ -177,6 +179,7 @@ class ModelSubject(Subject):
         config.freeze()
         super().__init__(label, config)
         self.weights = weights
+        toolkit.check_model_name(config.model.name)
         if weights:
             check_file(weights)
 
@@ -190,7 +193,7 @@ class ModelSubject(Subject):
         data = self.config.data
         seed_everything(self.config.train.seed)
         datamanager = build.build_datamanager(self.config, train=False)
-        model = build.build_embedding_backbone(self.config, datamanager.num_train_pids)
+        model = build.build_embedding_backbone(self.config, max(1, datamanager.num_train_pids))
         if self.weights:
             load_weights(model, self.weights)
         else:

@@ -15,6 +15,8 @@ from ealn_plugin.data.images import speed_up
 from ealn_plugin.data.synthetic import render_dataset
 from ealn_plugin.distributed.world import World
 from ealn_plugin.engine import schedule
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.engine.ealn import EALNEngine
 from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS
 from ealn_plugin.models import (
@@ -24,7 +26,7 @@ from ealn_plugin.models import (
     patchgan_70,
     resnet_generator_9blocks,
 )
-from ealn_plugin.runs.weights import fill_weights
+from ealn_plugin.runs.weights import fill_weights, number_of_classes
 from ealn_plugin.schemes import (
     CrossViewScheme,
     CycleGANScheme,
@@ -64,7 +66,11 @@ _KEYS: dict[str, Any] = {
 
 
 def build_engine(
-    config: CfgNode, datamanager: Any = None, views: Mapping[str, int] | None = None, world: World | None = None
+    config: CfgNode,
+    datamanager: Any = None,
+    views: Mapping[str, int] | None = None,
+    world: World | None = None,
+    num_classes: int | None = None,
 ) -> EALNEngine:
     """Data manager, networks, optimisers and engine of a configuration.
 
@@ -73,21 +79,25 @@ def build_engine(
         datamanager: used instead of that of the configuration's datasets, which are then not looked at.
         views: {image path: View} of its images; None: the labels that the datasets loaded.
         world: ``World`` of the processes that train together, or None.
+        num_classes: identities that the network's classifier tells apart; None: those of the training images, or of
+            the checkpoint that is only tested.
     Returns:
         EALNEngine, ready for ``run(**run_options(config))``.
     """
+    toolkit.check_model_name(config.model.name)  # before anything is rendered or read
     if datamanager is None:
         render_if_missing(config)
     seed_everything(config.train.seed)
     if datamanager is None:
         datamanager = build_datamanager(config, train=not config.test.evaluate)
-    model = build_embedding_backbone(config, datamanager.num_train_pids)
-    optimizer = toolkit.build_optimizer(model, **configuration.optimizer_options(config))
+    model = build_embedding_backbone(config, num_classes or _num_classes(config, datamanager))
+    testing = config.test.evaluate  # which needs neither an optimizer nor training images
+    optimizer = None if testing else toolkit.build_optimizer(model, **configuration.optimizer_options(config))
     return EALNEngine(
         datamanager,
         model,
         optimizer,
-        build_scheduler(config, optimizer),
+        None if optimizer is None else build_scheduler(config, optimizer),
         build_schemes(config),
         **option_groups(ENGINE_OPTIONS, config),
         fusion=config.ealn.fusion,
@@ -120,11 +130,38 @@ def build_datamanager(config: CfgNode, train: bool = True) -> Any:
 
     Args:
         config: what ``load_config`` returned.
-        train: the training images will be read as well; else no cache is made of them.
+        train: the training images will be read as well; else none are needed, and no cache is made of them.
+    Raises:
+        FileNotFoundError, ValueError: a dataset that cannot be read, or one without training images to train on.
     """
-    datamanager = toolkit.build_datamanager(**configuration.datamanager_options(config))
+    options = configuration.datamanager_options(config)
+    if not train:
+        options.update(sources=options["targets"][:1], load_train_targets=False, train_sampler="SequentialSampler")
+    try:
+        datamanager = toolkit.build_datamanager(**options)
+    except ValueError:  # of a sampler that found nothing to sample, among others
+        _check_training_images(options)
+        raise
+    if train and not datamanager.num_train_pids:
+        _check_training_images(options)
     speed_up(datamanager, config.ealn.cache_dir, train, config.data.workers)
     return datamanager
+
+
+def _check_training_images(options: Mapping[str, Any]) -> None:
+    """Refuse sources that have only their test part; ``options`` are those of the data manager."""
+    for name in options["sources"]:
+        if not toolkit.build_dataset(name, options["root"]).train:
+            raise FileNotFoundError(
+                f"{name} in {options['root']!r} has no training images; unpack them as datasets.md describes, or only "
+                "test with test.evaluate True"
+            )
+
+
+def _num_classes(config: CfgNode, datamanager: Any) -> int:
+    if config.test.evaluate and config.model.resume:
+        return number_of_classes(state.read(checkpoint.find(config.model.resume))["model"])
+    return max(1, datamanager.num_train_pids)
 
 
 def run_options(config: CfgNode) -> dict[str, Any]:
@@ -166,7 +203,7 @@ def build_embedding_backbone(config: CfgNode, num_classes: int) -> nn.Module:
         num_classes,
         loss="triplet",
         pretrained=config.model.pretrained,
-        use_gpu=config.use_gpu,
+        use_gpu=config.use_gpu and torch.cuda.is_available(),
         **extra,
     )
     if config.model.load_weights:

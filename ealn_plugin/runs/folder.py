@@ -12,6 +12,8 @@ from ealn_plugin.system.entrances import command
 
 log = logging.getLogger(__name__)
 RESULTS, CONFIG = "results.json", "config.yaml"
+RENDERED = "rendered.json"
+"""Names the rendered datasets of a run, where there are any; results.json looks the same for them and the releases."""
 MOVING = ".moving"
 
 
@@ -35,6 +37,16 @@ def files_of_run(path: str | PathLike[str], flag: str = "the run") -> tuple[str,
                 f"{command('train')} that has saved a checkpoint"
             )
     return os.path.join(folder, CONFIG), os.path.join(folder, name)
+
+
+def rendered_datasets(folder: str) -> list[str]:
+    """The names of the datasets of a run that were rendered, as it has noted them."""
+    try:
+        with open(os.path.join(folder, RENDERED), encoding="utf-8") as file:
+            names = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def keep_earlier_run(save_dir: str) -> None:

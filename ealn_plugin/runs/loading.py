@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -19,7 +19,7 @@ from ealn_plugin.models.embedding import EmbeddingNetwork
 from ealn_plugin.models.modes import evaluating
 from ealn_plugin.runs import build
 from ealn_plugin.runs.folder import files_of_run
-from ealn_plugin.runs.weights import CLASSIFIER, load_weights
+from ealn_plugin.runs.weights import load_weights, number_of_classes
 from ealn_plugin.system.randomness import own_randomness
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -165,8 +165,8 @@ def check_features(model: nn.Module, height: int, width: int, device: str | torc
     except Exception as error:  # whatever a model raises for a size that it cannot take
         reason = str(error).strip().partition("\n")[0] or "no message"
         raise ValueError(
-            f"{name} cannot process images of {height} x {width} pixels ({type(error).__name__}: "
-            f"{reason}); choose another size with --height and --width, or another model"
+            f"{name} fails on images of {height} x {width} pixels ({type(error).__name__}: {reason}); where the reason "
+            "is a size, choose another with --height and --width, else another model"
         ) from error
     shape = tuple(features.shape) if torch.is_tensor(features) else type(features).__name__
     if not torch.is_tensor(features) or features.dim() != 2 or len(features) != 2:
@@ -175,9 +175,3 @@ def check_features(model: nn.Module, height: int, width: int, device: str | torc
             "choose a model that gives one feature per image"
         )
     return features.shape[1]
-
-
-def number_of_classes(weights: Mapping[str, Any]) -> int:
-    """How many training identities the classifier in a backbone's state dict was trained for; 1 where it has none."""
-    name = f"{CLASSIFIER}.weight"  # so in every single-branch model of torchreid
-    return len(weights[name]) if name in weights else 1

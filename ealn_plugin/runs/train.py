@@ -4,16 +4,17 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ealn_plugin import config as configuration
 from ealn_plugin.config import CfgNode
+from ealn_plugin.data.files import RENDERED_NOTE, is_rendered
 from ealn_plugin.distributed.world import World
 from ealn_plugin.runs import build
-from ealn_plugin.runs.folder import CONFIG, RESULTS, keep_earlier_run, take_back_earlier_run
+from ealn_plugin.runs.folder import CONFIG, RENDERED, RESULTS, keep_earlier_run, take_back_earlier_run
 from ealn_plugin.system.files import write_atomically
 
 log = logging.getLogger(__name__)
@@ -51,12 +52,26 @@ def train(config: CfgNode, progress: bool = True, world: World | None = None) ->
         results = engine.run(**build.run_options(config), progress=progress, on_start=on_start)
     results = {"config": configuration.recorded(config), **results}
     if world.is_main:
+        rendered = _rendered(engine.datamanager)
+        if rendered:
+            write_atomically(os.path.join(save_dir, RENDERED), json.dumps(rendered) + "\n")
         write_atomically(os.path.join(save_dir, RESULTS), json.dumps(results, indent=1, sort_keys=True) + "\n")
     return results, engine.own_results
 
 
-def table(results: Mapping[str, Any], own_results: Mapping[str, Any]) -> str:
-    """The results as text: the trained network, its own feature alone where features are fused, the untrained one."""
+def _rendered(datamanager: Any) -> list[str]:
+    """Names of the datasets of a data manager that were rendered, those it trains on first."""
+    datasets = {"+".join(datamanager.sources): datamanager.train_loader.dataset}
+    datasets.update({name: loaders["query"].dataset for name, loaders in datamanager.test_loader.items()})
+    return [name for name, dataset in datasets.items() if is_rendered(getattr(dataset, "dataset_dir", None) or "-")]
+
+
+def table(results: Mapping[str, Any], own_results: Mapping[str, Any], rendered: Sequence[str] = ()) -> str:
+    """The results as text: the trained network, its own feature alone where features are fused, the untrained one.
+
+    Args:
+        rendered: names of datasets that are rendered, which a line below the table says.
+    """
     rows = []
     for name, by_protocol in results["datasets"].items():
         for protocol, metrics in by_protocol.items():
@@ -74,4 +89,4 @@ def table(results: Mapping[str, Any], own_results: Mapping[str, Any]) -> str:
             f"{protocol:{width}}  {label:18}"
             + "".join(f"{100 * metrics[key]:7.1f}%" if key in metrics else f"{'':8}" for key in keys)
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"{name}: {RENDERED_NOTE}" for name in rendered)])

@@ -2,19 +2,51 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-import torch
 from torch import nn
 
 from ealn_plugin.models import VGGM, load_vggm_weights
+from ealn_plugin.models.vggm import COLLECTION_LAYERS
+from ealn_plugin.runs.weight_file import read_file, state_dicts
 
 log = logging.getLogger(__name__)
 
 CLASSIFIER = "classifier"
 """torchreid's models call every layer so whose size is the number of training identities."""
+
+_WRAPPERS = frozenset("module _orig_mod _fsdp_wrapped_module _checkpoint_wrapped_module".split())
+"""What DataParallel, torch.compile, FSDP and checkpointing put into the names of layers, at any depth."""
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """Weights of a file under the names that a network's layers have.
+
+    Attributes:
+        tensors: {name: tensor}, those that no layer is called like among them.
+        fits: how many layers before the classifier they fill. place: where in the file they were; '': the file itself.
+        stripped: what stood before the names in the file.
+    """
+
+    tensors: dict
+    fits: int = 0
+    place: str = ""
+    stripped: str = ""
+
+    def told(self, path, filled, layers):
+        """The line that says what was done with a file: how many of all layers it has filled."""
+        place = f", its {self.place!r}" if self.place else ""
+        stripped = f"{self.stripped!r} stripped from the names, " if self.stripped else ""
+        return f"{path}{place}: {stripped}{filled} of {layers} layers filled"
+
+
+def number_of_classes(weights):
+    """How many training identities the classifier in a backbone's state dict was made for; 1 where it has none."""
+    name = f"{CLASSIFIER}.weight"  # so in every single-branch model of torchreid
+    return len(weights[name]) if name in weights else 1
 
 
 def check_file(path: str | os.PathLike[str], flag: str = "--weights") -> None:
@@ -27,20 +59,20 @@ def check_file(path: str | os.PathLike[str], flag: str = "--weights") -> None:
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike[str], flag: str = "--weights") -> None:
-    """Fill every layer of ``model`` but its classifier from a torchreid checkpoint or a plain state dict.
+    """Fill every layer of ``model`` but its classifier from a checkpoint that somebody made, or a plain state dict.
 
     Args:
         flag: what the user calls the file in messages.
     Raises:
         FileNotFoundError, ValueError: no such file, not a file of weights, or one of another architecture.
     """
-    weights = _read_weights(path, flag)
-    own, kept = model.state_dict(), {}
+    found = _fitting_weights(model, path, flag)
+    weights, own, kept = found.tensors, model.state_dict(), {}
     for key, value in own.items():
         fits = key in weights and weights[key].shape == value.shape
         if fits:
             kept[key] = weights[key]
-        elif not key.startswith(CLASSIFIER) and not key.endswith("num_batches_tracked"):
+        elif not _is_optional(key):
             there = f"{list(weights[key].shape)} there" if key in weights else "not there"
             raise ValueError(
                 f"{flag} {path!r} does not fit {type(model).__name__}: layer {key!r} is {there} and "
@@ -49,10 +81,8 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], flag: str = "--
     _fill(model, {**own, **kept}, path, flag)
     unused = sorted(weights.keys() - own.keys())
     log.info(
-        "%s: %d of %d layers filled%s",
-        path,
-        len(kept),
-        len(own),
+        "%s%s",
+        found.told(path, len(kept), len(own)),
         f", {len(unused)} of the file not used, such as {unused[0]}" if unused else "",
     )
 
@@ -69,25 +99,30 @@ def fill_weights(
     Raises:
         FileNotFoundError, ValueError: no such file, not a file of weights, or one that fits no layer.
     """
-    weights = _read_weights(path, flag)
-    if isinstance(model, VGGM):
-        filled, left = load_vggm_weights(model, weights, norm_mean=norm_mean, norm_std=norm_std)
-    else:
-        own = model.state_dict()
-        fitting = {key: weights[key] for key in own if key in weights and own[key].shape == weights[key].shape}
-        _fill(model, {**own, **fitting}, path, flag)
-        filled, left = list(fitting), [key for key in own if key not in fitting]
-    if not any(not key.startswith(CLASSIFIER) for key in filled):
+    found = _fitting_weights(model, path, flag)
+    weights, own = found.tensors, model.state_dict()
+    if not found.fits:
         raise ValueError(
             f"{flag} {path!r} fits no layer of {type(model).__name__} before the classifier; its first "
             f"layers are {', '.join(list(weights)[:3])}: use weights of the same model.name"
         )
-    log.info("%s filled %d layers: %s", path, len(filled), ", ".join(filled))
+    if isinstance(model, VGGM):
+        filled, left = load_vggm_weights(model, weights, norm_mean=norm_mean, norm_std=norm_std)
+    else:
+        fitting = {key: weights[key] for key in own if key in weights and own[key].shape == weights[key].shape}
+        _fill(model, {**own, **fitting}, path, flag)
+        filled, left = list(fitting), [key for key in own if key not in fitting]
+    log.info("%s", found.told(path, len(filled), len(filled) + len(left)))
+    log.info("filled: %s", ", ".join(filled))
     if left:
         log.info("not filled, they start fresh: %s", ", ".join(left))
 
 
-def _fill(model: nn.Module, weights: Mapping[str, Any], path: str | os.PathLike[str], flag: str) -> None:
+def _is_optional(key):
+    return key.startswith(CLASSIFIER) or key.endswith("num_batches_tracked")
+
+
+def _fill(model, weights, path, flag):
     try:
         model.load_state_dict(weights)
     except (RuntimeError, TypeError) as error:
@@ -97,29 +132,78 @@ def _fill(model: nn.Module, weights: Mapping[str, Any], path: str | os.PathLike[
         ) from error
 
 
-def _read_weights(path: str | os.PathLike[str], flag: str) -> dict[str, Any]:
+def _fitting_weights(model, path, flag):
+    """The weights of a file under the names of ``model``'s layers, as ``_Fitting``."""
     check_file(path, flag)
-    # torchreid's own engines save their rank 1 as a numpy scalar, under a module name that depends on numpy's version.
-    scalar = np.float64(0).__reduce__()[0]
-    names = [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
-    kinds = [type(np.dtype(kind)) for kind in (np.float32, np.float64)]
     try:
-        with torch.serialization.safe_globals([*names, np.dtype, *kinds]):
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a broken file; all of them mean the same here
+        content = read_file(path)
+    except Exception as error:  # many kinds for a broken file; all of them mean the same here
+        reason = error if isinstance(error, pickle.UnpicklingError) else type(error).__name__
         raise ValueError(
-            f"{flag} {path!r} cannot be read as plain tensors ({type(error).__name__}); save a state "
-            "dict with torch.save"
+            f"{flag} {path!r} cannot be read as plain tensors ({reason}); save a state dict with torch.save"
         ) from error
-    if isinstance(weights, dict) and "ealn_format" in weights:
+    if isinstance(content, dict) and "ealn_format" in content:
         raise ValueError(
             f"{flag} {path!r} is the checkpoint of a whole EALN run; give its folder with --run or "
             "model.resume, or the embedding network alone, model/model-last.pth.tar in that folder"
         )
-    weights = weights.get("state_dict", weights) if isinstance(weights, dict) else weights
-    if not isinstance(weights, dict) or not any(torch.is_tensor(value) for value in weights.values()):
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    if isinstance(model, VGGM):
+        for there, here in COLLECTION_LAYERS.items():
+            shapes.update({f"{there}.{kind}": shapes[f"{here}.{kind}"] for kind in ("weight", "bias")})
+    wanted = sum(not _is_optional(key) for key in model.state_dict())
+    found = [_fit(tensors, shapes, wanted, place) for place, tensors in state_dicts(content)]
+    if not found:
         raise ValueError(
             f"{flag} {path!r} holds no state dict, expected a checkpoint of torchreid or a state dict "
             "saved with torch.save; give another file"
         )
-    return {str(key).removeprefix("module."): value for key, value in weights.items() if torch.is_tensor(value)}
+    return max(found, key=lambda each: (each.fits, "ema" not in each.place.lower()))  # of equals the first
+
+
+# ---------------------------------------------------------------------------------------------- names of layers
+def _fit(tensors, shapes, wanted, place):
+    """The tensors of one state dict as ``_Fitting``, by the prefix with which most of them fit.
+
+    A prefix is what stands before the names of the network's layers in the file. One that belongs to fewer than half
+    of the network's layers is no prefix but an accident: blocks of other networks have layers of the same sizes.
+
+    Args:
+        shapes: {name of a layer: shape}. wanted: how many layers the network has, those that may be missing apart.
+    """
+    inner = {part for name in shapes for part in name.split(".")}
+    plain, removed = {}, {}
+    for name, tensor in tensors.items():
+        parts = name.split(".")
+        short = ".".join(part for part in parts if part not in _WRAPPERS or part in inner)
+        plain.setdefault(short, tensor)
+        removed.setdefault(short, name)
+    counts = {"": 0}
+    for name, tensor in plain.items():
+        for start in _starts(name):
+            own = name[start:]
+            if own in shapes and not _is_optional(own) and shapes[own] == tensor.shape:
+                counts[name[:start]] = counts.get(name[:start], 0) + 1
+    prefix = max(counts, key=lambda each: (counts[each], "ema" not in each.lower()))
+    if counts[prefix] < max(counts[""] + 1, wanted / 2):
+        prefix = ""
+    named = {name[len(prefix) :]: tensor for name, tensor in plain.items() if name.startswith(prefix)}
+    return _Fitting(named, counts[prefix], place, _stripped(prefix, named, removed))
+
+
+def _starts(name):
+    """Where the name of a layer may begin within a name: at 0 and behind every dot."""
+    return [0, *(place + 1 for place, character in enumerate(name) if character == ".")]
+
+
+def _stripped(prefix, named, written):
+    """What the file has written before, or into, the names of layers: of the first of them that has most."""
+    extra = [_difference(written[prefix + name], name) for name in named]
+    return max(extra, key=len, default="")
+
+
+def _difference(name, own):
+    if name.endswith(own):
+        return name.removesuffix(own)
+    left = own.split(".")
+    return "".join(f"{part}." for part in name.split(".") if not (left and part == left[0] and left.pop(0)))

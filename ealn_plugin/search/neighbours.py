@@ -6,6 +6,7 @@ GPUs, IEEE Big Data 2021) sorts the vectors into ``nlist`` lists by their neares
 ``nprobe`` lists whose centres are nearest to the query.
 """
 
+import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,7 @@ def import_faiss() -> Any:
     Raises:
         RuntimeError: it is not installed.
     """
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # it tells of every variant that it tries and skips
     try:
         import faiss
     except ImportError as error:

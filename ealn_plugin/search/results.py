@@ -9,6 +9,7 @@ from ealn_plugin.search.gallery import known_view
 from ealn_plugin.search.index import Hit, SearchIndex
 from ealn_plugin.search.store import Manifest
 from ealn_plugin.search.writer import RECALL_AT
+from ealn_plugin.system.messages import counted
 
 
 def answer(
@@ -33,6 +34,11 @@ def answer(
     return [(path, View(int(seen)), hits) for path, seen, hits in zip(paths, extracted.views, nearest)]
 
 
+def camera_number(camid: int) -> int:
+    """A camera as its files call it, from 1 on; torchreid counts from 0. -1 where it is unknown."""
+    return camid + 1 if camid >= 0 else -1
+
+
 def table(answers: Sequence[tuple[str, View, list[Hit]]]) -> list[str]:
     """Lines of text: a block for each query."""
     lines = []
@@ -44,7 +50,7 @@ def table(answers: Sequence[tuple[str, View, list[Hit]]]) -> list[str]:
             f"{'rank':>4}  {'similarity':>10}  {'vehicle':>7}  {'camera':>6}  {'view':7}  image",
         ]
         lines += [
-            f"{hit.rank:>4}  {hit.similarity:>10.4f}  {_known(hit.pid):>7}  {_known(hit.camid):>6}  "
+            f"{hit.rank:>4}  {hit.similarity:>10.4f}  {_known(hit.pid):>7}  {_known(camera_number(hit.camid)):>6}  "
             f"{View(hit.view).name.lower():7}  {printable(hit.path)}"
             for hit in hits
         ]
@@ -75,7 +81,7 @@ def as_json(index: SearchIndex, answers: Sequence[tuple[str, View, list[Hit]]]) 
                         "similarity": hit.similarity,
                         "image": hit.path,
                         "vehicle": number(hit.pid),
-                        "camera": number(hit.camid),
+                        "camera": number(camera_number(hit.camid)),
                         "view": view_name(hit.view),
                     }
                     for hit in hits
@@ -89,7 +95,7 @@ def as_json(index: SearchIndex, answers: Sequence[tuple[str, View, list[Hit]]]) 
 def summary(folder: str, manifest: Manifest) -> list[str]:
     """Lines of text: how many images an index holds, and how they are searched."""
     size = sum(file["bytes"] for file in manifest.files.values()) / 2**20
-    lines = [f"{os.fspath(folder)}: {manifest.images} images, {manifest.dim} numbers each, {size:.1f} MiB"]
+    lines = [f"{os.fspath(folder)}: {counted(manifest.images, 'image')}, {manifest.dim} numbers each, {size:.1f} MiB"]
     if not manifest.complete:
         lines.append("it is not finished: run the command that builds it again")
     if manifest.ivf:

@@ -14,6 +14,11 @@ def sentence(error: BaseException) -> str:
     return printable(text)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, in the plural unless there is one: '1 image', '2 images'."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """``text`` with line ends, terminal sequences and other characters that cannot be shown written as escapes."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

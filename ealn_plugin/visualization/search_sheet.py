@@ -37,8 +37,11 @@ def draw_search_sheet(path: str, title: str, results: Sequence[tuple[str, int, S
 
 
 def captions(hit: Any) -> list[str]:
-    """Three lines about a ``Hit``: similarity; vehicle; camera and view. Unknown ones are left out."""
-    place = [f"camera {hit.camid}"] * (hit.camid >= 0) + [View(hit.view).name.lower()] * (hit.view != View.UNKNOWN)
+    """Three lines about a ``Hit``: similarity; vehicle; camera and view. Unknown ones are left out.
+
+    Cameras count from 1, as in the names of files.
+    """
+    place = [f"camera {hit.camid + 1}"] * (hit.camid >= 0) + [View(hit.view).name.lower()] * (hit.view != View.UNKNOWN)
     return [f"{hit.similarity:.3f}", f"vehicle {hit.pid}" if hit.pid >= 0 else "", ", ".join(place)]
 
 

@@ -154,7 +154,11 @@ def test_what_cannot_be_read_is_named_or_skipped(own_and_fused, extractor, tmp_p
         (5, "the images are int, expected a path, a PIL image, an array"),
         ([None], "image 0 of the list is NoneType, expected a path"),
         (np.zeros((4, 4), np.uint8), r"the images are ndarray uint8 \[4, 4\], expected"),
-        (np.zeros((4, 4, 3)), r"image 0 of the list is ndarray float64 \[4, 4, 3\], expected"),
+        (
+            np.full((4, 4, 3), -0.5),
+            "image 0 of the list holds float64 values from -0.5 to -0.5, of which nobody can tell",
+        ),
+        (np.zeros((4, 4, 2)), r"ndarray float64 \[4, 4, 2\], expected .*; PIL.Image.fromarray says what other"),
         ([np.zeros((4, 4, 4), np.uint8)], r"ndarray uint8 \[4, 4, 4\]"),
         (torch.zeros(4, 4, 3), r"Tensor float32 \[4, 4, 3\]"),
         (torch.full((3, 4, 4), 3.0), "has values from 3 to 3, .* in \\[0, 1\\]; scale it"),

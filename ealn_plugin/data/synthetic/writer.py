@@ -22,12 +22,13 @@ import cv2
 import numpy as np
 import tqdm
 
+from ealn_plugin.data.files import RENDERED
 from ealn_plugin.data.synthetic import layouts, population, presets, renderer
 from ealn_plugin.system.locks import wait_for_lock
 from ealn_plugin.system.workers import core_count, end_with_parent
 
 log = logging.getLogger(__name__)
-MARKER = "synthetic.json"
+MARKER = RENDERED
 FORMAT = 1  # raise when the same parameters give other pictures
 SMALLEST = 32
 

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ealn_plugin import visualization
+from ealn_plugin.data.files import RENDERED_NOTE
 from ealn_plugin.engine.monitoring.observer import read_table
 from ealn_plugin.evaluation.protocols import PROTOCOLS
 from ealn_plugin.reports import tables
 from ealn_plugin.reports.html.blocks import Charts, Line, Note, Section, Table, embed_picture
 from ealn_plugin.reports.names import file_name
 from ealn_plugin.reports.tables import PUBLISHED_ROW
+from ealn_plugin.runs.folder import rendered_datasets
 
 log = logging.getLogger(__name__)
 
@@ -82,16 +84,19 @@ def results(runs: Sequence[Any], measured: Mapping[str, Any]) -> Section:
             Note(  # type: ignore[arg-type]
                 "Rows marked published are the figures of the methods' authors on the original release, "
                 "under the protocol that comes nearest to theirs; blank cells were not published or not "
-                f"checked.{_rendered(runs)}"
+                "checked."
             ),
         )
+    if _rendered(runs):
+        blocks.insert(0, Note(_rendered(runs)))  # type: ignore[arg-type]
     blocks.insert(0, Note("Values are percentages; ± is the standard deviation over draws, where a protocol draws."))  # type: ignore[arg-type]
     return Section("results", "Results", blocks)
 
 
-def _rendered(runs: Sequence[Any]):
-    if any(run.own_config.ealn.render.preset for run in runs):
-        return " A rendered benchmark is not that release: here they are no yardstick."
+def _rendered(runs: Sequence[Any]) -> str:
+    """A sentence on the runs whose datasets are rendered, or ''."""
+    if any(run.own_config.ealn.render.preset or rendered_datasets(run.folder) for run in runs):
+        return f"The dataset holds {RENDERED_NOTE}."
     return ""
 
 
