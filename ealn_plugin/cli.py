@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import shlex
+import shutil
 import sys
 
 from ealn_plugin.messages import sentence
@@ -10,23 +12,34 @@ from ealn_plugin.messages import sentence
 log = logging.getLogger(__name__)
 
 
-def exit_code(work, stopped):
+def train_command(*arguments):
+    """What a person types here to run tools/train_ealn.py with these arguments, ready to be pasted."""
+    script = sys.argv[0] if os.path.basename(sys.argv[0]) == "train_ealn.py" else os.path.join("tools", "train_ealn.py")
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "1") if "TORCHELASTIC_RUN_ID" in os.environ else "1"
+    found = shutil.which("python")
+    python = "python" if found and os.path.samefile(found, sys.executable) else sys.executable
+    launcher = [python] if processes == "1" else ["torchrun", "--nproc_per_node", processes]
+    return shlex.join([*launcher, script, *map(str, arguments)])
+
+
+def exit_code(work, stopped, hint=None):
     """Run ``work`` and tell what went wrong in one sentence, as every command line here does.
 
     Args:
         work: called without arguments; what it returns is the exit code, None being 0.
         stopped: what to say when it is interrupted, unless the interrupt says it itself.
+        hint: called with what ended the work, for what to say behind it; None: nothing.
     Returns:
         int: 0, or what ``work`` returned; 1 for bad input; 130 when interrupted.
     """
     try:
         return work() or 0
     except KeyboardInterrupt as stop:
-        sys.stderr.write(f"\n{str(stop) or stopped}\n")
+        sys.stderr.write(f"\n{str(stop) or stopped}{hint(stop) if hint else ''}\n")
         return 130
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         log.debug("details", exc_info=True)
-        sys.stderr.write(f"error: {sentence(error)}\n")
+        sys.stderr.write(f"error: {sentence(error)}{hint(error) if hint else ''}\n")
         return 1
 
 

@@ -5,11 +5,13 @@ Only this module, config_merge.py and tools/ know yacs; everything else takes ex
 """
 
 import difflib
+import os
 
 import yaml
 from yacs.config import CfgNode
 
 from ealn_plugin.config_merge import flat, merge, read_yaml, set_key
+from ealn_plugin.config_resuming import CONFIG, config_of_run
 
 SCHEMES = (
     "en",
@@ -25,6 +27,7 @@ SCHEMES = (
 )
 GENERATOR_FREE = ("en", "en_mix", "en_perturb")
 TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
+RENDERED_FOLDERS = {"veri776": "VeRi", "vehicleid": "VehicleID_V1.0"}
 LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")
 
 _TORCHREID = """
@@ -238,6 +241,9 @@ def default_config():
 def load_config(config_file="", options=(), **overrides):
     """Defaults, then the file, then the flags, then ``KEY VALUE`` pairs; checked.
 
+    Where ``model.resume`` names a run, what that run left in its config.yaml stands in the place of the defaults, and
+    data.save_dir is its folder: nothing else needs to be given.
+
     Args:
         config_file: path of a YAML file, or '' for none.
         options: flat sequence KEY, VALUE, KEY, VALUE, ... as on torchreid's command line.
@@ -248,12 +254,14 @@ def load_config(config_file="", options=(), **overrides):
         FileNotFoundError, ValueError: with one sentence.
     """
     config = default_config()
-    if config_file:
-        merge(config, read_yaml(config_file), config_file)
+    tree = read_yaml(config_file) if config_file else {}
+    options = list(options or ())
+    _begin_from_run(config, _asked_for("model.resume", tree, options))
+    merge(config, tree, config_file)
+    named_root = overrides.get("root") or "data.root" in options[::2]
     for flag in ("root", "sources", "targets", "transforms"):
         if overrides.get(flag):
             set_key(config, f"data.{flag}", overrides[flag], f"--{flag}")
-    options = list(options or ())
     if len(options) % 2:
         raise ValueError(
             f"the options are not pairs of KEY VALUE: the last one, {options[-1]!r}, has no value; "
@@ -262,8 +270,61 @@ def load_config(config_file="", options=(), **overrides):
     for key, value in zip(options[::2], options[1::2]):
         set_key(config, key, value, "the command line")
     check_config(config)
+    if named_root and "ealn.render.preset" not in options[::2]:
+        check_named_root(config)
     config.freeze()
     return config
+
+
+def _begin_from_run(config, path):
+    """Take over the settings of the run that ``model.resume`` names, if it names one."""
+    if not isinstance(path, str) or not path:
+        return
+    tree, folder = config_of_run(path)
+    if tree is not None:
+        merge(config, tree, os.path.join(folder, CONFIG))
+    if tree is not None or os.path.isdir(path):
+        config.data.save_dir = folder
+
+
+def _asked_for(name, tree, options):
+    """The value that a key will have, of a file's tree and KEY VALUE pairs; None where neither has it."""
+    group, _, key = name.partition(".")
+    found = tree[group].get(key) if isinstance(tree.get(group), dict) else None
+    for key, value in zip(options[::2], options[1::2]):
+        found = value if key == name else found
+    return found
+
+
+def config_of_checkpoint_folder(folder):
+    """The settings that a run left in its folder (yacs tree, frozen).
+
+    Raises:
+        ValueError: it left none, or a file that is none of this plugin.
+    """
+    tree, folder = config_of_run(folder)
+    config = default_config()
+    merge(config, tree or {}, os.path.join(folder, CONFIG))
+    config.freeze()
+    return config
+
+
+def check_named_root(config):
+    """Refuse to render a benchmark into a folder that the user named, unless it is there and empty.
+
+    Raises:
+        ValueError: one sentence.
+    """
+    root, render = config.data.root, config.ealn.render
+    if not render.preset or (os.path.isdir(root) and not os.listdir(root)):
+        return
+    if os.path.isdir(os.path.join(root, RENDERED_FOLDERS[render.layout])):
+        return
+    raise ValueError(
+        f"data.root {root!r} {'does not exist' if not os.path.exists(root) else 'holds no rendered benchmark'}, and "
+        "nothing is rendered into a folder that was named unless asked for; check the path, or have the benchmark "
+        f"rendered there with ealn.render.preset {render.preset}"
+    )
 
 
 def split_arguments(arguments):

@@ -12,10 +12,10 @@ from ealn_plugin import loading
 from ealn_plugin.data.annotations import VIEWPOINTS
 from ealn_plugin.data.viewpoints import View, view_from_name
 from ealn_plugin.engine import viewpoint_classifier
-from ealn_plugin.engine.sampling import ignore_interrupts
 from ealn_plugin.evaluation.store import fingerprint_of_networks
 from ealn_plugin.image_inputs import as_list, name_of, read, to_network
 from ealn_plugin.toolkit import UnreadableImageError
+from ealn_plugin.workers import data_worker_start
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ class FeatureExtractor:
                 num_workers=min(self.workers, len(images)),
                 collate_fn=list,
                 generator=torch.Generator(),  # else it would draw from the global random state
-                worker_init_fn=ignore_interrupts,
+                worker_init_fn=data_worker_start(),
             )
             if images
             else ()

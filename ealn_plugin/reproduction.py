@@ -201,6 +201,9 @@ def execute(run, config_file, progress=True, **flags):
     if done is not None:
         return done
     last = os.path.join(run.folder, checkpoint.LAST)
+    if os.path.exists(os.path.join(run.folder, training.CONFIG)) and os.path.exists(last):
+        begun = configuration.config_of_checkpoint_folder(run.folder)
+        _check_settings(run, config, configuration.recorded(begun), "has begun with")
     goes_on = ["model.resume", run.folder] if os.path.exists(last) else ["ealn.start_from", run.start_from]
     log.info("%s: %s", run.name, "going on" if os.path.exists(last) else "starting")
     return training.train(configuration.load_config(config_file, [*run.options, *goes_on], **flags), progress)[0]
@@ -216,11 +219,15 @@ def finished(run, config):
     if not os.path.exists(path):
         return None
     results = training.read_results(path)
-    wanted, found = (configuration.flat(tree) for tree in (configuration.recorded(config), results["config"]))
+    _check_settings(run, config, results["config"], "holds the results of")
+    return results
+
+
+def _check_settings(run, config, recorded, has):
+    """Refuse other settings than those that are recorded in the folder of a run, which ``has`` them."""
+    wanted, found = (configuration.flat(tree) for tree in (configuration.recorded(config), recorded))
     differing = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
     if differing:
         raise ValueError(
-            f"{run.folder!r} holds the results of other settings ({', '.join(differing[:5])}); give "
-            "another --out, or delete it"
+            f"{run.folder!r} {has} other settings ({', '.join(differing[:5])}); give another --out, or delete it"
         )
-    return results

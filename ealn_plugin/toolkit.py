@@ -7,7 +7,7 @@ only attribute access is used. This module imports nothing else of ealn_plugin.
 """
 
 import contextlib
-import io
+import contextvars
 import logging
 import os
 import sys
@@ -198,7 +198,7 @@ def test_transform(height, width, norm_mean, norm_std):
     Returns:
         function of a ``PIL.Image`` in mode RGB to a tensor [3, height, width]
     """
-    with contextlib.redirect_stdout(io.StringIO()):  # it tells of training transforms, which nobody asked for
+    with prints_to_log(None):  # it tells of training transforms, which nobody asked for
         return torchreid.data.transforms.build_transforms(
             height, width, transforms=[], norm_mean=list(norm_mean), norm_std=list(norm_std)
         )[1]
@@ -281,6 +281,27 @@ def _ask_image_readers():
     ImageDataset.__getitem__ = item
 
 
+def _import_this_with_datasets():
+    """Have a process that is handed a dataset of torchreid import this module before torchreid.
+
+    Started anew (spawn, forkserver), a data worker would otherwise import torchvision without its missing operators.
+    """
+
+    def reduced(self):
+        state = self.__getstate__() if hasattr(self, "__getstate__") else vars(self)
+        return _dataset_of, (type(self),), state
+
+    for kind in reversed(ImageDataset.__mro__[:-1]):
+        if kind.__module__.partition(".")[0] == torchreid.__name__:
+            kind.__reduce__ = reduced
+            return
+
+
+def _dataset_of(kind):
+    """An instance of a class of datasets whose attributes follow, as unpickling makes it."""
+    return kind.__new__(kind)
+
+
 # ---------------------------------------------------------------------------------------------- evaluation
 def evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank=50, use_metric_cuhk03=False):
     """``torchreid.metrics.evaluate_rank``: (cmc [max_rank], mAP), through the fast slot when that is filled."""
@@ -337,32 +358,43 @@ def set_fast_ranking(function):
 
 
 # ---------------------------------------------------------------------------------------------- torchreid's prints
-class _LogWriter(io.TextIOBase):
-    """A text stream that sends each finished line to the log."""
-
-    def __init__(self, logger):
-        self._logger, self._rest = logger, ""
-
-    def write(self, text):
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            if line.strip():
-                self._logger.info("%s", line.rstrip())
-        return len(text)
-
-    def finish(self):
-        """Log a last line that has no line end."""
-        self.write("\n")
+_AS_USUAL = object()
+_printing = contextvars.ContextVar("where torchreid's prints go", default=_AS_USUAL)
 
 
 @contextlib.contextmanager
 def prints_to_log(logger=log):
-    """Within it, what torchreid prints goes to ``logger`` at level INFO."""
-    writer = _LogWriter(logger)
-    with contextlib.redirect_stdout(writer):
+    """Within it, what torchreid prints goes to ``logger`` at level INFO, a message a line; None: nowhere.
+
+    sys.stdout stays what it is: handlers of the log may write to it.
+    """
+    token = _printing.set(logger)
+    try:
         yield
-    writer.finish()
+    finally:
+        _printing.reset(token)
+
+
+def _print(*values, sep=" ", end="\n", file=None, flush=False):
+    """What ``print`` means in torchreid's modules."""
+    logger = _printing.get()
+    if logger is _AS_USUAL or file is not None:
+        print(*values, sep=sep, end=end, file=file, flush=flush)
+    elif logger is not None:
+        text = (" " if sep is None else sep).join(map(str, values)) + ("\n" if end is None else end)
+        for line in text.splitlines():
+            if line.strip():
+                logger.info("%s", line.rstrip())
+
+
+def _direct_prints():
+    """Have torchreid's modules print through ``_print``."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == torchreid.__name__ and module is not None:
+            vars(module).setdefault("print", _print)
 
 
 _cure_read_image()
 _ask_image_readers()
+_import_this_with_datasets()
+_direct_prints()

@@ -9,24 +9,29 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ealn_plugin import build
 from ealn_plugin import config as configuration
+from ealn_plugin.cli import train_command
+from ealn_plugin.config_resuming import CONFIG, fixed, settings, settled
+from ealn_plugin.engine import checkpoint
 from ealn_plugin.engine.distributed import World
 from ealn_plugin.writing import write_atomically
 
 log = logging.getLogger(__name__)
 
-RESULTS, CONFIG = "results.json", "config.yaml"
+RESULTS = "results.json"
 MOVING = ".moving"
 
 
-def train(config, progress=True, world=None):
+def train(config, progress=True, world=None, started=None):
     """Run what the configuration says; writes ``config.yaml`` first and ``results.json`` last into data.save_dir.
 
-    Nothing in the folder is touched before everything is built, checked and restored.
+    Nothing in the folder is touched before everything is built, checked and restored. A run that goes on does so with
+    the settings that ``settled`` gives, and they are what is written.
 
     Args:
         config: what ``load_config`` returned.
         progress: show progress bars.
         world: ``World`` of the processes that train together; None: this one alone.
+        started: called in the end, however it comes, with the configuration that is used, if training has begun.
     Returns:
         (results, own_results): the content of results.json, and {dataset: {protocol: metrics}} of the embedding
         network's own feature where a scheme fuses it with that of a generated view.
@@ -36,22 +41,53 @@ def train(config, progress=True, world=None):
     save_dir = config.data.save_dir
     os.makedirs(save_dir, exist_ok=True)
     world = world or World()
-    if config.model.resume and world.is_main:
-        take_back_earlier_run(save_dir)
+    at_home = bool(config.model.resume) and _is_in(config.model.resume, save_dir)
     with world.main_first():  # it renders or downloads what is missing
+        if at_home and world.is_main:
+            take_back_earlier_run(save_dir)
+        if config.model.resume:
+            config = _going_on(config, log if world.is_main else None)
         engine = build.build_engine(config, world=world)
 
     def on_start():
-        if not config.model.resume:
+        if not at_home:
             keep_earlier_run(save_dir)
         write_atomically(os.path.join(save_dir, CONFIG), config.dump())
 
-    with logging_redirect_tqdm() if progress else contextlib.nullcontext():  # it shows messages where nothing else does
-        results = engine.run(**build.run_options(config), progress=progress, on_start=on_start)
+    kept = dict(settings=settings(config), fixed=fixed())
+    try:
+        with logging_redirect_tqdm() if progress else contextlib.nullcontext():  # else nothing would show messages
+            results = engine.run(**build.run_options(config), **kept, progress=progress, on_start=on_start)
+    finally:
+        if started is not None and engine.monitor is not None:
+            started(config)
     results = {"config": configuration.recorded(config), **results}
+    if engine.changes:
+        results["changes"] = engine.changes
     if world.is_main:
         write_atomically(os.path.join(save_dir, RESULTS), json.dumps(results, indent=1, sort_keys=True) + "\n")
     return results, engine.own_results
+
+
+def _is_in(resume, save_dir):
+    """Whether the checkpoint that ``model.resume`` names lies in the run folder."""
+    folder = resume if os.path.isdir(resume) else os.path.dirname(resume)
+    return os.path.realpath(folder) == os.path.realpath(save_dir)
+
+
+def _going_on(config, logger):
+    """The settings that the run named by ``model.resume`` goes on with; ``logger`` is told what was asked for in vain."""
+    file = checkpoint.find(config.model.resume)
+    folder = os.path.dirname(file)
+    if not os.path.isfile(os.path.join(folder, CONFIG)):
+        return config  # what its checkpoint knows is compared when that is restored
+    config, kept = settled(config, configuration.config_of_checkpoint_folder(folder))
+    if kept and logger is not None:
+        logger.warning(
+            "kept as the run has it, not as asked for: %s",
+            ", ".join(f"{key} {then!r} (not {asked!r})" for key, (asked, then) in kept.items()),
+        )
+    return config
 
 
 def keep_earlier_run(save_dir):
@@ -73,7 +109,11 @@ def keep_earlier_run(save_dir):
         if not name.startswith("earlier_") and not name.endswith(".log"):
             os.rename(os.path.join(save_dir, name), os.path.join(moving, name))
     os.rename(moving, target)
-    log.warning("%s held another run; it is kept in %s (to go on with a run, use model.resume)", save_dir, target)
+    if os.path.exists(os.path.join(target, checkpoint.LAST)):
+        hint = f"; to go on with that: {train_command('model.resume', target)}"
+    else:
+        hint = ""
+    log.warning("%s held another run; it is kept in %s%s", save_dir, target, hint)
 
 
 def take_back_earlier_run(save_dir):

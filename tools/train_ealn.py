@@ -10,8 +10,9 @@ import sys
 
 from ealn_plugin import config as configuration
 from ealn_plugin import training
-from ealn_plugin.cli import exit_code, start_log, start_screen
-from ealn_plugin.engine import distributed
+from ealn_plugin.cli import exit_code, start_log, start_screen, train_command
+from ealn_plugin.engine import checkpoint, distributed, state
+from ealn_plugin.engine.monitor import NonFiniteLossError
 
 log = logging.getLogger("train_ealn")
 
@@ -35,13 +36,13 @@ def parse_arguments(arguments=None):
     return args
 
 
-def run(args):
-    """Train, test and show the results, alone or as one of torchrun's processes."""
+def run(args, started=None):
+    """Train, test and show the results, alone or as one of torchrun's processes; ``started`` as ``training.train``."""
     with distributed.joined() as world:
-        _run(args, world)
+        _run(args, world, started)
 
 
-def _run(args, world):
+def _run(args, world, started):
     config = configuration.load_config(
         args.config_file,
         args.opts,
@@ -54,7 +55,7 @@ def _run(args, world):
         start_log(config.data.save_dir, "test.log" if config.test.evaluate else "train.log")
     else:
         start_screen(logging.ERROR)
-    results, own_results = training.train(config, world=world)
+    results, own_results = training.train(config, world=world, started=started)
     log.info(
         "\n%s\n\nresults: %s, primary %s",
         training.table(results, own_results),
@@ -66,7 +67,25 @@ def _run(args, world):
 def main(arguments=None):
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = parse_arguments(arguments)
-    return exit_code(lambda: run(args), "stopped; what was saved before is in data.save_dir, go on with model.resume")
+    begun = []
+    return exit_code(lambda: run(args, begun.append), "stopped", lambda error: how_to_go_on(begun, error))
+
+
+def how_to_go_on(begun, error):
+    """The command that goes on with a run that ``error`` has ended, or '' where nothing is saved.
+
+    Args:
+        begun: [configuration of the run], or [] where training had not begun.
+    """
+    if not begun or not os.path.exists(os.path.join(begun[0].data.save_dir, checkpoint.LAST)):
+        return ""
+    config = begun[0]
+    options = ["model.resume", config.data.save_dir]
+    if isinstance(
+        error, NonFiniteLossError | state.NonFiniteNetworkError
+    ):  # at the same rates it would end there again
+        options += ["train.lr", f"{config.train.lr / 2:g}", "ealn.lr", f"{config.ealn.lr / 2:g}"]
+    return f"; go on with: {train_command(*options)}"
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ealn_plugin import toolkit
 from ealn_plugin.data import pixel_file
 from ealn_plugin.data.pixel_file import BrokenPixelFile, PixelFile, Stamp
+from ealn_plugin.workers import data_worker_start
 from ealn_plugin.writing import UNFINISHED, replacing
 
 try:
@@ -249,6 +250,7 @@ def _decoded(paths, rows, resize, workers):
         _Resized(missing, resize),
         batch_size=_BATCH,
         num_workers=min(workers, len(missing)),
+        worker_init_fn=data_worker_start(),
         generator=torch.Generator(),
     )  # its own, as a run must draw the same numbers with and without
     for batch in loader:

@@ -46,7 +46,7 @@ def save_atomically(state, path):
 def _unwritable(path, error):
     return CheckpointError(
         f"checkpoint {path!r} could not be written ({error}); an earlier one is untouched: free "
-        "some space or change data.save_dir, then go on with model.resume"
+        "some space, or go on with another data.save_dir"
     )
 
 

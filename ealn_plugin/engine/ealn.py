@@ -162,6 +162,8 @@ class EALNEngine(EvaluatingEngine):
         self.sharing = share_work(self.world, self.embedding, self.schemes, self._optimizers(), sync_norm)
         self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world)
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
+        self.settings, self.changes, self.tested_with, self.monitor = {}, [], None, None
+        self.made_with = state.hyperparameters(self)
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = schedule.JOINT, 0, 0, 0, None
 
     # ------------------------------------------------------------------------------------------ one step
@@ -220,6 +222,8 @@ class EALNEngine(EvaluatingEngine):
         diagnose_every=1,
         test_untrained=True,
         protocols=(),
+        settings=None,
+        fixed=(),
         progress=True,
         on_start=None,
     ):
@@ -234,6 +238,8 @@ class EALNEngine(EvaluatingEngine):
             diagnose_every: epochs between lines of ``save_dir/diagnostics.csv``, once generators learn; 0: none.
             test_untrained: evaluate before the first step too.
             protocols: evaluation protocols; empty: those of each dataset.
+            settings: {name: value} of plain values that the results depend on, kept in the checkpoints: a run that goes
+                on names those that have changed, and adds them to ``changes``. fixed: names of those that cannot.
             progress: show progress bars.
             on_start: called without arguments before the first step, once everything is checked and restored.
         Returns:
@@ -258,13 +264,13 @@ class EALNEngine(EvaluatingEngine):
             protocols=protocols,
             progress=progress and self.world.is_main,
         )
-        self.max_epoch = max_epoch
+        self.max_epoch, self.settings = max_epoch, dict(settings or {})
         check_protocols(protocols)
         if not test_only:
             if self.constant_epochs is None:
                 self.constant_epochs = schedule.default_constant_epochs(max_epoch)
             check_training(self, visrank, open_layers if fixbase_epoch else None)
-        self._restore(resume, start_from)
+        self._restore(resume, start_from, fixed)
         if test_only:
             self.results = self.test(**tests)
             return self._summary()
@@ -282,14 +288,14 @@ class EALNEngine(EvaluatingEngine):
             checkpoint_every=checkpoint_every,
         )
         self._train_to_the_end(learn, tests, start_eval, eval_freq)
-        if not self.results:  # resumed behind its last epoch, and never tested
-            self.results = self.test(**tests)
+        if not self.results or self.tested_with != self._test_settings(tests):  # resumed behind its last epoch
+            self._test(tests)
         return self._summary()
 
-    def _restore(self, resume, start_from):
+    def _restore(self, resume, start_from, fixed):
         """Take over a checkpoint, if one is named; then every process has the networks of the main one."""
         if resume:
-            state.restore(self, checkpoint.find(resume))
+            state.restore(self, checkpoint.find(resume), fixed)
         elif start_from:
             state.restore_warmup(self, checkpoint.find(start_from))
         self.world.copy_from_main(
@@ -356,7 +362,7 @@ class EALNEngine(EvaluatingEngine):
         is_best = False
         if last or (eval_freq > 0 and done >= start_eval and done % eval_freq == 0):
             self._save(save_dir, self.epoch, self.position)  # a test that fails costs no training
-            self.results = self.test(**tests)
+            self._test(tests)
             for name, by_protocol in self.results.items():
                 for protocol, metrics in by_protocol.items():
                     self.monitor.scalars(f"test/{name}/{protocol}", metrics, self.global_step)
@@ -370,12 +376,24 @@ class EALNEngine(EvaluatingEngine):
         if not last and self.world.any(stop):
             self._save_and_stop(save_dir, done, 0)
 
+    def _test(self, tests):
+        self.results, self.tested_with = self.test(**tests), self._test_settings(tests)
+
+    def _test_settings(self, tests):
+        """What the results depend on besides the networks, as plain values, to be kept with them."""
+        names = ("dist_metric", "normalize_feature", "use_metric_cuhk03", "rerank")
+        lists = {"ranks": sorted(tests["ranks"]), "protocols": list(tests["protocols"])}
+        return {
+            **{name: tests[name] for name in names},
+            **lists,
+            "targets": list(self.test_loader),
+            "fusion": self.extraction.fusion,
+        }
+
     def _save_and_stop(self, save_dir, epoch, position):
         self.monitor.read()
         self.world.on_main(state.save, self, save_dir, epoch, position)  # nobody leaves before it is saved
-        raise TrainingInterrupted(
-            f"stopped after step {self.global_step}, everything is saved; go on with model.resume {save_dir}"
-        )
+        raise TrainingInterrupted(f"stopped after step {self.global_step}, everything is saved in {save_dir}")
 
     def _save(self, save_dir, epoch, position):
         if self.world.is_main:

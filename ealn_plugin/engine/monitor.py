@@ -75,7 +75,7 @@ class Monitor:
             if not math.isfinite(number):
                 raise NonFiniteLossError(
                     f"{name} became {number} in step {step} (epoch {self._epoch + 1}, {self._stage}); lower train.lr "
-                    f"or ealn.lr, and go on from the last good checkpoint with model.resume {self.save_dir}"
+                    "or ealn.lr"
                 )
             found.setdefault(name, []).append(number)
         for name, values in found.items():

@@ -8,7 +8,6 @@ everything drawn before. Here the order of an epoch depends on (seed, epoch) alo
 import contextlib
 import hashlib
 import random
-import signal
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ealn_plugin import toolkit
 from ealn_plugin.engine import checkpoint
+from ealn_plugin.workers import data_worker_start, end_workers
 
 
 def derived_seed(*parts):
@@ -139,6 +139,8 @@ class EpochLoader:
 
     def close(self):
         """End the worker processes; the next epoch starts new ones."""
+        if self._made is not None:
+            end_workers(self._made)
         self._made = None
 
     def _make(self, workers):
@@ -151,15 +153,6 @@ class EpochLoader:
             persistent_workers=workers > 0 and not toolkit.keeps_past_images(loader.dataset),
             pin_memory=loader.pin_memory,
             collate_fn=loader.collate_fn,
-            worker_init_fn=ignore_interrupts,
+            worker_init_fn=data_worker_start(),
             generator=torch.Generator().manual_seed(derived_seed(self.seed, "workers")),
         )
-
-
-def ignore_interrupts(worker_id):
-    """Leave requests to stop to the main process, even if they reach the whole process group: it finishes its step
-    and saves. Workers end with it, since they watch their parent.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    torch.set_num_threads(1)

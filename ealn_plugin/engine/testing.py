@@ -11,6 +11,7 @@ from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.protocols import evaluate_protocols
 from ealn_plugin.evaluation.streaming import RowFile
+from ealn_plugin.workers import leave_requests_to_stop
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class FeatureExtraction:
             total=total, desc=f"features of {name}", unit="batch", disable=not progress, leave=False, dynamic_ncols=True
         ) as bar:
             for split, loader in loaders.items():
+                leave_requests_to_stop(loader)
                 for data in loader:
                     views = self.views_of(data["impath"])
                     images = data["img"].to(self.device, non_blocking=True)

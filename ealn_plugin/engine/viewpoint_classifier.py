@@ -16,10 +16,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.viewpoints import View
-from ealn_plugin.engine.sampling import derived_seed, ignore_interrupts, own_randomness
+from ealn_plugin.engine.sampling import derived_seed, own_randomness
 from ealn_plugin.engine.step import evaluating
 from ealn_plugin.engine.view_augmentation import augment
 from ealn_plugin.models.embedding import check_backbone
+from ealn_plugin.workers import data_worker_start
 from ealn_plugin.writing import replacing
 
 log = logging.getLogger(__name__)
@@ -274,7 +275,7 @@ class _Scaled(Dataset):
 
 def _batches(paths, size, workers):
     workers = min(workers, len(paths) // _PREDICTION_BATCH)
-    return DataLoader(_Scaled(paths, size), _PREDICTION_BATCH, num_workers=workers, worker_init_fn=ignore_interrupts)
+    return DataLoader(_Scaled(paths, size), _PREDICTION_BATCH, num_workers=workers, worker_init_fn=data_worker_start())
 
 
 def _check_training(labels, steps, batch_size):

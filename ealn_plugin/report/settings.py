@@ -1,6 +1,7 @@
 """Sections that the configurations fill: what the runs are, and in which settings they differ."""
 
 from ealn_plugin import config as configuration
+from ealn_plugin.cli import train_command
 from ealn_plugin.config_merge import flat
 from ealn_plugin.report.blocks import Line, Note, Section, Table
 from ealn_plugin.visualization.grid import NAMES
@@ -20,7 +21,7 @@ def overview(runs):
             config.train.max_epoch,
         ]
         if run.results is None:
-            missing.append(run.label)
+            missing.append(run)
             lines.append(Line((*map(str, cells), *[""] * 4)))
             continue
         dataset, _, protocol = run.results["primary"].partition("/")
@@ -39,8 +40,10 @@ def overview(runs):
     if missing:
         blocks.append(
             Note(
-                f"No results.json of {', '.join(missing)}: the run is not finished, or its file cannot be "
-                "read. Go on with model.resume; a page made after that has its figures.",
+                f"No results.json of {', '.join(run.label for run in missing)}: the run is not finished, or its file "
+                "cannot be read. Go on with "
+                + ", ".join(train_command("model.resume", run.folder) for run in missing)
+                + "; a page made after that has its figures.",
                 missing=True,
             )
         )
