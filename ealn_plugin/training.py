@@ -76,7 +76,7 @@ def _is_in(resume, save_dir):
 
 
 def _going_on(config, logger):
-    """The settings that the run named by ``model.resume`` goes on with; ``logger`` is told what was asked for in vain."""
+    """The settings that the run of ``model.resume`` goes on with; ``logger`` is told what was asked for in vain."""
     file = checkpoint.find(config.model.resume)
     folder = os.path.dirname(file)
     if not os.path.isfile(os.path.join(folder, CONFIG)):

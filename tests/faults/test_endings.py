@@ -7,9 +7,9 @@ import time
 
 import pytest
 from PIL import Image
+from real_commands import SMALL, ended, sentence_in, started, tool, train
 
 from ealn_plugin.engine import checkpoint
-from real_commands import SMALL, ended, sentence_in, started, tool, train
 from standins import make_veri_folder
 
 slow = pytest.mark.slow
