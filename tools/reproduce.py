@@ -8,10 +8,10 @@ import os
 import sys
 
 from ealn_plugin import config as configuration
-from ealn_plugin import reproduction
-from ealn_plugin.cli import exit_code, start_log
-from ealn_plugin.visualization import grid as grids
-from ealn_plugin.writing import write_atomically
+from ealn_plugin.reports import paper_tables as grids
+from ealn_plugin.runs import grid as reproduction
+from ealn_plugin.system.cli import exit_code, start_log
+from ealn_plugin.system.files import write_atomically
 
 log = logging.getLogger("reproduce")
 
@@ -67,7 +67,7 @@ def reproduce(args):
     """Run what is missing of the grid, print and write its tables."""
     flags = dict(root=args.root, sources=args.sources, targets=args.targets)
     options = [*reproduction.PRESETS[args.preset], *args.opts]
-    config = configuration.load_config(args.config_file, options, **flags)
+    config = configuration.load_config(args.config_file, options, training=True, **flags)
     warmup = config.ealn.warmup_epochs
     runs = reproduction.plan(args.out, args.schemes, args.seeds, options, warmup)
     cells = reproduction.sweep(args.out, args.seeds, options, {name: SWEEP[name] for name in args.sweep}, warmup)

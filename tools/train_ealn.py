@@ -9,10 +9,13 @@ import os
 import sys
 
 from ealn_plugin import config as configuration
-from ealn_plugin import training
-from ealn_plugin.cli import exit_code, start_log, start_screen, train_command
-from ealn_plugin.engine import checkpoint, distributed, state
-from ealn_plugin.engine.monitor import NonFiniteLossError
+from ealn_plugin.distributed import world as distributed
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.checkpoints import state
+from ealn_plugin.engine.monitoring.monitor import NonFiniteLossError
+from ealn_plugin.runs import folder
+from ealn_plugin.runs import train as training
+from ealn_plugin.system.cli import exit_code, start_log, start_screen, train_command
 
 log = logging.getLogger("train_ealn")
 
@@ -46,6 +49,7 @@ def _run(args, world, started):
     config = configuration.load_config(
         args.config_file,
         args.opts,
+        training=True,
         root=args.root,
         sources=args.sources,
         targets=args.targets,
@@ -59,7 +63,7 @@ def _run(args, world, started):
     log.info(
         "\n%s\n\nresults: %s, primary %s",
         training.table(results, own_results),
-        os.path.join(config.data.save_dir, training.RESULTS),
+        os.path.join(config.data.save_dir, folder.RESULTS),
         results["primary"],
     )
 

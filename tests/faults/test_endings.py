@@ -7,10 +7,10 @@ import time
 
 import pytest
 from PIL import Image
-from real_commands import SMALL, ended, sentence_in, started, tool, train
 
-from ealn_plugin.engine import checkpoint
-from standins import make_veri_folder
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from tests.helpers.real_commands import SMALL, ended, sentence_in, started, tool, train
+from tests.helpers.standins import make_veri_folder
 
 slow = pytest.mark.slow
 
@@ -21,7 +21,7 @@ class Failed(Exception):
     pass
 
 def main(root, fault):
-    from standins import build_datamanager, build_engine
+    from tests.helpers.standins import build_datamanager, build_engine
     engine = build_engine(build_datamanager(root, workers=2), ())
     first = sorted(os.listdir(f"{root}/VeRi/image_train"))[0]
     if fault == "deleted":

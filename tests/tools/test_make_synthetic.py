@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tool_modules import load_tool
+from tests.helpers.tool_modules import load_tool
 
 TOOL = pathlib.Path(__file__).parents[2] / "tools" / "make_synthetic.py"
 

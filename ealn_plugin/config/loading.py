@@ -1,0 +1,106 @@
+"""From files, flags and ``KEY VALUE`` pairs of a command line to one checked configuration."""
+
+import os
+
+from ealn_plugin.config.checks import check_config, check_named_root
+from ealn_plugin.config.defaults import default_config
+from ealn_plugin.config.merging import merge, read_yaml, set_key
+from ealn_plugin.config.resuming import CONFIG, config_of_run
+
+
+def load_config(config_file="", options=(), training=False, **overrides):
+    """Defaults, then the file, then the flags, then ``KEY VALUE`` pairs; checked.
+
+    Args:
+        config_file: path of a YAML file, or '' for none.
+        options: flat sequence KEY, VALUE, KEY, VALUE, ... as on torchreid's command line.
+        training: for a command that trains. Where ``model.resume`` names a run, what that run left in its config.yaml
+            stands in the place of the defaults, and data.save_dir is its folder: nothing else needs to be given. And
+            ``check_named_root`` looks at a data.root that a flag or an option names.
+        overrides: values of torchreid's own flags: root, sources, targets, transforms (None or empty: not given).
+    Returns:
+        yacs.config.CfgNode, frozen.
+    Raises:
+        FileNotFoundError, ValueError: with one sentence.
+    """
+    config = default_config()
+    tree = read_yaml(config_file) if config_file else {}
+    options = list(options or ())
+    if training:
+        _begin_from_run(config, _asked_for("model.resume", tree, options))
+    merge(config, tree, config_file)
+    named_root = overrides.get("root") or "data.root" in options[::2]
+    for flag in ("root", "sources", "targets", "transforms"):
+        if overrides.get(flag):
+            set_key(config, f"data.{flag}", overrides[flag], f"--{flag}")
+    if len(options) % 2:
+        raise ValueError(
+            f"the options are not pairs of KEY VALUE: the last one, {options[-1]!r}, has no value; "
+            "give one to every key"
+        )
+    for key, value in zip(options[::2], options[1::2]):
+        set_key(config, key, value, "the command line")
+    check_config(config)
+    if training and named_root and "ealn.render.preset" not in options[::2]:
+        check_named_root(config)
+    config.freeze()
+    return config
+
+
+def _begin_from_run(config, path):
+    """Take over the settings of the run that ``model.resume`` names, if it names one."""
+    if not isinstance(path, str) or not path:
+        return
+    tree, folder = config_of_run(path)
+    if tree is not None:
+        merge(config, tree, os.path.join(folder, CONFIG))
+    if tree is not None or os.path.isdir(path):
+        config.data.save_dir = folder
+
+
+def _asked_for(name, tree, options):
+    """The value that a key will have, of a file's tree and KEY VALUE pairs; None where neither has it."""
+    group, _, key = name.partition(".")
+    found = tree[group].get(key) if isinstance(tree.get(group), dict) else None
+    for key, value in zip(options[::2], options[1::2]):
+        found = value if key == name else found
+    return found
+
+
+def run_config(folder):
+    """The settings that a run left in its folder (yacs tree, frozen).
+
+    Raises:
+        ValueError: it left none, or a file that is none of this plugin.
+    """
+    tree, folder = config_of_run(folder)
+    config = default_config()
+    merge(config, tree or {}, os.path.join(folder, CONFIG))
+    config.freeze()
+    return config
+
+
+def split_arguments(arguments):
+    """Flags and ``KEY VALUE`` pairs of a command line: ([flag, ...], [KEY, VALUE, ...]).
+
+    A pair is an argument that is, or looks like, a key, and the one behind it; what follows a pair belongs to the pairs
+    as well, up to the next flag. Without this a flag with several values, such as torchreid's own -s, would take the
+    pairs behind it for values of its own. What stands right behind a flag is its value, even ``--json train.json``.
+    """
+    known, flags, pairs = default_config(), [], []
+    taking, rest = flags, list(arguments)
+    while rest:
+        group = rest[0].partition(".")[0]
+        if rest[0] == "use_gpu" or ("." in rest[0] and "/" not in rest[0] and group in known):
+            taking = pairs
+            taking += rest[:2]
+            rest = rest[2:]
+            continue
+        if rest[0].startswith("-"):
+            taking = flags
+            taking.append(rest.pop(0))
+            if rest and not rest[0].startswith("-"):
+                taking.append(rest.pop(0))
+            continue
+        taking.append(rest.pop(0))
+    return flags, pairs

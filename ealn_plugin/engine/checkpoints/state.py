@@ -1,0 +1,339 @@
+"""What a checkpoint holds of an engine, and how it gets back."""
+
+import logging
+import os
+import warnings
+
+import torch
+
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.checkpoints.contents import check_contents, load_optimizer, load_scheduler, restoring
+from ealn_plugin.engine.optimizers import tune_optimizer
+from ealn_plugin.system import randomness
+
+log = logging.getLogger(__name__)
+
+EMBEDDING, SCHEDULE = "embedding network", "schedule"
+_MOST_EPOCHS = 10**6
+_HOW_TO_COMPUTE = ("params", "fused", "foreach", "capturable", "differentiable")
+"""Entries of a parameter group that change no result beyond rounding."""
+
+
+def capture(engine, epoch, position):
+    """Everything needed to go on at batch ``position`` of ``epoch`` as if nothing had happened."""
+    return {
+        "ealn_format": checkpoint.FORMAT,
+        "epoch": epoch,
+        "position": position,
+        "global_step": engine.global_step,
+        "max_epoch": engine.max_epoch,
+        "model": engine.model.state_dict(),
+        "optimizer": engine.optimizer.state_dict(),
+        "scheduler": engine.scheduler.state_dict() if engine.scheduler is not None else None,
+        "schemes": {scheme.name: scheme.state_dict() for scheme in engine.schemes},
+        "adversaries": {name: optimizer.state_dict() for name, optimizer in engine.adversaries.items()},
+        "random": randomness.random_states(engine.device),
+        "choices": engine.random.get_state(),
+        "untrained": engine.untrained,
+        "results": engine.results,
+        "own_results": engine.own_results,
+        "best": engine.best,
+        "run": _fingerprint(engine),
+        "settings": engine.settings,
+        "changes": engine.changes,
+        "tested_with": engine.tested_with,
+        "made_with": engine.made_with,
+        "constant_epochs": engine.constant_epochs,
+        "kinds": _kinds(engine),
+    }
+
+
+def restore(engine, path, fixed=()):
+    """Put the state of the checkpoint ``path`` into ``engine``.
+
+    Without an optimiser only networks and results are restored, which is all that a test needs. Where the engine was
+    made with other rates, decays or moments, or another schedule, than the one that wrote the checkpoint, its own
+    hold from here on.
+
+    Args:
+        fixed: names of ``engine.settings`` that have to be those of the checkpoint.
+
+    Raises:
+        CheckpointError: the file is broken, or of another architecture, other schemes or fixed settings.
+    """
+    with checkpoint.blaming(path):
+        found = read(path)
+        _check_fixed(engine, found, fixed, path)
+        _restore(engine, found, path)
+
+
+def read(path):
+    """The content of a checkpoint, every part of it checked.
+
+    Raises:
+        CheckpointError: the file is broken, or has contents that the engine does not write.
+    """
+    state = checkpoint.load(path)
+    with checkpoint.blaming(path):
+        check_contents(state)
+    return state
+
+
+def _restore(engine, state, path):
+    check_schemes(engine.schemes, state, path)
+    if engine.optimizer is not None:
+        _check_optimizers(engine, state, path)
+    fit_networks(engine.model, engine.schemes, state, path)
+    for name in ("global_step", "untrained", "results", "own_results", "best"):
+        setattr(engine, name, state[name])
+    engine.tested_with, engine.changes = state.get("tested_with"), list(state.get("changes", ()))
+    if engine.optimizer is None:
+        return
+    for name, optimizer in engine.adversaries.items():
+        load_optimizer(optimizer, state["adversaries"].get(name, {}), f"optimiser of the {name}")
+        _apply_own(optimizer, name, engine.made_with, state)
+        tune_optimizer(optimizer)
+    _restore_embedding_training(engine, state, path)
+    log.info(
+        "going on from %s: epoch %d, batch %d, step %d", path, engine.epoch + 1, engine.position, engine.global_step
+    )
+
+
+def check_schemes(schemes, state, path):
+    """Raise a CheckpointError unless the content ``state`` of the checkpoint ``path`` is of these schemes."""
+    own = [scheme.name for scheme in schemes]
+    if sorted(state["schemes"]) != sorted(own):
+        raise checkpoint.CheckpointError(
+            f"checkpoint {path!r} was trained with the schemes {sorted(state['schemes']) or 'none (en)'}, this run has "
+            f"{sorted(own) or 'none (en)'}; use the ealn.scheme of the run that wrote it"
+        )
+
+
+def fit_networks(model, schemes, state, path):
+    """Fill the backbone and the schemes from the content ``state`` of the checkpoint ``path``.
+
+    Raises:
+        CheckpointError: it is of another architecture.
+    """
+    checkpoint.fit(model, state["model"], "embedding network", path)
+    for scheme in schemes:
+        checkpoint.fit(scheme, state["schemes"][scheme.name], f"scheme {scheme.name!r}", path)
+
+
+def restore_warmup(engine, path):
+    """Put D_emb's half of a checkpoint that another scheme's run saved at the end of its warm-up into ``engine``.
+
+    In a warm-up only D_emb learns, so a run that starts from here is the run that would have done the warm-up itself.
+
+    Raises:
+        CheckpointError: the file is broken, of another architecture, or not from the end of a warm-up of this length.
+    """
+    with checkpoint.blaming(path):
+        _restore_warmup(engine, read(path), path)
+    log.info("starting behind the warm-up of %s: epoch %d, step %d", path, engine.epoch + 1, engine.global_step)
+
+
+def _restore_warmup(engine, state, path):
+    if (state["epoch"], state["position"]) != (engine.warmup[0], 0):
+        raise checkpoint.CheckpointError(
+            f"checkpoint {path!r} was saved at epoch {state['epoch']}, batch {state['position']}, expected the end of "
+            f"a warm-up of {engine.warmup[0]} epochs; use the {checkpoint.WARMUP} of a run with the same settings"
+        )
+    _check_optimizers(engine, {**state, "kinds": {**_kinds(engine), **state["kinds"]}}, path)
+    checkpoint.fit(engine.model, state["model"], "embedding network", path)
+    engine.global_step, engine.untrained = state["global_step"], state["untrained"]
+    _restore_embedding_training(engine, state, path)
+
+
+def _restore_embedding_training(engine, state, path):
+    _note_changes(state, engine, path)
+    load_optimizer(engine.optimizer, state["optimizer"], "optimiser of the embedding network")
+    _apply_own(engine.optimizer, EMBEDDING, engine.made_with, state)
+    tune_optimizer(engine.optimizer)
+    if engine.scheduler is not None and state["scheduler"] is not None:
+        if _same_schedule(engine, state):
+            load_scheduler(engine.scheduler, state["scheduler"])
+        else:
+            _replay_schedule(engine, state)
+    engine.epoch, engine.position = state["epoch"], state["position"]
+    with restoring("random states"):
+        engine.random.set_state(state["choices"])
+        randomness.restore_random_states(state["random"], engine.device)
+
+
+def _fingerprint(engine):
+    loader = engine.train_loader
+    return {"seed": engine.seed, "batch size": loader.batch_size, "training images": len(loader.dataset)}
+
+
+def _kinds(engine):
+    """{what: class and number of parameter groups} of everything whose state only its own kind can take."""
+    kinds = {
+        name: f"{type(optimizer).__name__} of {len(optimizer.param_groups)} parameter group(s)"
+        for name, optimizer in ((EMBEDDING, engine.optimizer), *engine.adversaries.items())
+    }
+    kinds["schedule"] = type(engine.scheduler).__name__
+    return kinds
+
+
+def _check_optimizers(engine, state, path):
+    for name, kind in _kinds(engine).items():
+        if state["kinds"].get(name) != kind:
+            raise checkpoint.CheckpointError(
+                f"checkpoint {path!r} was trained with {state['kinds'].get(name)} for the {name}, this run has {kind}; "
+                "use train.optim, ealn.optim, train.staged_lr and train.lr_scheduler of the run that wrote it"
+            )
+
+
+def _check_fixed(engine, state, fixed, path):
+    """Raise a CheckpointError where the checkpoint ``path`` knows a fixed setting to be another, or of more epochs."""
+    done = state["epoch"] + (state["position"] > 0)
+    if engine.optimizer is not None and engine.max_epoch < done:
+        raise checkpoint.CheckpointError(
+            f"train.max_epoch is {engine.max_epoch}, but checkpoint {path!r} is from epoch {done}; give at least {done}"
+        )
+    then = state.get("settings", {})
+    for name in sorted(then.keys() & engine.settings.keys() & set(fixed)):
+        if then[name] != engine.settings[name]:
+            raise checkpoint.CheckpointError(
+                f"{name} is {engine.settings[name]!r}, but checkpoint {path!r} was trained with {then[name]!r}, which "
+                "cannot change on the way; give that value, or begin a new run without model.resume"
+            )
+
+
+def _note_changes(state, engine, path):
+    """Name the settings that are not those of the checkpoint, and keep them in ``engine.changes``."""
+    then = {**state["run"], "epochs": state["max_epoch"], **state.get("settings", {})}
+    now = {**_fingerprint(engine), "epochs": engine.max_epoch, **engine.settings}
+    changed = [name for name in now if then.get(name) != now[name]]
+    for name in changed if state.get("settings") else ():
+        if name in engine.settings:
+            engine.changes.append(
+                {"step": state["global_step"], "name": name, "from": then.get(name), "to": engine.settings[name]}
+            )
+    if changed:
+        log.warning(
+            "going on from %s with other settings (%s): the result will differ from that of a run with one set of them",
+            path,
+            ", ".join(f"{name} {then.get(name)} -> {now[name]}" for name in changed),
+        )
+
+
+# ---------------------------------------------------------------------------------------------- rates and schedules
+def hyperparameters(engine):
+    """{optimiser: [{name: value} of each parameter group], "schedule": {name: value}} that an engine was made with."""
+    made = {
+        name: [_of_group(group) for group in optimizer.param_groups]
+        for name, optimizer in ((EMBEDDING, engine.optimizer), *engine.adversaries.items())
+        if optimizer is not None
+    }
+    state = engine.scheduler.state_dict() if engine.scheduler is not None else {}
+    made[SCHEDULE] = {
+        name: plain(value) for name, value in state.items() if not name.startswith("_") and value != [None]
+    }
+    return made
+
+
+def _of_group(group):
+    return {name: plain(value) for name, value in group.items() if name not in _HOW_TO_COMPUTE}
+
+
+def plain(value):
+    """The value as numbers, strings and containers of them, which a checkpoint may hold."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+
+
+def _apply_own(optimizer, name, made_with, state):
+    """Put back what the optimiser was made with, where that differs from what the checkpoint's was made with."""
+    then = state.get("made_with", {}).get(name)
+    if then is None:
+        return
+    with restoring(f"optimiser of the {name}"):
+        for group, own, other in zip(optimizer.param_groups, made_with[name], then):
+            for key in own:
+                if own[key] != other.get(key):
+                    group[key] = tuple(own[key]) if isinstance(own[key], list) else own[key]
+
+
+def _same_schedule(engine, state):
+    """Whether the checkpoint's state of the schedule is one of the engine's own schedule."""
+    then, now = state.get("made_with"), engine.made_with
+    if then is None:
+        return True
+    lengths = (state["max_epoch"], state.get("constant_epochs")), (engine.max_epoch, engine.constant_epochs)
+    return (
+        lengths[0] == lengths[1]
+        and then.get(SCHEDULE) == now[SCHEDULE]
+        and [_rates(group) for group in then.get(EMBEDDING, ())] == [_rates(group) for group in now[EMBEDDING]]
+    )
+
+
+def _rates(group):
+    return group.get("lr"), group.get("initial_lr")
+
+
+def _replay_schedule(engine, state):
+    """Bring the engine's own schedule, as it was made, to the epoch of the checkpoint."""
+    with restoring("schedule"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        epochs = state["scheduler"]["last_epoch"]
+        if not 0 <= epochs <= state["epoch"] + 1 or epochs > _MOST_EPOCHS:
+            raise ValueError(f"last_epoch is {epochs}, expected that of epoch {state['epoch']}")
+        for group, own in zip(engine.optimizer.param_groups, engine.made_with[EMBEDDING]):
+            group["lr"] = own["lr"]
+        for _ in range(epochs):
+            engine.scheduler.step()
+
+
+class NonFiniteNetworkError(checkpoint.CheckpointError):
+    """A network holds a NaN or an infinity."""
+
+
+def check_finite(engine):
+    """Refuse to save networks that hold a NaN or an infinity.
+
+    Raises:
+        CheckpointError: naming the network; an earlier checkpoint stays as it is.
+    """
+    networks = {"the embedding network": engine.model, **{f"scheme {s.name!r}": s for s in engine.schemes}}
+    for name, network in networks.items():
+        values = [tensor.sum() for tensor in network.state_dict().values() if tensor.is_floating_point()]
+        if values and not torch.isfinite(torch.stack([value.float() for value in values])).all():
+            raise NonFiniteNetworkError(
+                f"{name} holds values that are not finite after step {engine.global_step}, so nothing was saved; "
+                "lower train.lr or ealn.lr"
+            )
+
+
+def save(engine, save_dir, epoch, position):
+    """Write the last checkpoint of a run."""
+    check_finite(engine)
+    checkpoint.save_atomically(capture(engine, epoch, position), os.path.join(save_dir, checkpoint.LAST))
+
+
+def save_epoch(engine, save_dir, is_best):
+    """At the end of an epoch: D_emb in torchreid's own format, the best checkpoint, that of the warm-up, the last one.
+
+    The last one is written last: a run that is killed in between goes on from the one before and writes all again.
+    """
+    check_finite(engine)
+    whole = capture(engine, engine.epoch + 1, 0)
+    primary = (engine.best or {}).get("rank1", 0.0)
+    network = {
+        "state_dict": engine.model.state_dict(),
+        "epoch": engine.epoch + 1,
+        "rank1": float(primary),
+        "optimizer": engine.optimizer.state_dict(),
+        "scheduler": engine.scheduler.state_dict() if engine.scheduler is not None else {},
+    }
+    for name in ("last", "best") if is_best else ("last",):
+        checkpoint.save_atomically(network, os.path.join(save_dir, "model", f"model-{name}.pth.tar"))
+    if is_best:
+        checkpoint.save_atomically(whole, os.path.join(save_dir, checkpoint.BEST))
+    if engine.epoch + 1 == engine.warmup[0]:
+        checkpoint.save_atomically(whole, os.path.join(save_dir, checkpoint.WARMUP))
+    save(engine, save_dir, engine.epoch + 1, 0)

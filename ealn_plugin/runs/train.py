@@ -1,0 +1,112 @@
+"""One whole run from a configuration: build, train, test, and leave results.json in the run folder."""
+
+import contextlib
+import json
+import logging
+import os
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from ealn_plugin import config as configuration
+from ealn_plugin.config.resuming import fixed, settings, settled
+from ealn_plugin.distributed.world import World
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.runs import build
+from ealn_plugin.runs.folder import CONFIG, RESULTS, keep_earlier_run, take_back_earlier_run
+from ealn_plugin.system.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+
+def train(config, progress=True, world=None, started=None):
+    """Run what the configuration says; writes ``config.yaml`` first and ``results.json`` last into data.save_dir.
+
+    Nothing in the folder is touched before everything is built, checked and restored. A run that goes on does so with
+    the settings that ``settled`` gives, and they are what is written.
+
+    Args:
+        config: what ``load_config`` returned.
+        progress: show progress bars.
+        world: ``World`` of the processes that train together; None: this one alone.
+        started: called in the end, however it comes, with the configuration that is used, if training has begun.
+    Returns:
+        (results, own_results): the content of results.json, and {dataset: {protocol: metrics}} of the embedding
+        network's own feature where a scheme fuses it with that of a generated view.
+    Raises:
+        TrainingInterrupted, ValueError, OSError, RuntimeError: each with one sentence.
+    """
+    save_dir = config.data.save_dir
+    os.makedirs(save_dir, exist_ok=True)
+    world = world or World()
+    at_home = bool(config.model.resume) and _is_in(config.model.resume, save_dir)
+    with world.main_first():  # it renders or downloads what is missing
+        if at_home and world.is_main:
+            take_back_earlier_run(save_dir)
+        if config.model.resume:
+            config = _going_on(config, log if world.is_main else None)
+        engine = build.build_engine(config, world=world)
+
+    def on_start():
+        if not at_home:
+            keep_earlier_run(save_dir)
+        kept = config.clone()
+        kept.defrost()
+        kept.model.resume = ""  # the folder is enough, wherever it will lie
+        write_atomically(os.path.join(save_dir, CONFIG), kept.dump())
+
+    compared = dict(settings=settings(config), fixed=fixed())
+    try:
+        with logging_redirect_tqdm() if progress else contextlib.nullcontext():  # else nothing would show messages
+            results = engine.run(**build.run_options(config), **compared, progress=progress, on_start=on_start)
+    finally:
+        if started is not None and engine.monitor is not None:
+            started(config)
+    results = {"config": configuration.recorded(config), **results}
+    if engine.changes:
+        results["changes"] = engine.changes
+    if world.is_main:
+        write_atomically(os.path.join(save_dir, RESULTS), json.dumps(results, indent=1, sort_keys=True) + "\n")
+    return results, engine.own_results
+
+
+def _is_in(resume, save_dir):
+    """Whether the checkpoint that ``model.resume`` names lies in the run folder."""
+    folder = resume if os.path.isdir(resume) else os.path.dirname(resume)
+    return os.path.realpath(folder) == os.path.realpath(save_dir)
+
+
+def _going_on(config, logger):
+    """The settings that the run of ``model.resume`` goes on with; ``logger`` is told what was asked for in vain."""
+    file = checkpoint.find(config.model.resume)
+    folder = os.path.dirname(file)
+    if not os.path.isfile(os.path.join(folder, CONFIG)):
+        return config  # what its checkpoint knows is compared when that is restored
+    config, kept = settled(config, configuration.run_config(folder))
+    if kept and logger is not None:
+        logger.warning(
+            "kept as the run has it, not as asked for: %s",
+            ", ".join(f"{key} {then!r} (not {asked!r})" for key, (asked, then) in kept.items()),
+        )
+    return config
+
+
+def table(results, own_results):
+    """The results as text: the trained network, its own feature alone where features are fused, the untrained one."""
+    rows = []
+    for name, by_protocol in results["datasets"].items():
+        for protocol, metrics in by_protocol.items():
+            kinds = [
+                ("trained", metrics),
+                ("  without fusion", own_results.get(name, {}).get(protocol)),
+                ("untrained", results["untrained"].get(name, {}).get(protocol)),
+            ]
+            rows += [(f"{name}/{protocol}", label, found) for label, found in kinds if found]
+    width = max(len(row[0]) for row in rows)
+    keys = ("mAP", "rank1", "rank5", "rank10")
+    lines = [f"{'protocol':{width}}  {'network':18}" + "".join(f"{key:>8}" for key in keys)]
+    for protocol, label, metrics in rows:
+        lines.append(
+            f"{protocol:{width}}  {label:18}"
+            + "".join(f"{100 * metrics[key]:7.1f}%" if key in metrics else f"{'':8}" for key in keys)
+        )
+    return "\n".join(lines)
