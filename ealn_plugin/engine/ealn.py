@@ -282,7 +282,9 @@ class EALNEngine(EvaluatingEngine):
         if test_untrained and not self.global_step:
             log.info("testing the network before training")
             self.untrained = self.test(**tests)
-        self.monitor = Monitor(save_dir, max_epoch, print_freq, self.global_step, progress, self.world.is_main)
+        self.monitor = Monitor(
+            save_dir, max_epoch, print_freq, self.global_step, progress, self.world.is_main, self._stages()
+        )
         self.observer = Observer(self, save_dir, sample_every, diagnose_every) if self.world.is_main else None
         learn = dict(
             print_freq=print_freq,
@@ -404,6 +406,11 @@ class EALNEngine(EvaluatingEngine):
             state.save(self, save_dir, epoch, position)
 
     # ------------------------------------------------------------------------------------------ small pieces
+    def _stages(self):
+        """Name of the stage of each epoch, '' where nothing learns."""
+        stages = [schedule.stage_of(epoch, *self.warmup) for epoch in range(self.max_epoch)]
+        return [stage.name if stage.embedding or self.adversaries else "" for stage in stages]
+
     def _optimizers(self):
         return [optimizer for optimizer in (self.optimizer, *self.adversaries.values()) if optimizer is not None]
 
