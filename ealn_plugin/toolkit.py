@@ -7,9 +7,9 @@ only attribute access is used. Of ealn_plugin this module imports what knows no 
 """
 
 import contextlib
+import contextvars
 import difflib
 import functools
-import io
 import logging
 import sys
 import types
@@ -268,7 +268,7 @@ def test_transform(
     Returns:
         function of a ``PIL.Image`` in mode RGB to a tensor [3, height, width]
     """
-    with contextlib.redirect_stdout(io.StringIO()):  # it tells of training transforms, which nobody asked for
+    with prints_to_log(None):  # it tells of training transforms, which nobody asked for
         return torchreid.data.transforms.build_transforms(
             height, width, transforms=[], norm_mean=list(norm_mean), norm_std=list(norm_std)
         )[1]
@@ -322,6 +322,27 @@ def _ask_image_readers() -> None:
         return {"img": reader(path), "pid": pid, "camid": camid, "impath": path, "dsetid": dsetid}
 
     ImageDataset.__getitem__ = item
+
+
+def _import_this_with_datasets():
+    """Have a process that is handed a dataset of torchreid import this module before torchreid.
+
+    Started anew (spawn, forkserver), a data worker would otherwise import torchvision without its missing operators.
+    """
+
+    def reduced(self):
+        state = self.__getstate__() if hasattr(self, "__getstate__") else vars(self)
+        return _dataset_of, (type(self),), state
+
+    for kind in reversed(ImageDataset.__mro__[:-1]):
+        if kind.__module__.partition(".")[0] == torchreid.__name__:
+            kind.__reduce__ = reduced
+            return
+
+
+def _dataset_of(kind):
+    """An instance of a class of datasets whose attributes follow, as unpickling makes it."""
+    return kind.__new__(kind)
 
 
 # ---------------------------------------------------------------------------------------------- evaluation
@@ -388,32 +409,43 @@ def set_fast_ranking(function: Callable[..., Any] | None) -> None:
 
 
 # ---------------------------------------------------------------------------------------------- torchreid's prints
-class _LogWriter(io.TextIOBase):
-    """A text stream that sends each finished line to the log."""
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger, self._rest = logger, ""
-
-    def write(self, text: str) -> int:
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            if line.strip():
-                self._logger.info("%s", line.rstrip())
-        return len(text)
-
-    def finish(self) -> None:
-        """Log a last line that has no line end."""
-        self.write("\n")
+_AS_USUAL = object()
+_printing: contextvars.ContextVar[Any] = contextvars.ContextVar("where torchreid's prints go", default=_AS_USUAL)
 
 
 @contextlib.contextmanager
-def prints_to_log(logger: logging.Logger = log) -> Iterator[None]:
-    """Within it, what torchreid prints goes to ``logger`` at level INFO."""
-    writer = _LogWriter(logger)
-    with contextlib.redirect_stdout(writer):
+def prints_to_log(logger: logging.Logger | None = log) -> Iterator[None]:
+    """Within it, what torchreid prints goes to ``logger`` at level INFO, a message a line; None: nowhere.
+
+    sys.stdout stays what it is: handlers of the log may write to it.
+    """
+    token = _printing.set(logger)
+    try:
         yield
-    writer.finish()
+    finally:
+        _printing.reset(token)
+
+
+def _print(*values, sep=" ", end="\n", file=None, flush=False):
+    """What ``print`` means in torchreid's modules."""
+    logger = _printing.get()
+    if logger is _AS_USUAL or file is not None:
+        print(*values, sep=sep, end=end, file=file, flush=flush)
+    elif logger is not None:
+        text = (" " if sep is None else sep).join(map(str, values)) + ("\n" if end is None else end)
+        for line in text.splitlines():
+            if line.strip():
+                logger.info("%s", line.rstrip())
+
+
+def _direct_prints():
+    """Have torchreid's modules print through ``_print``."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == torchreid.__name__ and module is not None:
+            vars(module).setdefault("print", _print)
 
 
 _cure_read_image()
 _ask_image_readers()
+_import_this_with_datasets()
+_direct_prints()

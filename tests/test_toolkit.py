@@ -1,5 +1,6 @@
 """ealn_plugin/toolkit.py: the doorway to torchreid, in both of its layouts and beside a CPU-only torch."""
 
+import logging
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from PIL import Image
 
 import ealn_plugin
 from ealn_plugin import toolkit
+from tests.helpers.standins import build_datamanager, build_engine
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PACKAGE = os.path.join(ROOT, "ealn_plugin")
@@ -176,11 +178,37 @@ def test_a_batch_that_cannot_be_filled(veri_root):
         )
 
 
-def test_prints_become_log_lines(caplog):
+class _Current(logging.Handler):
+    """Writes to whatever sys.stdout is at the moment, as tqdm.write, print and a notebook's handlers do."""
+
+    def emit(self, record):
+        print(f"shown: {self.format(record)}", file=sys.stdout)
+
+
+def test_prints_become_log_lines(veri_root, capsys):
+    """Whatever handlers the log has: one that writes to the current sys.stdout neither recurs nor loses a line."""
+    handler = _Current()
+    logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel("INFO")
+    try:
+        toolkit.build_dataset("veri776", str(veri_root))
+        manager = build_datamanager(veri_root)
+        build_engine(manager, ()).two_stepped_transfer_learning(0, 1, ["classifier"])
+    finally:
+        logging.getLogger().removeHandler(handler)
+    lines = capsys.readouterr().out.splitlines()
+    assert "shown: => Loading train (source) dataset" in lines
+    assert "* Only train ['classifier'] (epoch: 1/1)" in lines  # outside of prints_to_log torchreid prints as ever
+    assert sum(line.startswith("shown: VeRi776 from") for line in lines) == 3
+
+
+def test_only_what_torchreid_prints_goes_to_the_log(caplog, capsys):
     with caplog.at_level("INFO"), toolkit.prints_to_log():
-        print("a", "b", end=" c\n\n")
-        print("unfinished", end="")
-    assert caplog.messages == ["a b c", "unfinished"]
+        print("a message of somebody else")
+        toolkit.torchreid.utils.torchtools.print("a", "b", end=" c\n\n")
+        toolkit.torchreid.utils.torchtools.print("two\nlines", 3, sep="")
+    assert caplog.messages == ["a b c", "two", "lines3"]
+    assert capsys.readouterr().out == "a message of somebody else\n"
 
 
 def test_the_ranking_slot_is_put_back():

@@ -65,13 +65,13 @@ def parse_arguments(arguments=None):
 def reproduce(args):
     """Run what is missing of the grid, print and write its tables."""
     flags = dict(root=args.root, sources=args.sources, targets=args.targets)
-    configuration.load_config(args.config_file, args.opts, **flags)
+    configuration.load_config(args.config_file, args.opts, training=True, **flags)
     register()
     from ealn_plugin.reports import paper_tables as grids
     from ealn_plugin.runs import grid as reproduction
 
     options = [*reproduction.PRESETS[args.preset], *args.opts]
-    config = configuration.load_config(args.config_file, options, **flags)
+    config = configuration.load_config(args.config_file, options, training=True, **flags)
     warmup = config.ealn.warmup_epochs
     runs = reproduction.plan(args.out, args.schemes, args.seeds, options, warmup)
     cells = reproduction.sweep(args.out, args.seeds, options, {name: SWEEP[name] for name in args.sweep}, warmup)

@@ -9,9 +9,10 @@ import os
 
 from ealn_plugin import config as configuration
 from ealn_plugin.commands.arguments import Parser, add_settings
+from ealn_plugin.engine.checkpoints.names import LAST
 from ealn_plugin.runs import folder
 from ealn_plugin.system.cli import exit_code, start_log, start_screen
-from ealn_plugin.system.entrances import register
+from ealn_plugin.system.entrances import register, train_command
 
 log = logging.getLogger("train_ealn")
 
@@ -39,6 +40,7 @@ def configuration_of(args):
     return configuration.load_config(
         args.config_file,
         args.opts,
+        training=True,
         root=args.root,
         sources=args.sources,
         targets=args.targets,
@@ -46,25 +48,25 @@ def configuration_of(args):
     )
 
 
-def run(args):
-    """Train, test and show the results, alone or as one of torchrun's processes."""
+def run(args, started=None):
+    """Train, test and show the results, alone or as one of torchrun's processes; ``started`` as ``runs.train``'s."""
     # torchrun's processes have to meet first: of several with the same error only one tells it.
     config = configuration_of(args) if os.environ.get("WORLD_SIZE", "1") == "1" else None
     register()
     from ealn_plugin.distributed import world as distributed
 
     with distributed.joined() as world:
-        _run(config or configuration_of(args), world)
+        _run(config or configuration_of(args), world, started)
 
 
-def _run(config, world):
+def _run(config, world, started):
     from ealn_plugin.runs import train as training
 
     if world.is_main:
         start_log(config.data.save_dir, "test.log" if config.test.evaluate else "train.log")
     else:
         start_screen(logging.ERROR)
-    results, own_results = training.train(config, world=world)
+    results, own_results = training.train(config, world=world, started=started)
     log.info(
         "\n%s\n\nresults: %s, primary %s",
         training.table(results, own_results, folder.rendered_datasets(config.data.save_dir)),
@@ -76,4 +78,23 @@ def _run(config, world):
 def main(arguments=None):
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = parse_arguments(arguments)
-    return exit_code(lambda: run(args), "stopped; what was saved before is in data.save_dir, go on with model.resume")
+    begun = []
+    return exit_code(lambda: run(args, begun.append), "stopped", lambda error: how_to_go_on(begun, error))
+
+
+def how_to_go_on(begun, error):
+    """The command that goes on with a run that ``error`` has ended, or '' where nothing is saved.
+
+    Args:
+        begun: [configuration of the run], or [] where training had not begun.
+    """
+    if not begun or not os.path.exists(os.path.join(begun[0].data.save_dir, LAST)):
+        return ""
+    from ealn_plugin.engine.checkpoints.state import NonFiniteNetworkError
+    from ealn_plugin.engine.monitoring.monitor import NonFiniteLossError
+
+    config = begun[0]
+    options = ["model.resume", config.data.save_dir]
+    if isinstance(error, NonFiniteLossError | NonFiniteNetworkError):  # at the same rates it would end there again
+        options += ["train.lr", f"{config.train.lr / 2:g}", "ealn.gan_lr", f"{config.ealn.gan_lr / 2:g}"]
+    return f"; go on with: {train_command(*options)}"

@@ -1,10 +1,19 @@
 """Checks of a whole configuration: each slip is refused with one sentence."""
 
 import difflib
+import os
 
 from yacs.config import CfgNode
 
-from ealn_plugin.config.defaults import _CHOICES, _LISTS, _RANGES, GENERATOR_FREE, TRANSFORMS, default_config
+from ealn_plugin.config.defaults import (
+    _CHOICES,
+    _LISTS,
+    _RANGES,
+    GENERATOR_FREE,
+    RENDERED_FOLDERS,
+    TRANSFORMS,
+    default_config,
+)
 from ealn_plugin.config.merging import flat
 
 
@@ -62,3 +71,21 @@ def check_config(config: CfgNode) -> None:
             )
     if sorted(config.ealn.view_order) != ["front", "rear"]:
         raise ValueError(f"ealn.view_order is {config.ealn.view_order}, expected [front, rear] or [rear, front]")
+
+
+def check_named_root(config):
+    """Refuse to render a benchmark into a folder that the user named, unless it is there and empty.
+
+    Raises:
+        ValueError: one sentence.
+    """
+    root, render = config.data.root, config.ealn.render
+    if not render.preset or (os.path.isdir(root) and not os.listdir(root)):
+        return
+    if os.path.isdir(os.path.join(root, RENDERED_FOLDERS[render.layout])):
+        return
+    raise ValueError(
+        f"data.root {root!r} {'does not exist' if not os.path.exists(root) else 'holds no rendered benchmark'}, and "
+        "nothing is rendered into a folder that was named unless asked for; check the path, or have the benchmark "
+        f"rendered there with ealn.render.preset {render.preset}"
+    )

@@ -31,6 +31,7 @@ SCHEMES = (
 )
 GENERATOR_FREE = ("en", "en_mix", "en_perturb")
 TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
+RENDERED_FOLDERS = {"veri776": "VeRi", "vehicleid": "VehicleID_V1.0"}
 LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")
 RENAMED = {
     "ealn.optim": "ealn.gan_optim",

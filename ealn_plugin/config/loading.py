@@ -1,16 +1,20 @@
 """From files, flags and ``KEY VALUE`` pairs of a command line to one checked configuration."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from yacs.config import CfgNode
 
-from ealn_plugin.config.checks import check_config
+from ealn_plugin.config.checks import check_config, check_named_root
 from ealn_plugin.config.defaults import RENAMED, default_config
 from ealn_plugin.config.merging import merge, read_yaml, set_key, warn_of_old_names, with_current_names
+from ealn_plugin.config.resuming import CONFIG, config_of_run
 
 
-def load_config(config_file: str = "", options: Sequence[Any] = (), **overrides: Any) -> CfgNode:
+def load_config(
+    config_file: str = "", options: Sequence[Any] = (), training: bool = False, **overrides: Any
+) -> CfgNode:
     """Defaults, then the file, then the flags, then ``KEY VALUE`` pairs; checked.
 
     Keys under the names of an earlier version (``RENAMED``) are accepted, with one warning for each source.
@@ -18,6 +22,9 @@ def load_config(config_file: str = "", options: Sequence[Any] = (), **overrides:
     Args:
         config_file: path of a YAML file, or '' for none.
         options: flat sequence KEY, VALUE, KEY, VALUE, ... as on torchreid's command line.
+        training: for a command that trains. Where ``model.resume`` names a run, what that run left in its config.yaml
+            stands in the place of the defaults, and data.save_dir is its folder: nothing else needs to be given. And
+            ``check_named_root`` looks at a data.root that a flag or an option names.
         overrides: values of torchreid's own flags: root, sources, targets, transforms (None or empty: not given).
     Returns:
         yacs.config.CfgNode, frozen.
@@ -25,15 +32,17 @@ def load_config(config_file: str = "", options: Sequence[Any] = (), **overrides:
         FileNotFoundError, ValueError: with one sentence.
     """
     config = default_config()
-    if config_file:
-        tree, old = with_current_names(read_yaml(config_file))
-        if old:
-            warn_of_old_names(tuple(old), config_file)
-        merge(config, tree, config_file)
+    tree, old_names = with_current_names(read_yaml(config_file)) if config_file else ({}, ())
+    if old_names:
+        warn_of_old_names(tuple(old_names), config_file)
+    options = list(options or ())
+    if training:
+        _begin_from_run(config, _asked_for("model.resume", tree, options))
+    merge(config, tree, config_file)
+    named_root = overrides.get("root") or "data.root" in options[::2]
     for flag in ("root", "sources", "targets", "transforms"):
         if overrides.get(flag):
             set_key(config, f"data.{flag}", overrides[flag], f"--{flag}")
-    options = list(options or ())
     if len(options) % 2:
         raise ValueError(
             f"the options are not pairs of KEY VALUE: the last one, {options[-1]!r}, has no value; "
@@ -45,6 +54,41 @@ def load_config(config_file: str = "", options: Sequence[Any] = (), **overrides:
     for key, value in zip(options[::2], options[1::2]):
         set_key(config, RENAMED.get(key, key), value, "the command line")
     check_config(config)
+    if training and named_root and "ealn.render.preset" not in options[::2]:
+        check_named_root(config)
+    config.freeze()
+    return config
+
+
+def _begin_from_run(config: CfgNode, path: Any) -> None:
+    """Take over the settings of the run that ``model.resume`` names, if it names one."""
+    if not isinstance(path, str) or not path:
+        return
+    tree, folder = config_of_run(path)
+    if tree is not None:
+        merge(config, tree, os.path.join(folder, CONFIG))
+    if tree is not None or os.path.isdir(path):
+        config.data.save_dir = folder
+
+
+def _asked_for(name: str, tree: Mapping[str, Any], options: Sequence[Any]) -> Any:
+    """The value that a key will have, of a file's tree and KEY VALUE pairs; None where neither has it."""
+    group, _, key = name.partition(".")
+    found = tree[group].get(key) if isinstance(tree.get(group), dict) else None
+    for key, value in zip(options[::2], options[1::2]):
+        found = value if key == name else found
+    return found
+
+
+def run_config(folder: str) -> CfgNode:
+    """The settings that a run left in its folder (yacs tree, frozen).
+
+    Raises:
+        ValueError: it left none, or a file that is none of this plugin.
+    """
+    tree, folder = config_of_run(folder)
+    config = default_config()
+    merge(config, tree or {}, os.path.join(folder, CONFIG))
     config.freeze()
     return config
 

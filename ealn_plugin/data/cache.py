@@ -27,6 +27,7 @@ from ealn_plugin.data.pixel_file import BrokenPixelFile, PixelFile, Stamp
 from ealn_plugin.system import pictures
 from ealn_plugin.system.files import UNFINISHED, replacing
 from ealn_plugin.system.locks import unlock, wait_for_lock
+from ealn_plugin.system.workers import data_worker_start
 
 log = logging.getLogger(__name__)
 
@@ -258,6 +259,7 @@ def _decoded(paths: Sequence[str], rows: Sequence[int | None], resize: Any, work
         _Resized(missing, resize),
         batch_size=_BATCH,
         num_workers=min(workers, len(missing)),
+        worker_init_fn=data_worker_start(),
         generator=torch.Generator(),
     )  # its own, as a run must draw the same numbers with and without
     for batch in loader:

@@ -163,7 +163,7 @@ class World:
                     said = f"process {rank + 1} of {self.size} failed: {self._store.get(f'failed/{rank}').decode()}"
         return (
             said or f"one of the {self.size} processes ended without a word (killed, or out of memory?)"
-        ) + "; what was saved before is usable, go on with model.resume"
+        ) + "; what was saved before is usable"
 
     def report_failure(self, error: BaseException) -> bool:
         """Publish the message of an error that ends this process, so that the others can repeat it.

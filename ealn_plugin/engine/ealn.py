@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -127,6 +127,11 @@ class EALNEngine(EvaluatingEngine):
         self.sharing = share_work(self.world, self.embedding, self.schemes, self._optimizers(), acceleration.sync_norm)
         self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world)
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
+        self.settings: dict[str, Any] = {}
+        self.changes: list[dict[str, Any]] = []
+        self.tested_with: dict[str, Any] | None = None
+        self.monitor: Any = None
+        self.made_with = state.hyperparameters(self)
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = JOINT, 0, 0, 0, None
 
     # ------------------------------------------------------------------------------------------ one step
@@ -170,6 +175,8 @@ class EALNEngine(EvaluatingEngine):
         test_only: bool = False,
         resume: str = "",
         start_from: str = "",
+        settings: Mapping[str, Any] | None = None,
+        fixed: Collection[str] = (),
         evaluation: Any = None,
         monitoring: Any = None,
         progress: bool = True,
@@ -182,6 +189,8 @@ class EALNEngine(EvaluatingEngine):
             resume: run folder or checkpoint file to go on from, exactly where it stopped.
             start_from: checkpoint_warmup.pth.tar of a run of other schemes with the same settings, to share its
                 warm-up; ignored with ``resume``.
+            settings: {name: value} of plain values that the results depend on, kept in the checkpoints: a run that goes
+                on names those that have changed, and adds them to ``changes``. fixed: names of those that cannot.
             evaluation, monitoring, options: groups of options, see options.py, and single ones by name.
             progress: show progress bars.
             on_start: called without arguments before the first step, once everything is checked and restored.
@@ -198,13 +207,13 @@ class EALNEngine(EvaluatingEngine):
         if start_epoch:
             raise ValueError(f"start_epoch is {start_epoch}, expected 0: a run goes on from a checkpoint with resume")
         tests: dict[str, Any] = dict(vars(evaluation), save_dir=save_dir, progress=progress and self.world.is_main)
-        self.max_epoch = max_epoch
+        self.max_epoch, self.settings = max_epoch, dict(settings or {})
         check_protocols(evaluation.protocols)
         if not test_only:
             if self.constant_epochs is None:
                 self.constant_epochs = schedule.default_constant_epochs(max_epoch)
             check_training(self, evaluation.visrank, open_layers if fixbase_epoch else None)
-        self._restore(resume, start_from)
+        self._restore(resume, start_from, fixed)
         if test_only:
             self.results = self.test(**tests)
             return self._summary()
@@ -216,14 +225,14 @@ class EALNEngine(EvaluatingEngine):
         learn = dict(fixbase_epoch=fixbase_epoch, open_layers=open_layers, save_dir=save_dir)
         learn["checkpoint_every"] = monitoring.checkpoint_every
         self._train_to_the_end(learn, tests, monitoring.start_eval, monitoring.eval_freq)
-        if not self.results:  # resumed behind its last epoch, and never tested
-            self.results = self.test(**tests)
+        if not self.results or self.tested_with != self._test_settings(tests):  # resumed behind its last epoch
+            self._test(tests)
         return self._summary()
 
-    def _restore(self, resume: str, start_from: str) -> None:
+    def _restore(self, resume: str, start_from: str, fixed: Collection[str]) -> None:
         """Take over a checkpoint, if one is named; then every process has the networks of the main one."""
         if resume:
-            state.restore(self, checkpoint.find(resume))
+            state.restore(self, checkpoint.find(resume), fixed)
         elif start_from:
             state.restore_warmup(self, checkpoint.find(start_from))
         self.world.copy_from_main(
@@ -307,7 +316,7 @@ class EALNEngine(EvaluatingEngine):
         is_best = False
         if last or (eval_freq > 0 and done >= start_eval and done % eval_freq == 0):
             self._save(save_dir, self.epoch, self.position)  # a test that fails costs no training
-            self.results = self.test(**tests)
+            self._test(tests)
             for name, by_protocol in self.results.items():
                 for protocol, metrics in by_protocol.items():
                     self.monitor.scalars(f"test/{name}/{protocol}", metrics, self.global_step)
@@ -321,18 +330,35 @@ class EALNEngine(EvaluatingEngine):
         if not last and self.world.any(stop):
             self._save_and_stop(save_dir, done, 0)
 
+    def _test(self, tests: Mapping[str, Any]) -> None:
+        self.results, self.tested_with = self.test(**tests), self._test_settings(tests)
+
+    def _test_settings(self, tests: Mapping[str, Any]) -> dict[str, Any]:
+        """What the results depend on besides the networks, as plain values, to be kept with them."""
+        names = ("dist_metric", "normalize_feature", "use_metric_cuhk03", "rerank")
+        lists = {"ranks": sorted(tests["ranks"]), "protocols": list(tests["protocols"])}
+        return {
+            **{name: tests[name] for name in names},
+            **lists,
+            "targets": list(self.test_loader),
+            "fusion": self.extraction.fusion,
+        }
+
     def _save_and_stop(self, save_dir: str, epoch: int, position: int) -> NoReturn:
         self.monitor.read()
         self.world.on_main(state.save, self, save_dir, epoch, position)  # nobody leaves before it is saved
-        raise TrainingInterrupted(
-            f"stopped after step {self.global_step}, everything is saved; go on with model.resume {save_dir}"
-        )
+        raise TrainingInterrupted(f"stopped after step {self.global_step}, everything is saved in {save_dir}")
 
     def _save(self, save_dir: str, epoch: int, position: int) -> None:
         if self.world.is_main:
             state.save(self, save_dir, epoch, position)
 
     # ------------------------------------------------------------------------------------------ small pieces
+    def _stages(self) -> list[str]:
+        """Name of the stage of each epoch, '' where nothing learns."""
+        stages = [schedule.stage_of(epoch, *self.warmup) for epoch in range(self.max_epoch)]
+        return [stage.name if stage.embedding or self.adversaries else "" for stage in stages]
+
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         return [optimizer for optimizer in (self.optimizer, *self.adversaries.values()) if optimizer is not None]
 

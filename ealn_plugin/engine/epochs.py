@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ealn_plugin import toolkit
 from ealn_plugin.distributed.world import World
-from ealn_plugin.system.interrupts import ignore_interrupts
 from ealn_plugin.system.randomness import derived_seed, own_randomness, seed_transforms
+from ealn_plugin.system.workers import data_worker_start, end_workers
 
 
 class SeededSamples(Dataset):
@@ -104,6 +104,8 @@ class EpochLoader:
 
     def close(self) -> None:
         """End the worker processes; the next epoch starts new ones."""
+        if self._made is not None:
+            end_workers(self._made)
         self._made = None
 
     def _make(self, workers: int) -> DataLoader[Any]:
@@ -116,6 +118,6 @@ class EpochLoader:
             persistent_workers=workers > 0 and not toolkit.keeps_past_images(loader.dataset),
             pin_memory=loader.pin_memory,
             collate_fn=loader.collate_fn,
-            worker_init_fn=ignore_interrupts,
+            worker_init_fn=data_worker_start(),
             generator=torch.Generator().manual_seed(derived_seed(self.seed, "workers")),
         )

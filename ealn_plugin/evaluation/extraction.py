@@ -18,6 +18,7 @@ from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.interfaces import Embedding, Pixels, ViewsOf
 from ealn_plugin.evaluation.row_file import RowFile
 from ealn_plugin.schemes.base import Scheme
+from ealn_plugin.system.workers import leave_requests_to_stop
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class FeatureExtraction:
             total=total, desc=f"features of {name}", unit="batch", disable=not progress, leave=False, dynamic_ncols=True
         ) as bar:
             for split, loader in loaders.items():
+                leave_requests_to_stop(loader)
                 for data in loader:
                     views = self.views_of(data["impath"])
                     images = data["img"].to(self.device, non_blocking=True)

@@ -17,7 +17,7 @@ from ealn_plugin.inference.image_inputs import as_list, name_of, read, to_networ
 from ealn_plugin.labelling import classifier as viewpoint_classifier
 from ealn_plugin.runs import loading
 from ealn_plugin.system.entrances import command
-from ealn_plugin.system.interrupts import ignore_interrupts
+from ealn_plugin.system.workers import data_worker_start
 from ealn_plugin.toolkit import UnreadableImageError
 
 log = logging.getLogger(__name__)
@@ -216,7 +216,7 @@ class FeatureExtractor:
                 num_workers=min(self.workers, len(images)),
                 collate_fn=list,
                 generator=torch.Generator(),  # else it would draw from the global random state
-                worker_init_fn=ignore_interrupts,
+                worker_init_fn=data_worker_start(),
             )
             if images
             else ()

@@ -23,8 +23,8 @@ from ealn_plugin.models.embedding import check_backbone
 from ealn_plugin.models.modes import evaluating
 from ealn_plugin.system.entrances import command
 from ealn_plugin.system.files import replacing
-from ealn_plugin.system.interrupts import ignore_interrupts
 from ealn_plugin.system.randomness import derived_seed, own_randomness
+from ealn_plugin.system.workers import data_worker_start
 
 log = logging.getLogger(__name__)
 
@@ -287,7 +287,7 @@ class _Scaled(Dataset):
 
 def _batches(paths: Sequence[str], size: int, workers: int):
     workers = min(workers, len(paths) // _PREDICTION_BATCH)
-    return DataLoader(_Scaled(paths, size), _PREDICTION_BATCH, num_workers=workers, worker_init_fn=ignore_interrupts)
+    return DataLoader(_Scaled(paths, size), _PREDICTION_BATCH, num_workers=workers, worker_init_fn=data_worker_start())
 
 
 def _check_training(labels: torch.Tensor, steps, batch_size: int) -> None:

@@ -7,11 +7,12 @@ from os import PathLike
 from typing import Any
 
 from ealn_plugin.config.merging import with_current_names
+from ealn_plugin.config.resuming import CONFIG
 from ealn_plugin.engine.checkpoints.names import LAST
-from ealn_plugin.system.entrances import command
+from ealn_plugin.system.entrances import command, train_command
 
 log = logging.getLogger(__name__)
-RESULTS, CONFIG = "results.json", "config.yaml"
+RESULTS = "results.json"
 RENDERED = "rendered.json"
 """Names the rendered datasets of a run, where there are any; results.json looks the same for them and the releases."""
 MOVING = ".moving"
@@ -68,7 +69,11 @@ def keep_earlier_run(save_dir: str) -> None:
         if not name.startswith("earlier_") and not name.endswith(".log"):
             os.rename(os.path.join(save_dir, name), os.path.join(moving, name))
     os.rename(moving, target)
-    log.warning("%s held another run; it is kept in %s (to go on with a run, use model.resume)", save_dir, target)
+    if os.path.exists(os.path.join(target, LAST)):
+        hint = f"; to go on with that: {train_command('model.resume', target)}"
+    else:
+        hint = ""
+    log.warning("%s held another run; it is kept in %s%s", save_dir, target, hint)
 
 
 def take_back_earlier_run(save_dir: str) -> None:

@@ -18,7 +18,7 @@ from ealn_plugin import config as configuration
 from ealn_plugin.config import NAMES, CfgNode
 from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.runs import train as training
-from ealn_plugin.runs.folder import RESULTS, read_results
+from ealn_plugin.runs.folder import CONFIG, RESULTS, read_results
 from ealn_plugin.system.cli import start_log
 from ealn_plugin.system.jobs import Job, run_jobs
 from ealn_plugin.system.workers import core_count
@@ -208,6 +208,9 @@ def execute(run: GridCell, config_file: str, progress: bool = True, **flags: Any
     if done is not None:
         return done
     last = os.path.join(run.folder, checkpoint.LAST)
+    if os.path.exists(os.path.join(run.folder, CONFIG)) and os.path.exists(last):
+        begun = configuration.run_config(run.folder)
+        _check_settings(run, config, configuration.recorded(begun), "has begun with")
     goes_on = ["model.resume", run.folder] if os.path.exists(last) else ["ealn.start_from", run.start_from]
     log.info("%s: %s", run.name, "going on" if os.path.exists(last) else "starting")
     return training.train(configuration.load_config(config_file, [*run.options, *goes_on], **flags), progress)[0]
@@ -223,11 +226,15 @@ def finished(run: GridCell, config: CfgNode) -> dict[str, Any] | None:
     if not os.path.exists(path):
         return None
     results = read_results(path)
-    wanted, recorded = (configuration.flat(tree) for tree in (configuration.recorded(config), results["config"]))
-    differing = sorted(key for key in wanted.keys() | recorded.keys() if wanted.get(key) != recorded.get(key))
+    _check_settings(run, config, results["config"], "holds the results of")
+    return results
+
+
+def _check_settings(run, config, recorded, has):
+    """Refuse other settings than those that are recorded in the folder of a run, which ``has`` them."""
+    wanted, found = (configuration.flat(tree) for tree in (configuration.recorded(config), recorded))
+    differing = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
     if differing:
         raise ValueError(
-            f"{run.folder!r} holds the results of other settings ({', '.join(differing[:5])}); give "
-            "another --out, or delete it"
+            f"{run.folder!r} {has} other settings ({', '.join(differing[:5])}); give another --out, or delete it"
         )
-    return results

@@ -4,15 +4,17 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ealn_plugin import config as configuration
 from ealn_plugin.config import CfgNode
+from ealn_plugin.config.resuming import fixed, settings, settled
 from ealn_plugin.data.files import RENDERED_NOTE, is_rendered
 from ealn_plugin.distributed.world import World
+from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.runs import build
 from ealn_plugin.runs.folder import CONFIG, RENDERED, RESULTS, keep_earlier_run, take_back_earlier_run
 from ealn_plugin.system.files import write_atomically
@@ -20,15 +22,19 @@ from ealn_plugin.system.files import write_atomically
 log = logging.getLogger(__name__)
 
 
-def train(config: CfgNode, progress: bool = True, world: World | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def train(
+    config: CfgNode, progress: bool = True, world: World | None = None, started: Callable[[CfgNode], None] | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Run what the configuration says; writes ``config.yaml`` first and ``results.json`` last into data.save_dir.
 
-    Nothing in the folder is touched before everything is built, checked and restored.
+    Nothing in the folder is touched before everything is built, checked and restored. A run that goes on does so with
+    the settings that ``settled`` gives, and they are what is written.
 
     Args:
         config: what ``load_config`` returned.
         progress: show progress bars.
         world: ``World`` of the processes that train together; None: this one alone.
+        started: called in the end, however it comes, with the configuration that is used, if training has begun.
     Returns:
         (results, own_results): the content of results.json, and {dataset: {protocol: metrics}} of the embedding
         network's own feature where a scheme fuses it with that of a generated view.
@@ -38,19 +44,32 @@ def train(config: CfgNode, progress: bool = True, world: World | None = None) ->
     save_dir = config.data.save_dir
     os.makedirs(save_dir, exist_ok=True)
     world = world or World()
-    if config.model.resume and world.is_main:
-        take_back_earlier_run(save_dir)
+    at_home = bool(config.model.resume) and _is_in(config.model.resume, save_dir)
     with world.main_first():  # it renders or downloads what is missing
+        if at_home and world.is_main:
+            take_back_earlier_run(save_dir)
+        if config.model.resume:
+            config = _going_on(config, log if world.is_main else None)
         engine = build.build_engine(config, world=world)
 
     def on_start() -> None:
-        if not config.model.resume:
+        if not at_home:
             keep_earlier_run(save_dir)
-        write_atomically(os.path.join(save_dir, CONFIG), config.dump())
+        kept = config.clone()
+        kept.defrost()
+        kept.model.resume = ""  # the folder is enough, wherever it will lie
+        write_atomically(os.path.join(save_dir, CONFIG), kept.dump())
 
-    with logging_redirect_tqdm() if progress else contextlib.nullcontext():  # it shows messages where nothing else does
-        results = engine.run(**build.run_options(config), progress=progress, on_start=on_start)
+    compared: dict[str, Any] = dict(settings=settings(config), fixed=fixed())
+    try:
+        with logging_redirect_tqdm() if progress else contextlib.nullcontext():  # else nothing would show messages
+            results = engine.run(**build.run_options(config), **compared, progress=progress, on_start=on_start)
+    finally:
+        if started is not None and engine.monitor is not None:
+            started(config)
     results = {"config": configuration.recorded(config), **results}
+    if engine.changes:
+        results["changes"] = engine.changes
     if world.is_main:
         rendered = _rendered(engine.datamanager)
         if rendered:
@@ -64,6 +83,27 @@ def _rendered(datamanager: Any) -> list[str]:
     datasets = {"+".join(datamanager.sources): datamanager.train_loader.dataset}
     datasets.update({name: loaders["query"].dataset for name, loaders in datamanager.test_loader.items()})
     return [name for name, dataset in datasets.items() if is_rendered(getattr(dataset, "dataset_dir", None) or "-")]
+
+
+def _is_in(resume: str, save_dir: str) -> bool:
+    """Whether the checkpoint that ``model.resume`` names lies in the run folder."""
+    folder = resume if os.path.isdir(resume) else os.path.dirname(resume)
+    return os.path.realpath(folder) == os.path.realpath(save_dir)
+
+
+def _going_on(config: CfgNode, logger: logging.Logger | None) -> CfgNode:
+    """The settings that the run of ``model.resume`` goes on with; ``logger`` is told what was asked for in vain."""
+    file = checkpoint.find(config.model.resume)
+    folder = os.path.dirname(file)
+    if not os.path.isfile(os.path.join(folder, CONFIG)):
+        return config  # what its checkpoint knows is compared when that is restored
+    config, kept = settled(config, configuration.run_config(folder))
+    if kept and logger is not None:
+        logger.warning(
+            "kept as the run has it, not as asked for: %s",
+            ", ".join(f"{key} {then!r} (not {asked!r})" for key, (asked, then) in kept.items()),
+        )
+    return config
 
 
 def table(results: Mapping[str, Any], own_results: Mapping[str, Any], rendered: Sequence[str] = ()) -> str:

@@ -13,23 +13,24 @@ from ealn_plugin.system.messages import sentence
 log = logging.getLogger(__name__)
 
 
-def exit_code(work: Callable[[], int | None], stopped: str) -> int:
+def exit_code(work: Callable[[], int | None], stopped: str, hint: Callable[[BaseException], str] | None = None) -> int:
     """Run ``work`` and tell what went wrong in one sentence, as every command line here does.
 
     Args:
         work: called without arguments; what it returns is the exit code, None being 0.
         stopped: what to say when it is interrupted, unless the interrupt says it itself.
+        hint: called with what ended the work, for what to say behind it; None: nothing.
     Returns:
         int: 0, or what ``work`` returned; 1 for bad input; 130 when interrupted.
     """
     try:
         return work() or 0
     except KeyboardInterrupt as stop:
-        sys.stderr.write(f"\n{str(stop) or stopped}\n")
+        sys.stderr.write(f"\n{str(stop) or stopped}{hint(stop) if hint else ''}\n")
         return 130
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         log.debug("details", exc_info=True)
-        sys.stderr.write(f"error: {sentence(error)}\n")
+        sys.stderr.write(f"error: {sentence(error)}{hint(error) if hint else ''}\n")
         return 1
 
 

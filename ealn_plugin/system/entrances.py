@@ -3,6 +3,8 @@
 import importlib
 import os
 import re
+import shlex
+import shutil
 import sys
 
 _COMMANDS = "train|evaluate|search|export|report|visualize|reproduce|label-viewpoints|benchmark|make-synthetic"
@@ -19,6 +21,22 @@ def command(name):
     if os.path.basename(os.path.abspath(folder)) == "tools" and os.path.isfile(os.path.join(folder, _file_of(name))):
         return f"python {os.path.join(folder, _file_of(name))}"
     return f"ealn {name}"
+
+
+def train_command(*arguments: object) -> str:
+    """What this user types to train with these arguments, ready to be pasted, under torchrun where it runs under it."""
+    starts = command("train")
+    script = starts.removeprefix("python ")
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "1") if "TORCHELASTIC_RUN_ID" in os.environ else "1"
+    if processes != "1":
+        launcher = ["torchrun", "--nproc_per_node", processes]
+        launcher += ["-m", "ealn_cli", "train"] if script == starts else [script]
+    elif script == starts:
+        launcher = starts.split()
+    else:
+        python = shutil.which("python")
+        launcher = ["python" if python and os.path.samefile(python, sys.executable) else sys.executable, script]
+    return shlex.join([*launcher, *map(str, arguments)])
 
 
 def _file_of(name):

@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
-
 
 class TrainingInterrupted(KeyboardInterrupt):
     """Training was asked to stop and has saved its state; the message says how to go on."""
@@ -52,12 +50,3 @@ def handled(handler: Callable[[int, Any], Any], *numbers: int) -> Iterator[None]
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
-
-
-def ignore_interrupts(worker_id: int) -> None:
-    """Leave requests to stop to the main process, even if they reach the whole process group: it finishes its step
-    and saves. Workers end with it, since they watch their parent.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    torch.set_num_threads(1)

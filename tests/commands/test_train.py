@@ -225,7 +225,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(veri_root, tmp_path):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"go on with model.resume {tmp_path / 'run'}" in output and "Traceback" not in output
+    assert f"go on with: python {TOOL} model.resume {tmp_path / 'run'}" in output and "Traceback" not in output
     assert checkpoint.load(str(tmp_path / "run" / checkpoint.LAST))["global_step"] > 0
 
 

@@ -201,7 +201,7 @@ def interrupted(world, root, folder, step, rank, **options):
 
 def test_all_processes_stop_at_the_same_step(pair, veri_root, tmp_path):
     messages = pair.run(interrupted, veri_root, tmp_path, 2, 1, names=("hard",), run=dict(test_untrained=False))
-    assert messages == [f"stopped after step 2, everything is saved; go on with model.resume {tmp_path}"] * 2
+    assert messages == [f"stopped after step 2, everything is saved in {tmp_path}"] * 2
     state = checkpoint.load(str(tmp_path / checkpoint.LAST))
     assert (state["epoch"], state["position"], state["global_step"]) == (0, 2, 2)
 
@@ -346,7 +346,6 @@ def test_a_process_that_fails_ends_the_others_with_its_message(veri_root, tmp_pa
     processes.close()
     assert "OSError: image 'a.jpg' cannot be read" in answers[1]
     assert (
-        "WorkerLostError: process 2 of 2 failed: image 'a.jpg' cannot be read; what was saved before is usable, go "
-        "on with model.resume"
+        "WorkerLostError: process 2 of 2 failed: image 'a.jpg' cannot be read; what was saved before is usable"
     ) in answers[0]
     assert checkpoint.load(str(tmp_path / checkpoint.LAST))["global_step"] in (1, 2)

@@ -139,8 +139,7 @@ def test_failure_messages_reach_the_others(monkeypatch):
         with pytest.raises(WorkerLostError) as lost:
             world.any(False)
         assert str(lost.value) == (
-            "process 2 of 3 failed: image 'a.jpg' cannot be decoded; what was saved before is "
-            "usable, go on with model.resume"
+            "process 2 of 3 failed: image 'a.jpg' cannot be decoded; what was saved before is usable"
         )
         # the first says it, and neither takes it for words of its own
         assert world.report_failure(lost.value) is (world is first)
@@ -150,7 +149,9 @@ def test_failure_messages_reach_the_others(monkeypatch):
 def test_a_killed_process_leaves_no_words(monkeypatch):
     monkeypatch.setattr(distributed.dist, "all_reduce", lambda *_: (_ for _ in ()).throw(RuntimeError("closed")))
     for store in (dist.HashStore(), None):  # None: the store has died as well
-        with pytest.raises(WorkerLostError, match="one of the 2 processes ended without a word .*model.resume"):
+        with pytest.raises(
+            WorkerLostError, match="one of the 2 processes ended without a word .*saved before is usable"
+        ):
             World(0, 2, store=store).any(True)
 
 

@@ -61,6 +61,10 @@ def check_contents(state: Any) -> None:
         "mAP, rank1 and epoch",
         best,
     )
+    for name in ("settings", "made_with"):  # which checkpoints of earlier versions do not have
+        _expect(_is_named(state.get(name, {})) and _is_plain(state.get(name)), name, "plain values by name", None)
+    changes = state.get("changes", [])
+    _expect(isinstance(changes, list) and _is_plain(changes), "changes", "a list of plain values", changes)
     _check_random_states(state["random"])
     _expect(torch.is_tensor(state.get("choices")), "choices", "a random state", state.get("choices"))
 
@@ -155,6 +159,14 @@ def _is_count(value: Any) -> bool:
 
 def _is_list(value: Any, length: int) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == length
+
+
+def _is_plain(value, depth=8):
+    if isinstance(value, dict):
+        return depth > 0 and _is_plain([*value.keys(), *value.values()], depth - 1)
+    if isinstance(value, (list, tuple)):
+        return depth > 0 and all(_is_plain(item, depth - 1) for item in value)
+    return isinstance(value, (bool, int, float, str, type(None)))
 
 
 def _is_named(value: Any) -> bool:

@@ -47,7 +47,7 @@ def save_atomically(state: Mapping[str, Any], path: str) -> None:
 def _unwritable(path: str, error: BaseException | None) -> CheckpointError:
     return CheckpointError(
         f"checkpoint {path!r} could not be written ({error}); an earlier one is untouched: free "
-        "some space or change data.save_dir, then go on with model.resume"
+        "some space, or go on with another data.save_dir"
     )
 
 

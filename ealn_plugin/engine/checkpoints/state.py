@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +16,11 @@ from ealn_plugin.schemes.base import Scheme
 from ealn_plugin.system import randomness
 
 log = logging.getLogger(__name__)
+
+EMBEDDING, SCHEDULE = "embedding network", "schedule"
+_MOST_EPOCHS = 10**6
+_HOW_TO_COMPUTE = ("params", "fused", "foreach", "capturable", "differentiable")
+"""Entries of a parameter group that change no result beyond rounding."""
 
 
 def capture(engine: Any, epoch: int, position: int) -> dict[str, Any]:
@@ -37,20 +43,32 @@ def capture(engine: Any, epoch: int, position: int) -> dict[str, Any]:
         "own_results": engine.own_results,
         "best": engine.best,
         "run": _fingerprint(engine),
+        "settings": engine.settings,
+        "changes": engine.changes,
+        "tested_with": engine.tested_with,
+        "made_with": engine.made_with,
+        "constant_epochs": engine.constant_epochs,
         "kinds": _kinds(engine),
     }
 
 
-def restore(engine: Any, path: str) -> None:
+def restore(engine: Any, path: str, fixed: Collection[str] = ()) -> None:
     """Put the state of the checkpoint ``path`` into ``engine``.
 
-    Without an optimiser only networks and results are restored, which is all that a test needs.
+    Without an optimiser only networks and results are restored, which is all that a test needs. Where the engine was
+    made with other rates, decays or moments, or another schedule, than the one that wrote the checkpoint, its own
+    hold from here on.
+
+    Args:
+        fixed: names of ``engine.settings`` that have to be those of the checkpoint.
 
     Raises:
-        CheckpointError: the file is broken, or of another architecture or other schemes.
+        CheckpointError: the file is broken, or of another architecture, other schemes or fixed settings.
     """
     with checkpoint.naming_file(path):
-        _restore(engine, read(path), path)
+        content = read(path)
+        _check_fixed(engine, content, fixed, path)
+        _restore(engine, content, path)
 
 
 def read(path: str) -> dict[str, Any]:
@@ -72,10 +90,12 @@ def _restore(engine: Any, state: Mapping[str, Any], path: str) -> None:
     fit_networks(engine.model, engine.schemes, state, path)
     for name in ("global_step", "untrained", "results", "own_results", "best"):
         setattr(engine, name, state[name])
+    engine.tested_with, engine.changes = state.get("tested_with"), list(state.get("changes", ()))
     if engine.optimizer is None:
         return
     for name, optimizer in engine.adversaries.items():
         load_optimizer(optimizer, state["adversaries"].get(name, {}), f"optimiser of the {name}")
+        _apply_own(optimizer, name, engine.made_with, state)
         tune_optimizer(optimizer)
     _restore_embedding_training(engine, state, path)
     log.info(
@@ -130,11 +150,15 @@ def _restore_warmup(engine: Any, state: Mapping[str, Any], path: str) -> None:
 
 
 def _restore_embedding_training(engine: Any, state: Mapping[str, Any], path: str) -> None:
-    _warn_of_changes(state, engine, path)
+    _note_changes(state, engine, path)
     load_optimizer(engine.optimizer, state["optimizer"], "optimiser of the embedding network")
+    _apply_own(engine.optimizer, EMBEDDING, engine.made_with, state)
     tune_optimizer(engine.optimizer)
     if engine.scheduler is not None and state["scheduler"] is not None:
-        load_scheduler(engine.scheduler, state["scheduler"])
+        if _same_schedule(engine, state):
+            load_scheduler(engine.scheduler, state["scheduler"])
+        else:
+            _replay_schedule(engine, state)
     engine.epoch, engine.position = state["epoch"], state["position"]
     with restoring("random states"):
         engine.random.set_state(state["choices"])
@@ -150,7 +174,7 @@ def _kinds(engine: Any) -> dict[str, Any]:
     """{what: class and number of parameter groups} of everything whose state only its own kind can take."""
     kinds = {
         name: f"{type(optimizer).__name__} of {len(optimizer.param_groups)} parameter group(s)"
-        for name, optimizer in (("embedding network", engine.optimizer), *engine.adversaries.items())
+        for name, optimizer in ((EMBEDDING, engine.optimizer), *engine.adversaries.items())
     }
     kinds["schedule"] = type(engine.scheduler).__name__
     return kinds
@@ -165,16 +189,112 @@ def _check_optimizers(engine: Any, state: Mapping[str, Any], path: str) -> None:
             )
 
 
-def _warn_of_changes(state: Mapping[str, Any], engine: Any, path: str) -> None:
-    then = {**state["run"], "epochs": state["max_epoch"]}
-    now = {**_fingerprint(engine), "epochs": engine.max_epoch}
-    changed = [f"{name} {then[name]} -> {now[name]}" for name in now if then.get(name) != now[name]]
+def _check_fixed(engine, state, fixed, path):
+    """Raise a CheckpointError where the checkpoint ``path`` knows a fixed setting to be another, or of more epochs."""
+    done = state["epoch"] + (state["position"] > 0)
+    if engine.optimizer is not None and engine.max_epoch < done:
+        raise checkpoint.CheckpointError(
+            f"train.max_epoch is {engine.max_epoch}, but checkpoint {path!r} is from epoch {done}; give at least {done}"
+        )
+    then = state.get("settings", {})
+    for name in sorted(then.keys() & engine.settings.keys() & set(fixed)):
+        if then[name] != engine.settings[name]:
+            raise checkpoint.CheckpointError(
+                f"{name} is {engine.settings[name]!r}, but checkpoint {path!r} was trained with {then[name]!r}, which "
+                "cannot change on the way; give that value, or begin a new run without model.resume"
+            )
+
+
+def _note_changes(state, engine, path):
+    """Name the settings that are not those of the checkpoint, and keep them in ``engine.changes``."""
+    then = {**state["run"], "epochs": state["max_epoch"], **state.get("settings", {})}
+    now = {**_fingerprint(engine), "epochs": engine.max_epoch, **engine.settings}
+    changed = [name for name in now if then.get(name) != now[name]]
+    for name in changed if state.get("settings") else ():
+        if name in engine.settings:
+            engine.changes.append(
+                {"step": state["global_step"], "name": name, "from": then.get(name), "to": engine.settings[name]}
+            )
     if changed:
         log.warning(
             "going on from %s with other settings (%s): the result will differ from that of a run with one set of them",
             path,
-            ", ".join(changed),
+            ", ".join(f"{name} {then.get(name)} -> {now[name]}" for name in changed),
         )
+
+
+# ---------------------------------------------------------------------------------------------- rates and schedules
+def hyperparameters(engine: Any) -> dict[str, Any]:
+    """{optimiser: [{name: value} of each parameter group], "schedule": {name: value}} that an engine was made with."""
+    made = {
+        name: [_of_group(group) for group in optimizer.param_groups]
+        for name, optimizer in ((EMBEDDING, engine.optimizer), *engine.adversaries.items())
+        if optimizer is not None
+    }
+    state = engine.scheduler.state_dict() if engine.scheduler is not None else {}
+    made[SCHEDULE] = {
+        name: plain(value) for name, value in state.items() if not name.startswith("_") and value != [None]
+    }
+    return made
+
+
+def _of_group(group):
+    return {name: plain(value) for name, value in group.items() if name not in _HOW_TO_COMPUTE}
+
+
+def plain(value: Any) -> Any:
+    """The value as numbers, strings and containers of them, which a checkpoint may hold."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+
+
+def _apply_own(optimizer, name, made_with, state):
+    """Put back what the optimiser was made with, where that differs from what the checkpoint's was made with."""
+    then = state.get("made_with", {}).get(name)
+    if then is None:
+        return
+    with restoring(f"optimiser of the {name}"):
+        for group, own, other in zip(optimizer.param_groups, made_with[name], then):
+            for key in own:
+                if own[key] != other.get(key):
+                    group[key] = tuple(own[key]) if isinstance(own[key], list) else own[key]
+
+
+def _same_schedule(engine, state):
+    """Whether the checkpoint's state of the schedule is one of the engine's own schedule."""
+    then, now = state.get("made_with"), engine.made_with
+    if then is None:
+        return True
+    lengths = (state["max_epoch"], state.get("constant_epochs")), (engine.max_epoch, engine.constant_epochs)
+    return (
+        lengths[0] == lengths[1]
+        and then.get(SCHEDULE) == now[SCHEDULE]
+        and [_rates(group) for group in then.get(EMBEDDING, ())] == [_rates(group) for group in now[EMBEDDING]]
+    )
+
+
+def _rates(group):
+    return group.get("lr"), group.get("initial_lr")
+
+
+def _replay_schedule(engine, state):
+    """Bring the engine's own schedule, as it was made, to the epoch of the checkpoint."""
+    with restoring("schedule"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        epochs = state["scheduler"]["last_epoch"]
+        if not 0 <= epochs <= state["epoch"] + 1 or epochs > _MOST_EPOCHS:
+            raise ValueError(f"last_epoch is {epochs}, expected that of epoch {state['epoch']}")
+        for group, own in zip(engine.optimizer.param_groups, engine.made_with[EMBEDDING]):
+            group["lr"] = own["lr"]
+        for _ in range(epochs):
+            engine.scheduler.step()
+
+
+class NonFiniteNetworkError(checkpoint.CheckpointError):
+    """A network holds a NaN or an infinity."""
 
 
 def check_finite(engine: Any) -> None:
@@ -187,9 +307,9 @@ def check_finite(engine: Any) -> None:
     for name, network in networks.items():
         values = [tensor.sum() for tensor in network.state_dict().values() if tensor.is_floating_point()]
         if values and not torch.isfinite(torch.stack([value.float() for value in values])).all():
-            raise checkpoint.CheckpointError(
+            raise NonFiniteNetworkError(
                 f"{name} holds values that are not finite after step {engine.global_step}, so nothing was saved; "
-                "lower train.lr or ealn.gan_lr and go on from the last checkpoint with model.resume"
+                "lower train.lr or ealn.gan_lr"
             )
 
 

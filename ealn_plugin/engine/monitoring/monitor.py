@@ -16,6 +16,7 @@ from torchvision.utils import make_grid, save_image
 from tqdm import tqdm
 
 from ealn_plugin.engine.monitoring.events import EventWriter
+from ealn_plugin.engine.monitoring.remaining import RemainingTime
 from ealn_plugin.system.files import replacing
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Monitor:
         first_step: global step at which this process starts; events from there on replace older ones.
         progress: show a progress bar.
         shown: False in all but one of several processes: values are checked, but nothing is written or logged.
+        stages: name of the stage of each epoch, '' where nothing learns; None: all are alike.
     """
 
     def __init__(
@@ -45,23 +47,35 @@ class Monitor:
         first_step: int = 0,
         progress: bool = True,
         shown: bool = True,
+        stages: Sequence[str] | None = None,
     ) -> None:
         self.save_dir, self.max_epoch, self.print_freq = save_dir, max_epoch, print_freq
         self.progress, self.shown = progress and shown, shown
         self.writer = EventWriter(save_dir, first_step) if shown else _NoWriter()
         self._bar: Any = None
+        self._remaining = RemainingTime(["steps"] * max_epoch if stages is None else stages)
         self._window: list[Any] = []
         self._epoch_sums: dict[str, float] = {}
         self._epoch_counts: dict[str, int] = {}
+        self._latest = ""
 
     def begin_epoch(self, epoch: int, stage: str, batches: int, done: int, step: int) -> None:
         """Called before the first batch; ``done`` batches of the epoch were trained in an earlier process."""
         self._epoch, self._stage, self._step = epoch, stage, step
+        self._batches, self._done = batches, done
         self._window, self._epoch_sums, self._epoch_counts = [], {}, {}
         if self._bar is None:
-            self._bar = tqdm(initial=step, unit="step", disable=not self.progress, dynamic_ncols=True, mininterval=0.5)
+            self._bar = tqdm(
+                initial=step,
+                unit="step",
+                disable=not self.progress,
+                dynamic_ncols=True,
+                mininterval=0.5,
+                bar_format="{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
+            )
         # Epochs of an identity sampler differ a little in length, so the end is estimated anew from each one.
-        self._bar.total = step - done + batches * (self.max_epoch - epoch)
+        self._bar.total = step + sum(self._remaining.steps_left(epoch, batches, done).values())
+        self._remaining.begin()
         self._bar.set_description(f"epoch {epoch + 1}/{self.max_epoch} {stage}")
 
     def step(self, values: Mapping[str, Tensor]) -> None:
@@ -72,6 +86,9 @@ class Monitor:
         """
         self._window.append(values)
         self._step += 1
+        self._done += 1
+        self._remaining.step(self._kind())
+        self._bar.set_postfix_str(self._postfix(), refresh=False)
         self._bar.update()
         if self._step % self.print_freq == 0:
             self.read()
@@ -88,14 +105,22 @@ class Monitor:
             if not math.isfinite(number):
                 raise NonFiniteLossError(
                     f"{name} became {number} in step {step} (epoch {self._epoch + 1}, {self._stage}); lower train.lr "
-                    f"or ealn.gan_lr, and go on from the last good checkpoint with model.resume {self.save_dir}"
+                    "or ealn.gan_lr"
                 )
             by_name.setdefault(name, []).append(number)
         for name, values in by_name.items():
             self.writer.add_scalar(f"train/{name}", sum(values) / len(values), self._step)
             self._epoch_sums[name] = self._epoch_sums.get(name, 0.0) + sum(values)
             self._epoch_counts[name] = self._epoch_counts.get(name, 0) + len(values)
-        self._bar.set_postfix_str(_brief({name: sum(v) / len(v) for name, v in by_name.items()}), refresh=False)
+        self._latest = _brief({name: sum(v) / len(v) for name, v in by_name.items()})
+        self._bar.set_postfix_str(self._postfix(), refresh=False)
+
+    def _kind(self):
+        return self._remaining.kinds[self._epoch]
+
+    def _postfix(self):
+        left = self._remaining.text(self._epoch, self._batches, self._done)
+        return ", ".join(part for part in (left, self._latest) if part)
 
     def end_epoch(self, rates: Mapping[str, float]) -> dict[str, float]:
         """Log the epoch's averages; ``rates``: learning rates by network, also sent to TensorBoard."""

@@ -8,6 +8,7 @@ from ealn_plugin.config import NAMES, CfgNode
 from ealn_plugin.config.merging import flat
 from ealn_plugin.reports.html.blocks import Line, Note, Section, Table
 from ealn_plugin.runs.folder import primary_protocol
+from ealn_plugin.system.entrances import train_command
 
 
 def overview(runs: Sequence[Any]) -> Section:
@@ -24,7 +25,7 @@ def overview(runs: Sequence[Any]) -> Section:
             config.train.max_epoch,
         ]
         if run.results is None:
-            missing.append(run.label)
+            missing.append(run)
             lines.append(Line((*map(str, cells), *[""] * 4)))
             continue
         dataset, protocol = primary_protocol(run.results)
@@ -43,8 +44,10 @@ def overview(runs: Sequence[Any]) -> Section:
     if missing:
         blocks.append(
             Note(
-                f"No results.json of {', '.join(missing)}: the run is not finished, or its file cannot be "
-                "read. Go on with model.resume; a page made after that has its figures.",
+                f"No results.json of {', '.join(run.label for run in missing)}: the run is not finished, or its file "
+                "cannot be read. Go on with "
+                + ", ".join(train_command("model.resume", run.folder) for run in missing)
+                + "; a page made after that has its figures.",
                 missing=True,
             )
         )
