@@ -40,10 +40,10 @@ def test_the_engine_in_an_existing_project(tmp_path):
 def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
     """The commands and the example as they stand, in a folder that holds what they name."""
     pytest.importorskip("faiss")
-    make_veri_folder(tmp_path / "reid-data")
+    make_veri_folder(tmp_path / "reid-data" / "synthetic")
     (tmp_path / "log").mkdir()
     shutil.copytree(run_folder, tmp_path / "log" / "ealn_synthetic")
-    image = tmp_path / "reid-data" / "VeRi" / "image_query" / "0008_c001_00000100_0.jpg"
+    image = tmp_path / "reid-data" / "synthetic" / "VeRi" / "image_query" / "0008_c001_00000100_0.jpg"
     shutil.copy(image, tmp_path / "car.jpg")
     (tmp_path / "my_cars").mkdir()
     shutil.copy(image, tmp_path / "my_cars")

@@ -79,12 +79,12 @@ def test_the_whole_gallery_is_ranked_as_the_evaluation_ranks_it(capsys, tmp_path
         first = query["nearest"][0]
         assert os.path.basename(first["image"]) == os.path.basename(query["image"])  # the same picture, by its pixels
         assert first["vehicle"] == int(os.path.basename(query["image"])[:4]) and first["similarity"] > 0.999
-        assert query["view"] == first["view"] and first["camera"] == 0
+        assert query["view"] == first["view"] and first["camera"] == 1  # c001
     pids, g_pids = ([int(os.path.basename(path)[:4]) for path in group] for group in (queries, paths))
     camids, g_camids = ([int(os.path.basename(path)[6:9]) - 1 for path in group] for group in (queries, paths))
     cmc, _ = evaluate_rank(1 - similarity, np.array(pids), np.array(g_pids), np.array(camids), np.array(g_camids), 1)
     right = [
-        next(hit["vehicle"] for hit in query["nearest"] if (hit["vehicle"], hit["camera"]) != (pid, camid)) == pid
+        next(hit["vehicle"] for hit in query["nearest"] if (hit["vehicle"], hit["camera"] - 1) != (pid, camid)) == pid
         for query, pid, camid in zip(found["queries"], pids, camids)
     ]
     assert np.mean(right) == pytest.approx(cmc[0])
@@ -190,3 +190,25 @@ def test_without_faiss_the_command_says_what_to_install(capsys, monkeypatch, ind
     for command in (["query", "a.jpg"], ["index", "a"], ["add", "a"], ["remove", "a"]):
         code, _, err = run(capsys, *command, "--index", index)
         assert code == 1 and '".[search]"' in err
+
+
+def test_queries_that_are_no_images(capsys, tmp_path, index):
+    """The file is at fault, not a dataset."""
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no picture")
+    code, _, err = run(capsys, "query", tmp_path / "nope.jpg", "--index", index, "--device", "cpu")
+    assert code == 1 and err.splitlines()[-1].endswith("nope.jpg' does not exist; check the path")
+    code, _, err = run(capsys, "query", notes, "--index", index, "--device", "cpu")
+    assert code == 1 and "notes.txt' cannot be decoded" in err and err.strip().endswith("; give an image file")
+    assert "dataset" not in err and "data.root" not in err
+
+
+def test_numbers_of_one(capsys, tmp_path, index):
+    (tmp_path / "one").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "one" / "a.png")
+    code, out, _ = run(capsys, "add", tmp_path / "one", "--index", index, "--device", "cpu")
+    assert code == 0 and "1 image added, 0 were there before, 0 could not be read" in out
+    code, out, _ = run(capsys, "add", tmp_path / "one", "--index", index, "--device", "cpu")
+    assert code == 0 and "0 images added, 1 was there before, 0 could not be read" in out
+    code, out, _ = run(capsys, "remove", tmp_path / "one" / "a.png", "--index", index)
+    assert code == 0 and "1 image removed" in out

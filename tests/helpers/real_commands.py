@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PATIENCE = 120  # seconds; on a quiet machine each of them takes less than 10
+PATIENCE = 300  # seconds; on a quiet machine each of them takes less than 10
 SMALL = shlex.split(
     "use_gpu False data.height 32 data.width 32 data.workers 0 model.name osnet_x0_25 model.pretrained False "
     "train.batch_size 8 sampler.num_instances 2 test.batch_size 32 train.optim adam train.max_epoch 2 "

@@ -1,5 +1,6 @@
 """ealn_plugin/search/neighbours.py: what FAISS finds is what a plain sort finds."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -112,3 +113,14 @@ def test_without_faiss_a_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(RuntimeError, match=r"searching needs faiss, .* install it with pip install .*\[search\]"):
         neighbours.import_faiss()
+
+
+def test_faiss_is_imported_in_silence():
+    """Of the variants for other processors that it tries first nobody needs to know."""
+    code = (
+        "import logging; logging.basicConfig(level=logging.INFO)\n"
+        "from ealn_plugin.search.neighbours import import_faiss\n"
+        "import_faiss()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0 and "faiss" not in done.stdout + done.stderr, done.stderr

@@ -41,5 +41,5 @@ def test_one_row_per_query_and_one_frame_per_image(tmp_path):
 
 
 def test_captions_leave_out_what_is_unknown():
-    assert captions(hit(1, "a")) == ["0.900", "vehicle 7", "camera 2, rear"]
+    assert captions(hit(1, "a")) == ["0.900", "vehicle 7", "camera 3, rear"]
     assert captions(hit(2, "a", -1, -1, View.UNKNOWN)) == ["0.800", "", ""]

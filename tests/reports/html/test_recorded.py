@@ -2,6 +2,7 @@
 
 import math
 
+from ealn_plugin.data.files import RENDERED_NOTE
 from ealn_plugin.reports.html import recorded
 from tests.helpers.run_folders import METRICS, texts
 
@@ -22,7 +23,7 @@ def test_published_rows_are_marked_and_the_primary_protocols_come_first(runs):
 def test_a_rendered_benchmark_is_no_yardstick_and_missing_results_are_measured(runs, tmp_path):
     runs[0].own_config.defrost()
     runs[0].own_config.ealn.render.preset = "tiny"
-    assert "they are no yardstick" in texts(recorded.results(runs, {}), "note")[1]
+    assert texts(recorded.results(runs, {}), "note")[1] == f"The dataset holds {RENDERED_NOTE}."
     for run in runs:
         run.results = None
     assert "None of the runs has results yet" in texts(recorded.results(runs, {}), "note")[0]
