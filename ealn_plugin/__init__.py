@@ -17,7 +17,7 @@ from ealn_plugin.data import DATASETS, VehicleID, VehicleID13164, VehicleIDLarge
 from ealn_plugin.engine.ealn import EALNEngine  # noqa: E402
 from ealn_plugin.evaluation.ranking import fast_ranking  # noqa: E402
 from ealn_plugin.extractor import Extracted, FeatureExtractor  # noqa: E402
-from ealn_plugin.models import patchgan_70, resnet_generator_9blocks, vgg_cnn_m_1024  # noqa: E402
+from ealn_plugin.models import patchgan_70, resnet_generator_9blocks, resnet_small, vgg_cnn_m_1024  # noqa: E402
 
 __version__ = "0.1.0"
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
 
 for _name, _dataset in DATASETS.items():
     toolkit.register_dataset(_name, _dataset)
-for _factory in (vgg_cnn_m_1024, resnet_generator_9blocks, patchgan_70):
+for _factory in (vgg_cnn_m_1024, resnet_small, resnet_generator_9blocks, patchgan_70):
     toolkit.register_model(_factory.__name__, _factory)
 toolkit.register_engine(EALNEngine)
 fast_ranking(True)

@@ -13,6 +13,7 @@ from ealn_plugin.engine import schedule
 from ealn_plugin.engine.ealn import EALNEngine
 from ealn_plugin.engine.sampling import seed_everything
 from ealn_plugin.models import (
+    EditingGenerator,
     ReconstructingGenerator,
     StarGANDiscriminator,
     StarGANGenerator,
@@ -22,8 +23,10 @@ from ealn_plugin.models import (
 from ealn_plugin.schemes import (
     CrossViewScheme,
     CycleGANScheme,
+    EditingScheme,
     HardNegativeScheme,
     MixedNegativesScheme,
+    PastedRegionsScheme,
     PerturbedCopiesScheme,
     StarGANScheme,
 )
@@ -192,6 +195,8 @@ def build_schemes(config):
         return patchgan_70(**ealn.discriminator)
 
     def hard():
+        if ealn.hard.generator == "edit":
+            return _build_editing(config)
         made = ReconstructingGenerator(**ealn.generator) if ealn.reconstructions else generator()
         return HardNegativeScheme(
             made,
@@ -231,9 +236,43 @@ def build_schemes(config):
         "cyclegan": cyclegan,
         "stargan": lambda: _build_stargan(config),
         "mix": lambda: MixedNegativesScheme(negatives=ealn.negatives, **constraint),
+        "paste": lambda: PastedRegionsScheme(**_region_options(config)),
         "perturb": lambda: PerturbedCopiesScheme(**constraint),
     }
     return [builders[word]() for word in ealn.scheme.split("_") if word != "en"]
+
+
+def _region_options(config):
+    ealn, hard = config.ealn, config.ealn.hard
+    return dict(
+        alpha=ealn.alpha,
+        lambda_ed=ealn.lambda_ed,
+        distance=ealn.distance,
+        gan_loss=ealn.gan_loss,
+        negatives=ealn.negatives,
+        beta1=ealn.beta1,
+        beta2=ealn.beta2,
+        neutral=hard.neutral,
+        choose=hard.choose,
+        candidates=hard.candidates,
+        number=hard.regions,
+        radii=hard.radii,
+    )
+
+
+def _build_editing(config):
+    ealn, hard = config.ealn, config.ealn.hard
+    return EditingScheme(
+        EditingGenerator(ealn.generator.filters),
+        patchgan_70(in_channels=4, **ealn.discriminator),
+        content=hard.content,
+        learn=hard.learn,
+        lambda_l1=hard.lambda_l1,
+        lambda_rf=hard.lambda_rf,
+        pixel_weight=hard.pixel_weight,
+        seam=hard.seam,
+        **_region_options(config),
+    )
 
 
 def _build_stargan(config):

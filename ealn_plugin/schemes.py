@@ -2,6 +2,7 @@
 
 from ealn_plugin.engine.comparators import CycleGANScheme, StarGANScheme
 from ealn_plugin.engine.controls import MixedNegativesScheme, PerturbedCopiesScheme
+from ealn_plugin.engine.editing import EditingScheme, PastedRegionsScheme
 from ealn_plugin.engine.scheme_base import Batch, Fakes, Scheme, ViewScheme
 from ealn_plugin.engine.schemes import CrossViewScheme, HardNegativeScheme
 
@@ -9,9 +10,11 @@ __all__ = [
     "Batch",
     "CrossViewScheme",
     "CycleGANScheme",
+    "EditingScheme",
     "Fakes",
     "HardNegativeScheme",
     "MixedNegativesScheme",
+    "PastedRegionsScheme",
     "PerturbedCopiesScheme",
     "Scheme",
     "StarGANScheme",

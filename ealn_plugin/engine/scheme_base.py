@@ -5,6 +5,7 @@ three phases; the engine knows nothing of what happens inside.
 """
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -31,6 +32,8 @@ class Batch:
         groups: [batch] images with the same number share colour and type; -1 where unknown.
         embeddings: [batch, dim] L2-normalised, of ``images`` under the frozen D_emb in evaluation mode.
         random: source of every random choice, on the CPU.
+        embed: images [n, 3, h, w] in [-1, 1] to embeddings by the frozen D_emb in evaluation mode, without a graph;
+            there whenever ``embeddings`` are.
     """
 
     images: torch.Tensor
@@ -39,6 +42,7 @@ class Batch:
     groups: torch.Tensor
     embeddings: torch.Tensor | None = None
     random: torch.Generator | None = field(default=None, repr=False)
+    embed: Callable | None = field(default=None, repr=False)
 
 
 class Fakes(NamedTuple):
@@ -70,6 +74,7 @@ class Scheme(nn.Module, abc.ABC):
     name = "scheme"
     makes_other_view = False  # whether ``other_view`` is there for the fused feature
     differentiated_twice = ()  # names of networks whose gradient is differentiated again, by a gradient penalty
+    uses_embeddings = None  # whether it looks at ``Batch.embeddings``; None: if it has generators
     embedding_active = True  # whether D_emb minimises this scheme's embedding loss at the moment
 
     def __init__(
@@ -92,6 +97,8 @@ class Scheme(nn.Module, abc.ABC):
         self.generators, self.discriminators = nn.ModuleDict(generators), nn.ModuleDict(discriminators)
         self.alpha, self.lambda_ed, self.distance = alpha, lambda_ed, distance
         self.negatives, self.gan_loss, self.adaptive_weight = negatives, gan_loss, adaptive_weight
+        if self.uses_embeddings is None:
+            self.uses_embeddings = bool(len(self.generators))
         self._misfit = None  # the generators' embedding loss in this step
 
     def check(self, views, height, width):

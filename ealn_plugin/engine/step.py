@@ -1,6 +1,7 @@
 """One training step: generators, discriminators, embedding network, each phase with only its own networks learning."""
 
 import contextlib
+import dataclasses
 
 import torch
 
@@ -75,9 +76,10 @@ class AdversarialStep:
         return values
 
     def _fakes(self, images, batch, values):
-        """The batch, with embeddings where generators learn from it, and each scheme's {name: Fakes}, detached."""
-        if "generators" in self.adversaries:
+        """The batch, with embeddings where a scheme looks at them, and each scheme's {name: Fakes}, detached."""
+        if any(scheme.uses_embeddings for scheme in self.schemes):
             batch = self._with_embeddings(images, batch)
+        if "generators" in self.adversaries:
             return batch, self._generator_phase(batch, values)
         with self._precision(images), torch.no_grad():
             return batch, [scheme.generate(batch) for scheme in self.schemes]
@@ -87,9 +89,15 @@ class AdversarialStep:
         return torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp)
 
     def _with_embeddings(self, images, batch):
-        with frozen(self.embedding, evaluate=True), torch.no_grad(), self._precision(images):
-            seen = self._seen(images, batch.images, batch.random)
-            return type(batch)(**{**vars(batch), "embeddings": self.embedding(seen)})
+        def embed(seen):
+            with frozen(self.embedding, evaluate=True), torch.no_grad(), self._precision(images):
+                return self.embedding(seen)
+
+        return dataclasses.replace(
+            batch,
+            embeddings=embed(self._seen(images, batch.images, batch.random)),
+            embed=lambda generated: embed(self._of_generated(generated, batch.random)),
+        )
 
     def _seen(self, images, generator_range, random):
         """What D_emb is given of real images, known in both normalizations."""

@@ -1,0 +1,120 @@
+"""Edits of images: how much they change, what a repainter learns from holes, and which of several edits to take.
+
+Choosing takes the place of a gradient through D_emb into pixels: what is chosen is as realistic as what is not.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from .distance import _draw as draw
+from .distance import check_choice, masked_mean, negative_mask, positive_mask
+
+CHOICES = ("pixels", "embedding", "belt")
+
+
+def hole_loss(images, edited, regions):
+    """Mean |edited - image| over the pixels of the regions and the channels -> scalar in [0, 2].
+
+    images, edited: [n, 3, h, w] in [-1, 1]; regions: [n, 1, h, w] bool. A zero with a gradient without any pixel.
+    """
+    return masked_mean((edited - images).abs(), regions.expand_as(images))
+
+
+def covered_patches(regions, logits):
+    """Which logits [n, 1, rows, columns] of a PatchGAN look at regions [n, 1, h, w] bool: [n, 1, rows, columns] bool.
+
+    A logit stands for its cell of the image divided evenly into rows x columns.
+    """
+    return F.adaptive_max_pool2d(regions.to(logits.dtype), logits.shape[-2:]) > 0
+
+
+def edit_changes(images, edited, regions):
+    """How much edits change: (total [k, n], mean [k, n]) of |edited - image| over the pixels of their regions.
+
+    images: [n, 3, h, w]; edited: [k, n, 3, h, w]; regions: [k, n, 1, h, w] bool. The total is in pixels x values of
+    all channels; the mean is the total per pixel of the region (0 for an empty one).
+    """
+    total = ((edited - images).abs() * regions).sum(dim=(2, 3, 4))
+    return total, total / regions.sum(dim=(2, 3, 4)).clamp(min=1)
+
+
+@torch.no_grad()
+def choose_edits(strategy, total, mean, d_edit=None, d_negative=None, beta1=0.6, beta2=0.3):
+    """The hard negative and the identity-neutral twin among k edits of each image.
+
+    Args:
+        strategy: 'pixels', the edit that changes most in total, and the one that changes least per pixel;
+            'embedding', the farthest and the nearest under D_emb; 'belt', the edit that violates Eq. 3 least,
+            the hinges of Eq. 4, and the nearest under D_emb.
+        total, mean: [k, n] of ``edit_changes``.
+        d_edit: [k, n] distances d(x, edit) under D_emb, for 'embedding' and 'belt'.
+        d_negative: [n] d(x, x_n), for 'belt'; beta1, beta2: of Eq. 3.
+    Returns:
+        (negative [n], twin [n]): numbers of edits. They differ wherever there are two edits or more.
+    Raises:
+        ValueError: an unknown strategy or one without its distances.
+    """
+    check_choice("choose", strategy, CHOICES)
+    if strategy == "pixels":
+        far, near = total, mean
+    else:
+        if d_edit is None or (strategy == "belt" and d_negative is None):
+            raise ValueError(f"choose '{strategy}' needs distances under D_emb, but None was given; choose 'pixels'")
+        far, near = d_edit, d_edit
+        if strategy == "belt":
+            far = -(F.relu(beta1 - d_edit) + F.relu(d_edit + beta2 - d_negative))
+    negative = far.argmax(dim=0)
+    if len(far) > 1:
+        near = near.scatter(0, negative[None], math.inf)
+    return negative, near.argmin(dim=0)
+
+
+def twin_loss(d_twin, d_fake, alpha, valid=None):
+    """[d(x, twin) + alpha - d(x, G_hard(x))]+, averaged: an edit without identity stays nearer than one with it.
+
+    d_twin, d_fake: [n]; valid [n] bool, None for all. Eq. 5 with the twin in the place of x_p: the same operation made
+    both, so that the traces of editing do not tell them apart. Returns a scalar.
+    """
+    return masked_mean(F.relu(d_twin + alpha - d_fake), valid)
+
+
+@torch.no_grad()
+def select_partners(pids, views, groups, generator=None):
+    """For each image a random image of another identity whose regions can be pasted into it -> index [n].
+
+    Of the same view and group where there is one, else of the same view, else any; an image without any other identity
+    in the batch gets its own index. pids, views, groups: [n]; -1 in views or groups is unknown and equals nothing.
+    generator: a torch.Generator on the CPU, None for torch's global state.
+    """
+    others = negative_mask(pids)
+    same_view = others & _equal(views)
+    index, _ = draw(first_of([same_view & _equal(groups), same_view, others]), generator)
+    return index
+
+
+@torch.no_grad()
+def select_own(pids, views):
+    """For each image the next image of its identity and view in the batch -> (index [n], valid [n] bool).
+
+    pids, views: [n]; images whose views are unknown are taken to be of one view. Without one the own index.
+    """
+    candidates = positive_mask(pids) & (views.unsqueeze(0) == views.unsqueeze(1))
+    own = torch.arange(len(pids), device=pids.device)
+    after = (own.unsqueeze(0) - own.unsqueeze(1)) % max(len(pids), 1)
+    valid = candidates.any(dim=1)
+    nearest = after.masked_fill(~candidates, len(pids)).argmin(dim=1) if len(pids) else own
+    return torch.where(valid, nearest, own), valid
+
+
+def first_of(masks):
+    """Per row the first of the masks, each [n, m] bool, in which anything is set -> [n, m] bool."""
+    result = masks[-1]
+    for mask in reversed(masks[:-1]):
+        result = torch.where(mask.any(dim=1, keepdim=True), mask, result)
+    return result
+
+
+def _equal(labels):
+    return (labels.unsqueeze(0) == labels.unsqueeze(1)) & (labels >= 0).unsqueeze(1)
