@@ -88,6 +88,7 @@ def build_engine(config, datamanager=None, views=None, world=None):
         use_gpu=config.use_gpu,
         world=world,
         sync_norm=ealn.sync_norm,
+        lookalikes=ealn.lookalikes,
     )
 
 

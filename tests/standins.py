@@ -8,6 +8,7 @@ from ealn_plugin import EALNEngine, schemes, toolkit, training
 from ealn_plugin import config as configuration
 from ealn_plugin.data.viewpoints import View, write_viewpoints_csv
 from ealn_plugin.models import (
+    EditingGenerator,
     PatchGAN,
     ReconstructingGenerator,
     ResnetGenerator,
@@ -63,6 +64,8 @@ def small_schemes(names=("hard", "view"), residual=True, **options):
             StarGANGenerator(**small), StarGANDiscriminator((32, 32), filters=2), **options
         ),
         "mix": lambda: schemes.MixedNegativesScheme(**options),
+        "edit": lambda: schemes.EditingScheme(EditingGenerator(2), PatchGAN(4, filters=4, layers=1), **options),
+        "paste": lambda: schemes.PastedRegionsScheme(**options),
         "perturb": lambda: schemes.PerturbedCopiesScheme(**options),
     }
     return [made[name]() for name in names]

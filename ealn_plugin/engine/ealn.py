@@ -13,6 +13,7 @@ from ealn_plugin.engine.degradation import Degradation
 from ealn_plugin.engine.distributed import World, check_device
 from ealn_plugin.engine.evaluating import EvaluatingEngine
 from ealn_plugin.engine.interrupts import TrainingInterrupted, stop_on_signals
+from ealn_plugin.engine.lookalikes import LookalikeSampler
 from ealn_plugin.engine.monitor import Monitor
 from ealn_plugin.engine.observe import Observer
 from ealn_plugin.engine.parallel import share_work
@@ -58,6 +59,7 @@ class EALNEngine(EvaluatingEngine):
         use_gpu: use CUDA where there is one.
         world: ``World`` of the processes that train together, from ``distributed.joined``; None: this one alone. The
             data manager's train batch is that of all of them together.
+        lookalikes: draw the vehicles of a batch in pairs of one colour and type, see ``LookalikeSampler``.
         sync_norm: normalize with the statistics of all processes' images, as one process would; False: each with
             those of its own images.
 
@@ -100,6 +102,7 @@ class EALNEngine(EvaluatingEngine):
         use_gpu=True,
         world=None,
         sync_norm=True,
+        lookalikes=False,
     ):
         super().__init__(datamanager, use_gpu)
         check_choice("triplets", triplets, ("random", "batch_hard", "all_active"))
@@ -160,7 +163,8 @@ class EALNEngine(EvaluatingEngine):
             self.embedding, self.pixels, self.schemes, self.views_of, self.device, fusion
         )
         self.sharing = share_work(self.world, self.embedding, self.schemes, self._optimizers(), sync_norm)
-        self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world)
+        sampler = self._lookalikes() if lookalikes and optimizer is not None else None
+        self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world, sampler)
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = schedule.JOINT, 0, 0, 0, None
 
@@ -382,6 +386,13 @@ class EALNEngine(EvaluatingEngine):
             state.save(self, save_dir, epoch, position)
 
     # ------------------------------------------------------------------------------------------ small pieces
+    def _lookalikes(self):
+        loader = self.train_loader
+        items = loader.dataset.train
+        groups = APPEARANCE.lookup([item[0] for item in items]).tolist()
+        instances = getattr(loader.sampler, "num_instances", 1)
+        return LookalikeSampler(items, groups, loader.batch_size, instances)
+
     def _optimizers(self):
         return [optimizer for optimizer in (self.optimizer, *self.adversaries.values()) if optimizer is not None]
 

@@ -15,7 +15,7 @@ from ealn_plugin.losses import adversarial, edits
 from ealn_plugin.losses import distance as distances
 from ealn_plugin.losses.transfer import to_device
 from ealn_plugin.models.discriminators import patchgan_70
-from ealn_plugin.models.editing import EditingGenerator, draw_regions, seams
+from ealn_plugin.models.editing_generator import EditingGenerator, draw_regions, seams
 
 CONTENTS = ("repaint", "paste", "blend")
 NEUTRAL = ("none", "least", "own")

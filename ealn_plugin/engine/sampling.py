@@ -106,10 +106,11 @@ class EpochLoader:
         loader: torchreid's train loader.
         seed: of the epochs' orders and of the samples' augmentation.
         world: ``World`` of several processes, of which this one loads its part of every batch; None: one process.
+        sampler: iterable of dataset indices, the order of an epoch; None: the loader's.
     """
 
-    def __init__(self, loader, seed, world=None):
-        self.loader, self.seed, self.world = loader, seed, world
+    def __init__(self, loader, seed, world=None, sampler=None):
+        self.loader, self.seed, self.world, self.sampler = loader, seed, world, sampler or loader.sampler
         self._made = None
         self._keys = []  # of the epoch that is running; the loader below holds this very list
 
@@ -122,7 +123,7 @@ class EpochLoader:
             ValueError: the epoch has no complete batch.
         """
         loader = self.loader
-        batches = epoch_order(loader.sampler, loader.batch_size, self.seed, epoch)
+        batches = epoch_order(self.sampler, loader.batch_size, self.seed, epoch)
         if not batches:
             raise ValueError(
                 f"an epoch of {len(loader.dataset)} training images has no complete batch of "

@@ -5,7 +5,7 @@ torchreid.models.build_model can call them.
 """
 
 from .discriminators import PatchGAN, patchgan_70
-from .editing import EditingGenerator, draw_regions, seams
+from .editing_generator import EditingGenerator, draw_regions, seams
 from .embedding import EmbeddingNetwork, check_backbone, frozen, l2_normalize, running_statistics, untouched_statistics
 from .generators import ResnetGenerator, resnet_generator_9blocks
 from .reconstructing import ReconstructingGenerator

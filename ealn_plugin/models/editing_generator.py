@@ -34,8 +34,9 @@ class EditingGenerator(nn.Module):
             _layer(widths[depth], widths[depth + 1], stride=2, norm=0 < depth < _HALVINGS - 1)
             for depth in range(_HALVINGS)  # the last one may leave a single pixel, which has no statistics
         )
+        outputs = [filters, *widths[1:]]
         self.up = nn.ModuleList(
-            _layer(widths[depth + 1] + widths[depth], max(widths[depth], filters), norm=depth > 1)
+            _layer(outputs[depth + 1] + widths[depth], outputs[depth], norm=depth > 1)
             for depth in reversed(range(_HALVINGS))
         )
         self.last = nn.Conv2d(filters, 3, 3, padding=1)
