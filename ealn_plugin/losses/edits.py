@@ -64,11 +64,20 @@ def choose_edits(strategy, total, mean, d_edit=None, d_negative=None, beta1=0.6,
             raise ValueError(f"choose '{strategy}' needs distances under D_emb, but None was given; choose 'pixels'")
         far, near = d_edit, d_edit
         if strategy == "belt":
-            far = -(F.relu(beta1 - d_edit) + F.relu(d_edit + beta2 - d_negative))
+            far = -_violation(d_edit, beta1, d_negative - beta2)
     negative = far.argmax(dim=0)
     if len(far) > 1:
         near = near.scatter(0, negative[None], math.inf)
     return negative, near.argmin(dim=0)
+
+
+def _violation(d_edit, low, high):
+    """How far distances lie outside [low, high], the hinges of Eq. 4.
+
+    Where the belt is empty, low above high, everything between violates it equally; that, and what lies in a belt, is
+    ordered by the distance from its middle, which counts for a thousandth.
+    """
+    return F.relu(low - d_edit) + F.relu(d_edit - high) + 1e-3 * (d_edit - 0.5 * (low + high)).abs()
 
 
 def twin_loss(d_twin, d_fake, alpha, valid=None):

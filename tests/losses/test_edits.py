@@ -81,7 +81,8 @@ def test_choices_against_a_naive_loop(strategy):
         elif strategy == "embedding":
             score, closeness = d, d
         else:
-            score = [-(max(0.4 - x, 0) + max(x + 0.3 - float(d_negative[n]), 0)) for x in d]
+            middle = (0.4 + float(d_negative[n]) - 0.3) / 2
+            score = [-(max(0.4 - x, 0) + max(x + 0.3 - float(d_negative[n]), 0) + 0.001 * abs(x - middle)) for x in d]
             closeness = d
         expected = max(range(K), key=lambda k: score[k])
         rest = [k for k in range(K) if k != expected]
@@ -92,6 +93,12 @@ def test_the_belt_takes_what_lies_in_it():
     d_edit = torch.tensor([[0.1, 0.1], [0.7, 0.9], [1.9, 0.65]])
     negative, _ = edits.choose_edits("belt", d_edit, d_edit, d_edit, torch.tensor([1.2, 1.0]), 0.6, 0.3)
     assert negative.tolist() == [1, 2]
+
+
+def test_an_empty_belt_takes_what_lies_nearest_to_its_middle():
+    d_edit = torch.tensor([[0.55, 0.59], [0.4, 0.41], [0.3, 0.58]])
+    negative, _ = edits.choose_edits("belt", d_edit, d_edit, d_edit, torch.tensor([0.5, 0.5]), 0.6, 0.3)
+    assert negative.tolist() == [1, 1], "both hinges of Eq. 4 are active for all of them: their sum says nothing"
 
 
 def test_a_single_edit_is_both():
