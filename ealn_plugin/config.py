@@ -22,8 +22,10 @@ SCHEMES = (
     "hard_stargan",
     "en_mix",
     "en_perturb",
+    "hard_truth",
 )
-GENERATOR_FREE = ("en", "en_mix", "en_perturb")
+GENERATOR_FREE = ("en", "en_mix", "en_perturb", "hard_truth")
+"""Values of ealn.scheme without generators."""
 TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")
 
@@ -93,7 +95,8 @@ test:
 
 _EALN = """
 scheme: hard_view             # en | hard | view | hard_view; comparators: cyclegan | stargan | hard_cyclegan |
-                              # hard_stargan; controls without generators: en_mix | en_perturb (docs/schemes.md)
+                              # hard_stargan; controls without generators: en_mix | en_perturb; the renderer's
+                              # own hard negatives: hard_truth (docs/schemes.md)
 distance: squared             # d of Eq. 2: squared | euclidean
 triplets: random              # of EN: random | batch_hard (with scheme en the control "mere mining") | all_active
 negatives: random             # x_n of Eq. 4 and 9: random | semi_hard | hardest | attribute
@@ -136,7 +139,8 @@ test_untrained: true          # evaluate the network before training as well
 protocols: []                 # protocols of the targets; empty: those of the dataset
 view_order: [front, rear]     # what 0 and 1 mean in VehicleID's view lists
 cache_dir: ''                 # folder that keeps decoded, resized images from run to run; '': none is kept
-render: {preset: '', layout: veri776, seed: 0, image_size: 0}   # render this benchmark when data.root lacks it
+render: {preset: '', layout: veri776, seed: 0, image_size: 0, lookalikes: 0}   # render this benchmark when data.root
+                              # lacks it, with so many lookalikes of each training image, which hard_truth needs
 """
 
 _CHOICES = {
@@ -211,6 +215,7 @@ _RANGES = {
     "ealn.diagnose_every": (0, None),
     "ealn.render.seed": (0, None),
     "ealn.render.image_size": (0, None),
+    "ealn.render.lookalikes": (0, None),
 }
 
 
@@ -226,6 +231,13 @@ _LISTS = {
     "data.norm_mean": float,
     "data.norm_std": float,
 }
+
+
+def parts_of(scheme):
+    """What a value of ``ealn.scheme`` puts together, such as ('hard', 'view') for hard_view; () for en."""
+    if scheme == "hard_truth":  # hard negatives as well, but in the place of a generator's
+        return ("truth",)
+    return tuple(word for word in scheme.split("_") if word != "en")
 
 
 def default_config():

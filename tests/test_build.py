@@ -34,6 +34,7 @@ def load(*options):
         ("hard_stargan", ["hard", "stargan"]),
         ("en_mix", ["mix"]),
         ("en_perturb", ["perturb"]),
+        ("hard_truth", ["truth"]),
     ],
 )
 def test_the_ablation_is_composition(name, expected):

@@ -19,7 +19,13 @@ from ealn_plugin.engine.parallel import share_work
 from ealn_plugin.engine.pixels import PixelRange
 from ealn_plugin.engine.sampling import EpochLoader, derived_seed, seed_everything
 from ealn_plugin.engine.scheme_base import Batch
-from ealn_plugin.engine.setup import adversarial_optimizers, check_training, checked_schemes, make_folder
+from ealn_plugin.engine.setup import (
+    adversarial_optimizers,
+    check_training,
+    checked_schemes,
+    lookalikes_for,
+    make_folder,
+)
 from ealn_plugin.engine.step import AdversarialStep
 from ealn_plugin.engine.testing import FeatureExtraction
 from ealn_plugin.evaluation.measure import check_protocols
@@ -187,11 +193,19 @@ class EALNEngine(EvaluatingEngine):
             views=views,
             groups=to_device(groups, self.device),
             random=self.random,
+            lookalikes=self._lookalikes_in(data),
         )
         if not self.world.is_main:  # dropout differs between the processes, and comes out again after a resume
             seed_everything(derived_seed(self.seed, "process", self.world.rank, self.global_step))
         with self.sharing:
             return self.step(images, batch, self.stage)
+
+    def _lookalikes_in(self, data):
+        """The lookalikes of a batch of all processes, in [-1, 1], or None where the loader brings none."""
+        if "lookalike" not in data:
+            return None
+        own = data["lookalike"].to(self.device, non_blocking=True)
+        return self.pixels.to_generator(self.world.gather_rows(own))
 
     # ------------------------------------------------------------------------------------------ a run
     def run(
@@ -264,6 +278,7 @@ class EALNEngine(EvaluatingEngine):
             if self.constant_epochs is None:
                 self.constant_epochs = schedule.default_constant_epochs(max_epoch)
             check_training(self, visrank, open_layers if fixbase_epoch else None)
+            self.epochs.lookalikes = lookalikes_for(self.schemes, self.train_loader.dataset)
         self._restore(resume, start_from)
         if test_only:
             self.results = self.test(**tests)

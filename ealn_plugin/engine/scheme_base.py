@@ -31,6 +31,8 @@ class Batch:
         groups: [batch] images with the same number share colour and type; -1 where unknown.
         embeddings: [batch, dim] L2-normalised, of ``images`` under the frozen D_emb in evaluation mode.
         random: source of every random choice, on the CPU.
+        lookalikes: [batch, 3, height, width] in [-1, 1], a true hard negative of each of ``images``; None unless a
+            scheme needs them.
     """
 
     images: torch.Tensor
@@ -39,6 +41,7 @@ class Batch:
     groups: torch.Tensor
     embeddings: torch.Tensor | None = None
     random: torch.Generator | None = field(default=None, repr=False)
+    lookalikes: torch.Tensor | None = None
 
 
 class Fakes(NamedTuple):
@@ -69,6 +72,7 @@ class Scheme(nn.Module, abc.ABC):
 
     name = "scheme"
     makes_other_view = False  # whether ``other_view`` is there for the fused feature
+    needs_lookalikes = False  # whether the batches have to bring ``lookalikes``
     differentiated_twice = ()  # names of networks whose gradient is differentiated again, by a gradient penalty
     embedding_active = True  # whether D_emb minimises this scheme's embedding loss at the moment
 
