@@ -7,7 +7,7 @@ import torch
 from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
 from ealn_plugin.data.images import speed_up
-from ealn_plugin.data.synthetic import render_dataset
+from ealn_plugin.data.synthetic import add_companions, render_dataset
 from ealn_plugin.data.vehicleid import VehicleID
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.ealn import EALNEngine
@@ -29,6 +29,7 @@ from ealn_plugin.schemes import (
     PastedRegionsScheme,
     PerturbedCopiesScheme,
     StarGANScheme,
+    TrueHardNegativesScheme,
 )
 from ealn_plugin.weights import fill_weights
 
@@ -88,7 +89,7 @@ def build_engine(config, datamanager=None, views=None, world=None):
         use_gpu=config.use_gpu,
         world=world,
         sync_norm=ealn.sync_norm,
-        lookalikes=ealn.lookalikes,
+        paired_groups=ealn.paired_groups,
     )
 
 
@@ -145,6 +146,8 @@ def render_if_missing(config):
         seed=render.seed,
         image_size=render.image_size or None,
     )
+    if render.lookalikes:
+        add_companions(folder, render.lookalikes)
     log.info("the rendered %s benchmark is in %s", render.preset, folder)
 
 
@@ -184,7 +187,7 @@ def build_scheduler(config, optimizer):
 
 
 def build_schemes(config):
-    """The list of schemes that ``ealn.scheme`` names: its words, 'en' being none."""
+    """The list of schemes that ``ealn.scheme`` names; none for 'en'."""
     ealn = config.ealn
     constraint = dict(alpha=ealn.alpha, lambda_ed=ealn.lambda_ed, distance=ealn.distance)
     paper = dict(constraint, negatives=ealn.negatives, gan_loss=ealn.gan_loss, adaptive_weight=ealn.adaptive_weight)
@@ -239,8 +242,9 @@ def build_schemes(config):
         "mix": lambda: MixedNegativesScheme(negatives=ealn.negatives, **constraint),
         "paste": lambda: PastedRegionsScheme(**_region_options(config)),
         "perturb": lambda: PerturbedCopiesScheme(**constraint),
+        "truth": lambda: TrueHardNegativesScheme(**constraint),
     }
-    return [builders[word]() for word in ealn.scheme.split("_") if word != "en"]
+    return [builders[part]() for part in configuration.parts_of(ealn.scheme)]
 
 
 def _region_options(config):

@@ -23,8 +23,10 @@ SCHEMES = (
     "en_mix",
     "en_perturb",
     "en_paste",
+    "hard_truth",
 )
-GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste")
+GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste", "hard_truth")
+"""Values of ealn.scheme without generators."""
 TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")
 
@@ -94,7 +96,8 @@ test:
 
 _EALN = """
 scheme: hard_view             # en | hard | view | hard_view; comparators: cyclegan | stargan | hard_cyclegan |
-                              # hard_stargan; without generators: en_mix | en_perturb | en_paste (docs/schemes.md)
+                              # hard_stargan; controls without generators: en_mix | en_perturb | en_paste; the
+                              # renderer's own hard negatives: hard_truth (docs/schemes.md)
 distance: squared             # d of Eq. 2: squared | euclidean
 triplets: random              # of EN: random | batch_hard (with scheme en the control "mere mining") | all_active
 negatives: random             # x_n of Eq. 4 and 9: random | semi_hard | hardest | attribute
@@ -117,7 +120,7 @@ hard:                         # of the schemes hard and, where they apply, en_pa
   lambda_l1: 1.0              # weights of its losses: L1 in holes of real images,
   lambda_rf: 0.1              # real against fake,
   pixel_weight: 0.0           # Eq. 4 into the pixels
-lookalikes: false             # batches hold vehicles of one colour and type in pairs, where the data set knows them
+paired_groups: false          # batches hold vehicles of one colour and type in pairs, where the data set knows them
 generator: {filters: 64, blocks: 9, padding: reflect, residual: false, max_change: 1.0}
 discriminator: {filters: 64, layers: 3}   # StarGAN's: these filters, layers by the image size
 stargan: {lambda_cls: 1.0, lambda_rec: 10.0, lambda_gp: 10.0}   # StarGAN, Choi et al. 2018
@@ -151,7 +154,8 @@ test_untrained: true          # evaluate the network before training as well
 protocols: []                 # protocols of the targets; empty: those of the dataset
 view_order: [front, rear]     # what 0 and 1 mean in VehicleID's view lists
 cache_dir: ''                 # folder that keeps decoded, resized images from run to run; '': none is kept
-render: {preset: '', layout: veri776, seed: 0, image_size: 0}   # render this benchmark when data.root lacks it
+render: {preset: '', layout: veri776, seed: 0, image_size: 0, lookalikes: 0}   # render this benchmark when data.root
+                              # lacks it, with so many lookalikes of each training image, which hard_truth needs
 """
 
 _CHOICES = {
@@ -235,6 +239,7 @@ _RANGES = {
     "ealn.diagnose_every": (0, None),
     "ealn.render.seed": (0, None),
     "ealn.render.image_size": (0, None),
+    "ealn.render.lookalikes": (0, None),
 }
 
 
@@ -252,6 +257,13 @@ _LISTS = {
     "data.norm_mean": float,
     "data.norm_std": float,
 }
+
+
+def parts_of(scheme):
+    """What a value of ``ealn.scheme`` puts together, such as ('hard', 'view') for hard_view; () for en."""
+    if scheme == "hard_truth":  # hard negatives as well, but in the place of a generator's
+        return ("truth",)
+    return tuple(word for word in scheme.split("_") if word != "en")
 
 
 def default_config():

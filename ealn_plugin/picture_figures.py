@@ -5,6 +5,7 @@ import os
 import numpy as np
 import torch
 
+from ealn_plugin import config as configuration
 from ealn_plugin import visualization
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.twins import retrieve_other_views, score_pictures, ssim, summarize
@@ -309,8 +310,8 @@ def draw_training(runs, out, inputs=4, columns=6, kind=HARD):
 
 
 def _makes(run, kind):
-    words = set(run.config.ealn.scheme.split("_"))
-    return bool(words & ({"hard"} if kind == HARD else {"view", "cyclegan", "stargan"}))
+    parts = set(configuration.parts_of(run.config.ealn.scheme))
+    return bool(parts & ({"hard"} if kind == HARD else {"view", "cyclegan", "stargan"}))
 
 
 def _stages(run):

@@ -1,7 +1,7 @@
 """The adversarial schemes under their public name; they live in ``ealn_plugin.engine``."""
 
 from ealn_plugin.engine.comparators import CycleGANScheme, StarGANScheme
-from ealn_plugin.engine.controls import MixedNegativesScheme, PerturbedCopiesScheme
+from ealn_plugin.engine.controls import MixedNegativesScheme, PerturbedCopiesScheme, TrueHardNegativesScheme
 from ealn_plugin.engine.editing import EditingScheme, PastedRegionsScheme
 from ealn_plugin.engine.scheme_base import Batch, Fakes, Scheme, ViewScheme
 from ealn_plugin.engine.schemes import CrossViewScheme, HardNegativeScheme
@@ -18,5 +18,6 @@ __all__ = [
     "PerturbedCopiesScheme",
     "Scheme",
     "StarGANScheme",
+    "TrueHardNegativesScheme",
     "ViewScheme",
 ]

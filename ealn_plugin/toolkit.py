@@ -267,6 +267,16 @@ def set_image_reader(dataset, reader):
     dataset.image_reader = reader
 
 
+def image_of(dataset, path):
+    """The tensor [3, height, width] that a torchreid image dataset would make of an image file if it were its own.
+
+    Raises:
+        FileNotFoundError, UnreadableImageError: as ``read_image``.
+    """
+    reader = getattr(dataset, "image_reader", None)
+    return dataset.transform(read_image(path)) if reader is None else reader(path)
+
+
 def _ask_image_readers():
     """Give torchreid's image datasets the question whether they have an image reader."""
     own = ImageDataset.__getitem__

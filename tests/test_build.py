@@ -35,6 +35,7 @@ def load(*options):
         ("en_mix", ["mix"]),
         ("en_perturb", ["perturb"]),
         ("en_paste", ["paste"]),
+        ("hard_truth", ["truth"]),
     ],
 )
 def test_the_ablation_is_composition(name, expected):

@@ -13,14 +13,20 @@ from ealn_plugin.engine.degradation import Degradation
 from ealn_plugin.engine.distributed import World, check_device
 from ealn_plugin.engine.evaluating import EvaluatingEngine
 from ealn_plugin.engine.interrupts import TrainingInterrupted, stop_on_signals
-from ealn_plugin.engine.lookalikes import LookalikeSampler
 from ealn_plugin.engine.monitor import Monitor
 from ealn_plugin.engine.observe import Observer
+from ealn_plugin.engine.pairing import PairedIdentitySampler
 from ealn_plugin.engine.parallel import share_work
 from ealn_plugin.engine.pixels import PixelRange
 from ealn_plugin.engine.sampling import EpochLoader, derived_seed, seed_everything
 from ealn_plugin.engine.scheme_base import Batch
-from ealn_plugin.engine.setup import adversarial_optimizers, check_training, checked_schemes, make_folder
+from ealn_plugin.engine.setup import (
+    adversarial_optimizers,
+    check_training,
+    checked_schemes,
+    lookalikes_for,
+    make_folder,
+)
 from ealn_plugin.engine.step import AdversarialStep
 from ealn_plugin.engine.testing import FeatureExtraction
 from ealn_plugin.evaluation.measure import check_protocols
@@ -59,7 +65,7 @@ class EALNEngine(EvaluatingEngine):
         use_gpu: use CUDA where there is one.
         world: ``World`` of the processes that train together, from ``distributed.joined``; None: this one alone. The
             data manager's train batch is that of all of them together.
-        lookalikes: draw the vehicles of a batch in pairs of one colour and type, see ``LookalikeSampler``.
+        paired_groups: draw the vehicles of a batch in pairs of one colour and type, see ``PairedIdentitySampler``.
         sync_norm: normalize with the statistics of all processes' images, as one process would; False: each with
             those of its own images.
 
@@ -102,7 +108,7 @@ class EALNEngine(EvaluatingEngine):
         use_gpu=True,
         world=None,
         sync_norm=True,
-        lookalikes=False,
+        paired_groups=False,
     ):
         super().__init__(datamanager, use_gpu)
         check_choice("triplets", triplets, ("random", "batch_hard", "all_active"))
@@ -163,7 +169,7 @@ class EALNEngine(EvaluatingEngine):
             self.embedding, self.pixels, self.schemes, self.views_of, self.device, fusion
         )
         self.sharing = share_work(self.world, self.embedding, self.schemes, self._optimizers(), sync_norm)
-        sampler = self._lookalikes() if lookalikes and optimizer is not None else None
+        sampler = self._paired_order() if paired_groups and optimizer is not None else None
         self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world, sampler)
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = schedule.JOINT, 0, 0, 0, None
@@ -191,11 +197,19 @@ class EALNEngine(EvaluatingEngine):
             views=views,
             groups=to_device(groups, self.device),
             random=self.random,
+            lookalikes=self._lookalikes_in(data),
         )
         if not self.world.is_main:  # dropout differs between the processes, and comes out again after a resume
             seed_everything(derived_seed(self.seed, "process", self.world.rank, self.global_step))
         with self.sharing:
             return self.step(images, batch, self.stage)
+
+    def _lookalikes_in(self, data):
+        """The lookalikes of a batch of all processes, in [-1, 1], or None where the loader brings none."""
+        if "lookalike" not in data:
+            return None
+        own = data["lookalike"].to(self.device, non_blocking=True)
+        return self.pixels.to_generator(self.world.gather_rows(own))
 
     # ------------------------------------------------------------------------------------------ a run
     def run(
@@ -268,6 +282,7 @@ class EALNEngine(EvaluatingEngine):
             if self.constant_epochs is None:
                 self.constant_epochs = schedule.default_constant_epochs(max_epoch)
             check_training(self, visrank, open_layers if fixbase_epoch else None)
+            self.epochs.lookalikes = lookalikes_for(self.schemes, self.train_loader.dataset)
         self._restore(resume, start_from)
         if test_only:
             self.results = self.test(**tests)
@@ -386,12 +401,12 @@ class EALNEngine(EvaluatingEngine):
             state.save(self, save_dir, epoch, position)
 
     # ------------------------------------------------------------------------------------------ small pieces
-    def _lookalikes(self):
+    def _paired_order(self):
         loader = self.train_loader
         items = loader.dataset.train
         groups = APPEARANCE.lookup([item[0] for item in items]).tolist()
         instances = getattr(loader.sampler, "num_instances", 1)
-        return LookalikeSampler(items, groups, loader.batch_size, instances)
+        return PairedIdentitySampler(items, groups, loader.batch_size, instances)
 
     def _optimizers(self):
         return [optimizer for optimizer in (self.optimizer, *self.adversaries.values()) if optimizer is not None]

@@ -56,10 +56,15 @@ class SeededSamples(Dataset):
     """A torchreid dataset whose sample at (epoch, position, index) is augmented from (seed, epoch, position).
 
     The epoch is part of the key, not of the dataset, so that the same worker processes serve epoch after epoch.
+
+    Args:
+        dataset: of torchreid. seed: of all samples.
+        lookalikes: {image path: paths of its lookalikes}; each sample then brings one of them, drawn from (seed, epoch,
+            position) as well, under "lookalike", augmented exactly as the image is. None: samples are torchreid's.
     """
 
-    def __init__(self, dataset, seed):
-        self.dataset, self.seed = dataset, seed
+    def __init__(self, dataset, seed, lookalikes=None):
+        self.dataset, self.seed, self.lookalikes = dataset, seed, lookalikes
 
     def __len__(self):
         return len(self.dataset)
@@ -79,8 +84,15 @@ class SeededSamples(Dataset):
             return [self._sample(*key) for key in keys]
 
     def _sample(self, epoch, position, index):
-        seed_transforms(derived_seed(self.seed, "sample", epoch, position))
-        return self.dataset[index]
+        seed = derived_seed(self.seed, "sample", epoch, position)
+        seed_transforms(seed)
+        sample = self.dataset[index]
+        if self.lookalikes is not None:
+            choices = self.lookalikes[sample["impath"]]
+            chosen = choices[derived_seed(self.seed, "lookalike", epoch, position) % len(choices)]
+            seed_transforms(seed)
+            sample["lookalike"] = toolkit.image_of(self.dataset, chosen)
+        return sample
 
 
 def epoch_order(sampler, batch_size, seed, epoch):
@@ -107,10 +119,14 @@ class EpochLoader:
         seed: of the epochs' orders and of the samples' augmentation.
         world: ``World`` of several processes, of which this one loads its part of every batch; None: one process.
         sampler: iterable of dataset indices, the order of an epoch; None: the loader's.
+
+    Attributes:
+        lookalikes: see ``SeededSamples``; to be set before the first epoch.
     """
 
     def __init__(self, loader, seed, world=None, sampler=None):
-        self.loader, self.seed, self.world, self.sampler = loader, seed, world, sampler or loader.sampler
+        self.loader, self.seed, self.world, self.lookalikes = loader, seed, world, None
+        self.sampler = sampler or loader.sampler
         self._made = None
         self._keys = []  # of the epoch that is running; the loader below holds this very list
 
@@ -145,7 +161,7 @@ class EpochLoader:
     def _make(self, workers):
         loader = self.loader
         return DataLoader(
-            SeededSamples(loader.dataset, self.seed),
+            SeededSamples(loader.dataset, self.seed, self.lookalikes),
             batch_sampler=self._keys,
             num_workers=workers,
             # workers that stay would carry the images that such a transform remembers into the next epoch

@@ -34,6 +34,8 @@ class Batch:
         random: source of every random choice, on the CPU.
         embed: images [n, 3, h, w] in [-1, 1] to embeddings by the frozen D_emb in evaluation mode, without a graph;
             there whenever ``embeddings`` are.
+        lookalikes: [batch, 3, height, width] in [-1, 1], a true hard negative of each of ``images``; None unless a
+            scheme needs them.
     """
 
     images: torch.Tensor
@@ -43,6 +45,7 @@ class Batch:
     embeddings: torch.Tensor | None = None
     random: torch.Generator | None = field(default=None, repr=False)
     embed: Callable | None = field(default=None, repr=False)
+    lookalikes: torch.Tensor | None = None
 
 
 class Fakes(NamedTuple):
@@ -73,6 +76,7 @@ class Scheme(nn.Module, abc.ABC):
 
     name = "scheme"
     makes_other_view = False  # whether ``other_view`` is there for the fused feature
+    needs_lookalikes = False  # whether the batches have to bring ``lookalikes``
     differentiated_twice = ()  # names of networks whose gradient is differentiated again, by a gradient penalty
     uses_embeddings = None  # whether it looks at ``Batch.embeddings``; None: if it has generators
     embedding_active = True  # whether D_emb minimises this scheme's embedding loss at the moment

@@ -1,11 +1,13 @@
-"""Batches of look-alikes: vehicles of one colour and type in pairs, so that EN itself meets negatives that differ in
-details only. A control without any network: what a hard negative teaches that a well-chosen real one does not."""
+"""Batches of vehicles that look alike: those of one colour and type in pairs, so that EN itself meets such negatives.
+
+A control without any network: what a hard negative teaches that a well-chosen real one does not.
+"""
 
 import random
 from collections import defaultdict
 
 
-class LookalikeSampler:
+class PairedIdentitySampler:
     """Order of an epoch in which the vehicles of a batch come in pairs of one group wherever possible.
 
     As torchreid's RandomIdentitySampler, every vehicle gives its images in handfuls of ``num_instances`` until fewer
@@ -32,8 +34,8 @@ class LookalikeSampler:
             counts[group] += 1
         if max(counts.values(), default=0) < 2:
             raise ValueError(
-                f"look-alikes need vehicles of one colour and type, but none of {len(self._rows)} training vehicles is "
-                "known to share them with another; set ealn.lookalikes False"
+                f"pairs need vehicles of one colour and type, but none of {len(self._rows)} training vehicles is "
+                "known to share them with another; set ealn.paired_groups False"
             )
 
     def __iter__(self):

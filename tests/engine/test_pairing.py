@@ -1,4 +1,4 @@
-"""ealn_plugin/engine/lookalikes.py: pairs of one group, and otherwise torchreid's order."""
+"""ealn_plugin/engine/pairing.py: pairs of one group, and otherwise torchreid's order."""
 
 import random
 from collections import Counter
@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from ealn_plugin.data.annotations import APPEARANCE
-from ealn_plugin.engine.lookalikes import LookalikeSampler
+from ealn_plugin.engine.pairing import PairedIdentitySampler
 from standins import build_engine
 
 ITEMS = [(f"{pid}_{number}.jpg", pid, 0, 0) for pid in range(12) for number in range(5 if pid else 3)]
@@ -16,7 +16,7 @@ GROUP = {pid: pid // 4 for pid in range(11)}  # four vehicles each of two groups
 def batches(seed=0, batch_size=16, instances=4):
     random.seed(seed)
     groups = [GROUP.get(item[1], -1) for item in ITEMS]
-    order = list(LookalikeSampler(ITEMS, groups, batch_size, instances))
+    order = list(PairedIdentitySampler(ITEMS, groups, batch_size, instances))
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
@@ -41,18 +41,18 @@ def test_the_order_repeats_with_its_seed():
 
 
 def test_vehicles_without_groups_are_refused():
-    with pytest.raises(ValueError, match="none of 12 training vehicles.*ealn.lookalikes False"):
-        LookalikeSampler(ITEMS, [-1] * len(ITEMS), 16, 4)
+    with pytest.raises(ValueError, match="none of 12 training vehicles.*ealn.paired_groups False"):
+        PairedIdentitySampler(ITEMS, [-1] * len(ITEMS), 16, 4)
 
 
 def test_an_engine_orders_its_epochs_by_them(datamanager):
-    with pytest.raises(ValueError, match="look-alikes need vehicles"):
-        build_engine(datamanager, (), lookalikes=True)
+    with pytest.raises(ValueError, match="pairs need vehicles"):
+        build_engine(datamanager, (), paired_groups=True)
     items = datamanager.train_loader.dataset.train
     pids = sorted({item[1] for item in items})
     APPEARANCE.update({item[0]: pids.index(item[1]) // 2 for item in items})
     try:
-        engine = build_engine(datamanager, (), lookalikes=True)
+        engine = build_engine(datamanager, (), paired_groups=True)
         loader, count = engine.epochs.epoch(0)
         groups = [{pids.index(int(pid)) // 2 for pid in batch["pid"]} for batch in loader]
     finally:
