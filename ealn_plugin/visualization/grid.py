@@ -17,6 +17,7 @@ NAMES = {
     "stargan": "EN + StarGAN",
     "hard_cyclegan": "Hard-EALN + CycleGAN",
     "hard_stargan": "Hard-EALN + StarGAN",
+    "en_paste": "EN + pasted regions",
     "hard_truth": "Hard, renderer's fakes",
 }
 """Schemes and what the paper calls them."""
