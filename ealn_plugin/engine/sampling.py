@@ -126,7 +126,7 @@ class EpochLoader:
 
     def __init__(self, loader, seed, world=None, sampler=None):
         self.loader, self.seed, self.world, self.lookalikes = loader, seed, world, None
-        self.sampler = sampler or loader.sampler
+        self.sampler = sampler
         self._made = None
         self._keys = []  # of the epoch that is running; the loader below holds this very list
 
@@ -139,7 +139,7 @@ class EpochLoader:
             ValueError: the epoch has no complete batch.
         """
         loader = self.loader
-        batches = epoch_order(self.sampler, loader.batch_size, self.seed, epoch)
+        batches = epoch_order(self.sampler or loader.sampler, loader.batch_size, self.seed, epoch)
         if not batches:
             raise ValueError(
                 f"an epoch of {len(loader.dataset)} training images has no complete batch of "
