@@ -111,7 +111,7 @@ hard:                         # of the schemes hard and, where they apply, en_pa
   generator: resnet           # resnet, the paper's | edit: only regions change, and D_emb's gradient reaches no pixel
   content: repaint            # of edit: repaint | blend (pasted from another vehicle, then repainted along the seams)
   neutral: least              # edits as positives: none | least (of the candidates) | own (pasted from its vehicle)
-  choose: pixels              # which candidate becomes the negative: pixels | embedding | belt
+  choose: pixels              # which candidate becomes the negative: pixels | persistent | embedding | belt
   candidates: 3               # edits made of each image
   regions: [1, 3]             # fewest and most ellipses of an edit
   radii: [0.04, 0.125]        # their half axes as shares of the image
@@ -182,7 +182,7 @@ _CHOICES = {
     "ealn.hard.generator": ("resnet", "edit"),
     "ealn.hard.content": ("repaint", "blend"),
     "ealn.hard.neutral": ("none", "least", "own"),
-    "ealn.hard.choose": ("pixels", "embedding", "belt"),
+    "ealn.hard.choose": ("pixels", "persistent", "embedding", "belt"),
     "ealn.vggm_feature": ("after_relu", "before_relu"),
     "ealn.render.preset": ("", "tiny", "small", "full"),
     "ealn.render.layout": ("veri776", "vehicleid"),

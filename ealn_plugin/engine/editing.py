@@ -77,7 +77,7 @@ class RegionScheme(Scheme):
             )
         self.beta1, self.beta2, self.neutral, self.choose = beta1, beta2, neutral, choose
         self.candidates, self.number, self.radii = candidates, tuple(number), tuple(radii)
-        self.chosen_by_embedding = choose != "pixels"
+        self.chosen_by_embedding = choose in ("embedding", "belt")
 
     def edit(self, images, partners, regions):
         """(edited images [n, 3, h, w], changed [n, 1, h, w] bool) of images in regions; equal outside ``changed``.
@@ -117,19 +117,17 @@ class RegionScheme(Scheme):
 
     def _choose(self, batch, made, changed):
         """(negative [n], neutral [n]): numbers of candidates."""
-        d_edit = d_negative = None
-        if self.chosen_by_embedding and batch.embed is not None:
+        changes = edits.edit_changes(batch.images, made, changed)
+        d_edit = d_negative = own = None
+        if self.choose == "persistent":
+            index, valid = _own_views(batch)
+            own, _ = edits.edit_changes(batch.images, batch.images[index], changed)
+            own = own * valid
+        if self.chosen_by_embedding:
             embedded = batch.embed(made.flatten(0, 1)).view(*made.shape[:2], -1)
             d_edit = torch.stack([distances.distance(batch.embeddings, one, self.distance) for one in embedded])
             d_negative, _ = self.distance_to_negatives(batch)
-        return edits.choose_edits(
-            self.choose if d_edit is not None else "pixels",
-            *edits.edit_changes(batch.images, made, changed),
-            d_edit,
-            d_negative,
-            self.beta1,
-            self.beta2,
-        )
+        return edits.choose_edits(self.choose, *changes, d_edit, d_negative, self.beta1, self.beta2, own)
 
     def embedding_loss(self, batch, real, fake):
         """lambda_ed times Eq. 5 on the negatives, and L_twin where there are neutral edits.

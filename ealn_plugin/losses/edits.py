@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from .distance import _draw as draw
 from .distance import check_choice, masked_mean, negative_mask, positive_mask
 
-CHOICES = ("pixels", "embedding", "belt")
+CHOICES = ("pixels", "persistent", "embedding", "belt")
 
 
 def hole_loss(images, edited, regions):
@@ -41,24 +41,28 @@ def edit_changes(images, edited, regions):
 
 
 @torch.no_grad()
-def choose_edits(strategy, total, mean, d_edit=None, d_negative=None, beta1=0.6, beta2=0.3):
+def choose_edits(strategy, total, mean, d_edit=None, d_negative=None, beta1=0.6, beta2=0.3, own=None):
     """The hard negative and the identity-neutral twin among k edits of each image.
 
     Args:
         strategy: 'pixels', the edit that changes most in total, and the one that changes least per pixel;
+            'persistent', what changes most beyond what another image of the vehicle changes there: marks stay with a
+            vehicle, backgrounds do not; the neutral edit as for 'pixels';
             'embedding', the farthest and the nearest under D_emb; 'belt', the edit that violates Eq. 3 least,
             the hinges of Eq. 4, and the nearest under D_emb.
         total, mean: [k, n] of ``edit_changes``.
         d_edit: [k, n] distances d(x, edit) under D_emb, for 'embedding' and 'belt'.
         d_negative: [n] d(x, x_n), for 'belt'; beta1, beta2: of Eq. 3.
+        own: [k, n] the total that another image of the vehicle changes in the same regions, 0 without one; for
+            'persistent'.
     Returns:
         (negative [n], twin [n]): numbers of edits. They differ wherever there are two edits or more.
     Raises:
         ValueError: an unknown strategy or one without its distances.
     """
     check_choice("choose", strategy, CHOICES)
-    if strategy == "pixels":
-        far, near = total, mean
+    if strategy in ("pixels", "persistent"):
+        far, near = total if strategy == "pixels" else total - own, mean
     else:
         if d_edit is None or (strategy == "belt" and d_negative is None):
             raise ValueError(f"choose '{strategy}' needs distances under D_emb, but None was given; choose 'pixels'")

@@ -49,7 +49,7 @@ EVERY = [
 ]
 
 
-@pytest.mark.parametrize("choose", ["pixels", "embedding", "belt"])
+@pytest.mark.parametrize("choose", ["pixels", "persistent", "embedding", "belt"])
 @pytest.mark.parametrize("kind, options", EVERY)
 def test_pixels_outside_the_regions_are_the_same_bit_for_bit(kind, options, choose):
     scheme, batch = build(kind, choose=choose, **options), make_batch()
@@ -68,7 +68,7 @@ def test_repainted_images_are_the_generators_own():
         torch.testing.assert_close(fake.images, expected)
 
 
-@pytest.mark.parametrize("choose", ["pixels", "embedding"])
+@pytest.mark.parametrize("choose", ["pixels", "persistent", "embedding"])
 def test_the_negative_is_chosen_among_the_candidates(choose):
     scheme, batch = build(choose=choose, candidates=4), make_batch()
     with torch.no_grad():
@@ -78,6 +78,12 @@ def test_the_negative_is_chosen_among_the_candidates(choose):
         if choose == "pixels":
             far = [float((made[k, n] - batch.images[n]).abs().sum()) for k in range(4)]
             near = [far[k] / float(changed[k, n].sum()) for k in range(4)]
+        elif choose == "persistent":
+            far = [float((made[k, n] - batch.images[n]).abs().sum()) for k in range(4)]
+            near = [far[k] / float(changed[k, n].sum()) for k in range(4)]
+            if n < 4:  # the other two have no image of their view
+                other = (batch.images[n ^ 1] - batch.images[n]).abs()
+                far = [far[k] - float((other * changed[k, n]).sum()) for k in range(4)]
         else:
             far = near = [d(batch.embeddings[n], embed(made[k, n][None])[0]) for k in range(4)]
         best = max(range(4), key=lambda k: far[k])

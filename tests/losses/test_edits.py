@@ -73,11 +73,14 @@ def test_covered_patches_are_those_whose_cell_touches_a_region():
 def test_choices_against_a_naive_loop(strategy):
     total, mean, d_edit = (torch.rand(K, N, generator=seeded(seed)) for seed in (1, 2, 3))
     d_negative = torch.rand(N, generator=seeded(4)) + 0.5
-    negative, near = edits.choose_edits(strategy, total, mean, d_edit, d_negative, beta1=0.4, beta2=0.3)
+    own = torch.rand(K, N, generator=seeded(5))
+    negative, near = edits.choose_edits(strategy, total, mean, d_edit, d_negative, beta1=0.4, beta2=0.3, own=own)
     for n in range(N):
         d = d_edit[:, n].tolist()
         if strategy == "pixels":
             score, closeness = total[:, n].tolist(), mean[:, n].tolist()
+        elif strategy == "persistent":
+            score, closeness = (total[:, n] - own[:, n]).tolist(), mean[:, n].tolist()
         elif strategy == "embedding":
             score, closeness = d, d
         else:
