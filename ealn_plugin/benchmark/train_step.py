@@ -11,11 +11,13 @@ from tqdm import tqdm
 from ealn_plugin import build, toolkit
 from ealn_plugin import config as configuration
 from ealn_plugin.benchmark.measuring import PeakMemory, machine
+from ealn_plugin.benchmark.reference_edits import ReferenceEditStep
 from ealn_plugin.benchmark.reference_step import ReferenceStep
 from ealn_plugin.benchmark.workload import RandomImages
 from ealn_plugin.data.synthetic.presets import PRESETS
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.acceleration import keep_freed_memory
+from ealn_plugin.schemes import EditingScheme
 
 VERI_IDENTITIES = 575  # VeRI-776's training vehicles
 MATRIX_SIDE = {"cuda": 8192, "cpu": 1024}
@@ -125,7 +127,8 @@ def joint_engine(config, data):
 def reference_of(config, engine):
     """The reference step with the engine's present weights and the configuration's optimisers."""
     options = configuration.optimizer_options(config)
-    return ReferenceStep(
+    edits = any(isinstance(scheme, EditingScheme) for scheme in engine.schemes)
+    return (ReferenceEditStep if edits else ReferenceStep)(
         engine,
         lambda model: toolkit.build_optimizer(model, **options),
         config.ealn.lr,
