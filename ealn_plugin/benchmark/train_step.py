@@ -8,14 +8,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from ealn_plugin import build, toolkit
 from ealn_plugin import config as configuration
+from ealn_plugin import toolkit
 from ealn_plugin.benchmark.measuring import PeakMemory, machine
 from ealn_plugin.benchmark.reference_step import ReferenceStep
 from ealn_plugin.benchmark.workload import RandomImages
 from ealn_plugin.data.synthetic.presets import PRESETS
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.acceleration import keep_freed_memory
+from ealn_plugin.runs import build
 
 VERI_IDENTITIES = 575  # VeRI-776's training vehicles
 MATRIX_SIDE = {"cuda": 8192, "cpu": 1024}
