@@ -15,7 +15,7 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["ealn_plugin", "ealn_plugin.*"]),
-    package_data={"ealn_plugin.report": ["*.jinja"]},
+    package_data={"ealn_plugin.reports.html": ["*.jinja"]},
     install_requires=[
         "torch>=2.4",
         "torchvision",

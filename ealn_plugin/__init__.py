@@ -12,12 +12,31 @@ import os
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
-from ealn_plugin import schemes, toolkit  # noqa: E402
-from ealn_plugin.data import DATASETS, VehicleID, VehicleID13164, VehicleIDLarge, VehicleIDMedium, VeRi776, View  # noqa: E402
+from ealn_plugin import (
+    schemes,  # noqa: E402
+    toolkit,  # noqa: E402
+)
+from ealn_plugin.data import (
+    DATASETS,  # noqa: E402
+    VehicleID,  # noqa: E402
+    VehicleID13164,  # noqa: E402
+    VehicleIDLarge,  # noqa: E402
+    VehicleIDMedium,  # noqa: E402
+    VeRi776,  # noqa: E402
+    View,  # noqa: E402
+)
 from ealn_plugin.engine.ealn import EALNEngine  # noqa: E402
 from ealn_plugin.evaluation.ranking import fast_ranking  # noqa: E402
-from ealn_plugin.extractor import Extracted, FeatureExtractor  # noqa: E402
-from ealn_plugin.models import patchgan_70, resnet_generator_9blocks, resnet_small, vgg_cnn_m_1024  # noqa: E402
+from ealn_plugin.inference.extractor import (
+    Extracted,  # noqa: E402
+    FeatureExtractor,  # noqa: E402
+)
+from ealn_plugin.models import (
+    patchgan_70,  # noqa: E402
+    resnet_generator_9blocks,  # noqa: E402
+    resnet_small,  # noqa: E402
+    vgg_cnn_m_1024,  # noqa: E402
+)
 
 __version__ = "0.1.0"
 __all__ = [

@@ -11,8 +11,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 cv2.setNumThreads(0)
 
-from processes import Processes  # noqa: E402
-from standins import build_datamanager, make_veri_folder, render_small, train_run  # noqa: E402
+from tests.helpers.processes import Processes  # noqa: E402
+from tests.helpers.standins import build_datamanager, make_veri_folder, render_small, train_run  # noqa: E402
 
 
 def pytest_addoption(parser):

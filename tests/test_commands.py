@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 
 from ealn_plugin import config as configuration
-from ealn_plugin.data import view_labels
 from ealn_plugin.data.synthetic import presets
-from pages import COMMANDS, ROOT
-from standins import TinyBackbone, use_tiny_backbone
-from tool_modules import load_tool
+from ealn_plugin.labelling import labels
+from tests.helpers.pages import COMMANDS, ROOT
+from tests.helpers.standins import TinyBackbone, use_tiny_backbone
+from tests.helpers.tool_modules import load_tool
 
 SIZES = """use_gpu False model.pretrained False data.height 32 data.width 32 data.workers 0 train.batch_size 8
     sampler.num_instances 2 ealn.generator.filters 2 ealn.generator.blocks 1 ealn.discriminator.filters 2
@@ -89,7 +89,7 @@ def desk(tmp_path_factory):
             image_size=32,
         )
         patch.setitem(presets.PRESETS, "tiny", small)
-        patch.setattr(view_labels, "VARIED", small)
+        patch.setattr(labels, "VARIED", small)
         patch.chdir(folder)
         os.symlink(ROOT / "configs", "configs")
         torch.save(TinyBackbone(6).state_dict(), "model.pth.tar")

@@ -9,9 +9,9 @@ import sys
 import pytest
 from torch.distributed.run import get_args_parser
 
-from pages import COMMANDS, PAGES, ROOT, arguments_of
-from standins import make_veri_folder
-from tool_modules import load_tool
+from tests.helpers.pages import COMMANDS, PAGES, ROOT, arguments_of
+from tests.helpers.standins import make_veri_folder
+from tests.helpers.tool_modules import load_tool
 
 TEXT = PAGES["README.md"]
 CODE = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)

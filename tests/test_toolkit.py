@@ -59,7 +59,7 @@ import ealn_plugin
 from ealn_plugin import toolkit
 assert toolkit.torchreid.__file__.startswith({layout!r}), toolkit.torchreid.__file__
 assert not hasattr(toolkit.torchreid, "reid")
-from standins import build_datamanager, build_engine, make_veri_folder
+from tests.helpers.standins import build_datamanager, build_engine, make_veri_folder
 with tempfile.TemporaryDirectory() as folder:
     manager = build_datamanager(make_veri_folder(pathlib.Path(folder)))
     results = build_engine(manager).run(save_dir=folder + "/run", max_epoch=1, progress=False)

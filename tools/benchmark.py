@@ -13,9 +13,9 @@ import sys
 
 from ealn_plugin import config as configuration
 from ealn_plugin.benchmark import loader, rank, search, train_step
-from ealn_plugin.cli import exit_code
 from ealn_plugin.config import TRANSFORMS
-from ealn_plugin.writing import check_writable, write_atomically
+from ealn_plugin.system.cli import exit_code
+from ealn_plugin.system.files import check_writable, write_atomically
 
 DEMO = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "configs", "ealn_synthetic.yaml")
 

@@ -12,13 +12,14 @@ import sys
 import torch
 
 import ealn_plugin  # noqa: F401  (before anything imports torchvision: it cures a CPU-only torch)
-from ealn_plugin import reporting, visualization
-from ealn_plugin.cli import exit_code, start_log
-from ealn_plugin.evaluation.measure import check_protocols
-from ealn_plugin.evaluation.protocols import PROTOCOLS
-from ealn_plugin.evaluation.store import FeatureStore
-from ealn_plugin.loading import IMAGENET_MEAN, IMAGENET_STD
-from ealn_plugin.subjects import FeaturesSubject, ModelSubject, RunSubject, file_name, short_labels
+from ealn_plugin import visualization
+from ealn_plugin.evaluation.feature_store import FeatureStore
+from ealn_plugin.evaluation.protocols import PROTOCOLS, check_protocols
+from ealn_plugin.reports import comparison
+from ealn_plugin.reports.names import file_name, short_labels
+from ealn_plugin.reports.subjects import FeaturesSubject, ModelSubject, RunSubject
+from ealn_plugin.runs.loading import IMAGENET_MEAN, IMAGENET_STD
+from ealn_plugin.system.cli import exit_code, start_log
 
 
 def build_parser():
@@ -200,14 +201,14 @@ def evaluate(args):
     start_log(args.out, "evaluate.log")
     subjects = subjects_of(args)
     num_queries = (8 if len(subjects) == 1 else 3) if args.queries is None else args.queries
-    report = reporting.evaluate_subjects(
+    report = comparison.evaluate_subjects(
         subjects,
         FeatureStore(os.path.join(args.out, "features"), args.recompute),
         args.protocols,
         args.average_precision,
         0 if args.no_figures else num_queries,
     )
-    return reporting.write_report(report, args.out, not args.no_figures)
+    return comparison.write_report(report, args.out, not args.no_figures)
 
 
 def main(arguments=None):

@@ -14,12 +14,13 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 import ealn_plugin  # noqa: F401  (before anything imports torchvision: it cures a CPU-only torch)
-from ealn_plugin import export, loading
-from ealn_plugin.cli import exit_code
+from ealn_plugin import export
 from ealn_plugin.export.formats import BATCHES, OPSETS
 from ealn_plugin.export.metadata import metadata_of
-from ealn_plugin.extras import check_extra
-from ealn_plugin.writing import check_writable, write_atomically
+from ealn_plugin.runs import loading
+from ealn_plugin.system.cli import exit_code
+from ealn_plugin.system.extras import check_extra
+from ealn_plugin.system.files import check_writable, write_atomically
 
 
 def build_parser():

@@ -17,13 +17,14 @@ import sys
 import torch
 
 import ealn_plugin  # noqa: F401  (before anything imports torchvision: it cures a CPU-only torch)
-from ealn_plugin.cli import exit_code, start_log
-from ealn_plugin.data import view_labels
+from ealn_plugin.data import folders
 from ealn_plugin.data.synthetic import PRESETS, render_dataset
 from ealn_plugin.data.viewpoints import View
-from ealn_plugin.engine import viewpoint_classifier
-from ealn_plugin.evaluation.view_report import decide, format_view_report, view_report
-from ealn_plugin.writing import write_atomically
+from ealn_plugin.labelling import classifier as viewpoint_classifier
+from ealn_plugin.labelling import labels as view_labels
+from ealn_plugin.labelling.accuracy import decide, format_view_report, view_report
+from ealn_plugin.system.cli import exit_code, start_log
+from ealn_plugin.system.files import write_atomically
 
 log = logging.getLogger("label_viewpoints")
 
@@ -200,7 +201,7 @@ def run(args):
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     # before the training: what cannot be read or written is to be known at once
     targets = view_labels.images_of_datasets(args.targets, args.root) if args.targets else []
-    targets += [view_labels.images_of_folder(folder) for folder in args.images]
+    targets += [folders.images_of_folder(folder) for folder in args.images]
     for target in targets if not args.dry_run else []:
         view_labels.check_replaceable(target.folder, args.force)
     if args.classifier:

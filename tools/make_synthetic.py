@@ -4,9 +4,9 @@ import argparse
 import logging
 import sys
 
-from ealn_plugin.cli import exit_code
 from ealn_plugin.data import synthetic
 from ealn_plugin.data.synthetic.layouts import LAYOUTS
+from ealn_plugin.system.cli import exit_code
 
 
 def build_parser():

@@ -13,10 +13,10 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 import ealn_plugin  # noqa: F401  (before anything imports torchvision: it cures a CPU-only torch)
-from ealn_plugin.cli import exit_code
-from ealn_plugin.extras import check_extra
-from ealn_plugin.report import EXTRA, PACKAGES, open_runs, write_page
-from ealn_plugin.writing import check_writable
+from ealn_plugin.reports.html import EXTRA, PACKAGES, open_runs, write_page
+from ealn_plugin.system.cli import exit_code
+from ealn_plugin.system.extras import check_extra
+from ealn_plugin.system.files import check_writable
 
 
 def build_parser():

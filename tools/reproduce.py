@@ -8,10 +8,10 @@ import os
 import sys
 
 from ealn_plugin import config as configuration
-from ealn_plugin import reproduction
-from ealn_plugin.cli import exit_code, start_log
-from ealn_plugin.visualization import grid as grids
-from ealn_plugin.writing import write_atomically
+from ealn_plugin.reports import paper_tables as grids
+from ealn_plugin.runs import grid as reproduction
+from ealn_plugin.system.cli import exit_code, start_log
+from ealn_plugin.system.files import write_atomically
 
 log = logging.getLogger("reproduce")
 

@@ -15,15 +15,15 @@ import sys
 import numpy as np
 
 import ealn_plugin  # noqa: F401  (before anything imports torchvision: it cures a CPU-only torch)
-from ealn_plugin.cli import exit_code, start_screen
 from ealn_plugin.data.viewpoints import View
-from ealn_plugin.extractor import PRECISIONS
-from ealn_plugin.loading import IMAGENET_MEAN, IMAGENET_STD
+from ealn_plugin.inference.extractor import PRECISIONS
+from ealn_plugin.runs.loading import IMAGENET_MEAN, IMAGENET_STD
 from ealn_plugin.search import IndexWriter, SearchIndex, gallery, neighbours, results
 from ealn_plugin.search.store import Store
 from ealn_plugin.search.writer import KINDS, RECALL_AT
+from ealn_plugin.system.cli import exit_code, start_screen
+from ealn_plugin.system.files import check_writable, write_atomically
 from ealn_plugin.visualization.search_sheet import draw_search_sheet
-from ealn_plugin.writing import check_writable, write_atomically
 
 
 def build_parser():

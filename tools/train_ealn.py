@@ -9,9 +9,10 @@ import os
 import sys
 
 from ealn_plugin import config as configuration
-from ealn_plugin import training
-from ealn_plugin.cli import exit_code, start_log, start_screen
-from ealn_plugin.engine import distributed
+from ealn_plugin.distributed import world as distributed
+from ealn_plugin.runs import folder
+from ealn_plugin.runs import train as training
+from ealn_plugin.system.cli import exit_code, start_log, start_screen
 
 log = logging.getLogger("train_ealn")
 
@@ -58,7 +59,7 @@ def _run(args, world):
     log.info(
         "\n%s\n\nresults: %s, primary %s",
         training.table(results, own_results),
-        os.path.join(config.data.save_dir, training.RESULTS),
+        os.path.join(config.data.save_dir, folder.RESULTS),
         results["primary"],
     )
 

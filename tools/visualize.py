@@ -14,10 +14,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 import ealn_plugin  # noqa: F401  (before anything imports torchvision: it cures a CPU-only torch)
 from ealn_plugin import visualization
-from ealn_plugin.cli import exit_code, start_log
-from ealn_plugin.exhibits import TrainedRun
-from ealn_plugin.figures import FIGURES, write_figures
-from ealn_plugin.subjects import RunSubject, short_labels
+from ealn_plugin.reports.exhibits import TrainedRun
+from ealn_plugin.reports.figures import FIGURES, write_figures
+from ealn_plugin.reports.names import short_labels
+from ealn_plugin.reports.subjects import RunSubject
+from ealn_plugin.system.cli import exit_code, start_log
 
 
 def build_parser():

@@ -19,7 +19,8 @@ from ealn_plugin.benchmark.measuring import machine
 from ealn_plugin.data.cache import open_cache
 from ealn_plugin.data.images import FastTransform, ImageReader
 from ealn_plugin.data.synthetic import render_dataset
-from ealn_plugin.engine.sampling import EpochLoader, SeededSamples, derived_seed, own_randomness, seed_transforms
+from ealn_plugin.engine.epochs import EpochLoader, SeededSamples
+from ealn_plugin.system.randomness import derived_seed, own_randomness, seed_transforms
 
 KINDS = ("torchreid", "cache off", "cache on")
 SIZES = {"1x": 4, "2x": 2, "4x": 1}  # what part of the training images

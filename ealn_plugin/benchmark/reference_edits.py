@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional as F
 
 from ealn_plugin.benchmark.reference_step import ReferenceStep, _mean
-from ealn_plugin.losses.distance import select_positives
-from ealn_plugin.losses.metric import embedding_network_loss
+from ealn_plugin.losses.embedding_network import embedding_network_loss
+from ealn_plugin.losses.selection import select_positives
 from ealn_plugin.models.editing_generator import draw_regions
-from ealn_plugin.models.embedding import untouched_statistics
+from ealn_plugin.models.modes import untouched_statistics
 
 
 class ReferenceEditStep(ReferenceStep):

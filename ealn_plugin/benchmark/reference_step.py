@@ -12,9 +12,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from ealn_plugin.data.viewpoints import View
-from ealn_plugin.losses.distance import select_negatives, select_positives
-from ealn_plugin.losses.metric import embedding_network_loss
-from ealn_plugin.models.embedding import EmbeddingNetwork, running_statistics, untouched_statistics
+from ealn_plugin.losses.embedding_network import embedding_network_loss
+from ealn_plugin.losses.selection import select_negatives, select_positives
+from ealn_plugin.models.embedding import EmbeddingNetwork
+from ealn_plugin.models.modes import running_statistics, untouched_statistics
 
 _DIRECTIONS = (("rear", View.FRONT), ("front", View.REAR))  # view that is made, view that it is made from
 

@@ -8,8 +8,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from ealn_plugin import build, toolkit
 from ealn_plugin import config as configuration
+from ealn_plugin import toolkit
 from ealn_plugin.benchmark.measuring import PeakMemory, machine
 from ealn_plugin.benchmark.reference_edits import ReferenceEditStep
 from ealn_plugin.benchmark.reference_step import ReferenceStep
@@ -17,6 +17,7 @@ from ealn_plugin.benchmark.workload import RandomImages
 from ealn_plugin.data.synthetic.presets import PRESETS
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.acceleration import keep_freed_memory
+from ealn_plugin.runs import build
 from ealn_plugin.schemes import EditingScheme
 
 VERI_IDENTITIES = 575  # VeRI-776's training vehicles

@@ -22,12 +22,8 @@ from tqdm import tqdm
 from ealn_plugin import toolkit
 from ealn_plugin.data import pixel_file
 from ealn_plugin.data.pixel_file import BrokenPixelFile, PixelFile, Stamp
-from ealn_plugin.writing import UNFINISHED, replacing
-
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None
+from ealn_plugin.system.files import UNFINISHED, replacing
+from ealn_plugin.system.locks import unlock, wait_for_lock
 
 log = logging.getLogger(__name__)
 
@@ -168,9 +164,14 @@ def _usable(place, made_by, stamps, name, progress):
 # ---------------------------------------------------------------------------------------------- making it
 @contextlib.contextmanager
 def _only_builder(place, name):
-    """Within it no other process is here, where the file system knows locks; what killed ones left is removed."""
+    """Within it no other process is here, where the file system knows locks; what killed ones left is removed.
+
+    Without locks two builders do the same work, and the file of the last one stays.
+    """
     with open(os.path.join(place, _LOCK), "w", encoding="ascii") as file:
-        locked = _lock(file, name)
+        locked = wait_for_lock(
+            file, lambda: log.info("image cache of %s: waiting for another process that is making it", name)
+        )
         if locked:
             for leftover in os.listdir(place):
                 if leftover.startswith(UNFINISHED):
@@ -179,21 +180,7 @@ def _only_builder(place, name):
             yield
         finally:
             if locked:  # closing would not do: processes that were started meanwhile have the file open, too
-                fcntl.flock(file, fcntl.LOCK_UN)
-
-
-def _lock(file, name):
-    """Wait for the lock; whether there is one."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        log.info("image cache of %s: waiting for another process that is making it", name)
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError:  # a file system without locks: two builders do the same work, and the last one's file stays
-        return False
-    return True
+                unlock(file)
 
 
 def _make(place, name, old, rows, made_by, stamps, decoded, size, progress):

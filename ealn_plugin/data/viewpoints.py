@@ -12,7 +12,7 @@ import re
 from enum import IntEnum
 
 from ealn_plugin.data.files import malformed, read_lines, undecodable
-from ealn_plugin.writing import csv_text, write_atomically
+from ealn_plugin.system.files import csv_text, write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,16 @@ from ealn_plugin.models.embedding import check_backbone
 
 log = logging.getLogger(__name__)
 
-_ADAM = (torch.optim.Adam, torch.optim.AdamW)
 # Parameters of mallopt(3) in glibc's malloc.h, and what they are set to.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+
+
 _NEVER = 2**31 - 1
+
+
 _LARGE = 2**30
+
+
 _LARGEST_OF_OLD_GLIBC = 2**25
 
 
@@ -43,27 +48,6 @@ def use_channels_last(model, height, width):
         log.info("the backbone keeps the default memory layout (%s)", error)
         return False
     return True
-
-
-def tune_optimizer(optimizer):
-    """Let Adam and AdamW update all parameters in one fused kernel; others stay as they are.
-
-    The kernel reads parameters and averages side by side as they lie in memory, so averages that a checkpoint of
-    another layout brought are laid out like their parameters.
-    """
-    if type(optimizer) not in _ADAM:
-        return
-    for group in optimizer.param_groups:
-        if group["foreach"] or group["capturable"] or group["differentiable"]:  # the user's own choice
-            continue
-        group["fused"] = True
-        for parameter in group["params"]:
-            state = optimizer.state.get(parameter, {})
-            for name, value in state.items():
-                if name == "step":
-                    state[name] = torch.as_tensor(value, dtype=torch.float32).to(parameter.device)
-                elif value.stride() != parameter.stride():
-                    state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def compile_networks(model, schemes, backend="inductor"):

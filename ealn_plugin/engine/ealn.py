@@ -8,31 +8,29 @@ import torch
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
-from ealn_plugin.engine import acceleration, checkpoint, schedule, state
+from ealn_plugin.distributed.sharing import share_work
+from ealn_plugin.distributed.world import World, check_device
+from ealn_plugin.engine import acceleration, optimizers, schedule
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.checkpoints import state
+from ealn_plugin.engine.checks import check_training, checked_schemes, lookalikes_for, make_folder
 from ealn_plugin.engine.degradation import Degradation
-from ealn_plugin.engine.distributed import World, check_device
+from ealn_plugin.engine.epochs import EpochLoader
 from ealn_plugin.engine.evaluating import EvaluatingEngine
-from ealn_plugin.engine.interrupts import TrainingInterrupted, stop_on_signals
-from ealn_plugin.engine.monitor import Monitor
-from ealn_plugin.engine.observe import Observer
+from ealn_plugin.engine.monitoring.monitor import Monitor
+from ealn_plugin.engine.monitoring.observer import Observer
+from ealn_plugin.engine.optimizers import adversarial_optimizers
 from ealn_plugin.engine.pairing import PairedIdentitySampler
-from ealn_plugin.engine.parallel import share_work
 from ealn_plugin.engine.pixels import PixelRange
-from ealn_plugin.engine.sampling import EpochLoader, derived_seed, seed_everything
-from ealn_plugin.engine.scheme_base import Batch
-from ealn_plugin.engine.setup import (
-    adversarial_optimizers,
-    check_training,
-    checked_schemes,
-    lookalikes_for,
-    make_folder,
-)
 from ealn_plugin.engine.step import AdversarialStep
-from ealn_plugin.engine.testing import FeatureExtraction
-from ealn_plugin.evaluation.measure import check_protocols
-from ealn_plugin.losses.distance import check_choice, check_margins
+from ealn_plugin.evaluation.extraction import FeatureExtraction
+from ealn_plugin.evaluation.protocols import check_protocols
+from ealn_plugin.losses.checks import check_choice, check_margins
 from ealn_plugin.losses.transfer import to_device
 from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone
+from ealn_plugin.schemes.base import Batch
+from ealn_plugin.system.interrupts import TrainingInterrupted, stop_on_signals
+from ealn_plugin.system.randomness import derived_seed, seed_everything
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +136,7 @@ class EALNEngine(EvaluatingEngine):
         self.gan_lr, self.constant_epochs = gan_lr, constant_epochs
         self.adversaries = adversarial_optimizers(self.schemes, gan_optim, gan_lr, gan_betas)
         for tuned in (optimizer, *self.adversaries.values()):
-            acceleration.tune_optimizer(tuned)
+            optimizers.tune_optimizer(tuned)
         if compile:
             acceleration.compile_networks(self.model, self.schemes, "inductor" if compile is True else compile)
         if warmup_generator_epochs is None:

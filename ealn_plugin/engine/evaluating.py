@@ -5,10 +5,10 @@ import os
 import torch
 
 from ealn_plugin import toolkit
-from ealn_plugin.engine.parallel import shared_features
-from ealn_plugin.engine.sampling import own_randomness
-from ealn_plugin.engine.step import evaluating
-from ealn_plugin.engine.testing import evaluate, protocols_of
+from ealn_plugin.evaluation.extraction import shared_features
+from ealn_plugin.evaluation.protocols import evaluate, protocols_of
+from ealn_plugin.models.modes import evaluating
+from ealn_plugin.system.randomness import own_randomness
 
 
 class EvaluatingEngine(toolkit.Engine):

@@ -5,9 +5,10 @@ import dataclasses
 
 import torch
 
-from ealn_plugin.losses.distance import distance, select_negatives, select_positives
-from ealn_plugin.losses.metric import embedding_network_loss
-from ealn_plugin.models.embedding import frozen, running_statistics, untouched_statistics
+from ealn_plugin.losses.distance import distance
+from ealn_plugin.losses.embedding_network import embedding_network_loss
+from ealn_plugin.losses.selection import select_negatives, select_positives
+from ealn_plugin.models.modes import frozen, running_statistics, untouched_statistics
 
 
 class AdversarialStep:
@@ -199,10 +200,3 @@ def _update(optimizer, loss):
     if isinstance(loss, torch.Tensor) and loss.requires_grad:
         loss.backward()
         optimizer.step()
-
-
-@contextlib.contextmanager
-def evaluating(*modules):
-    """Within it the modules are in evaluation mode and nothing builds a graph; every flag is restored."""
-    with frozen(*modules, evaluate=True), torch.inference_mode():
-        yield

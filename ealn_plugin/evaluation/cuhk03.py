@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ealn_plugin.evaluation.positions import NoValidQuery
+from ealn_plugin.evaluation.query_ranks import NoValidQuery
 
 _REPEATS = 10
 

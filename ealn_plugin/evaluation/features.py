@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from ealn_plugin.data.viewpoints import View
-from ealn_plugin.evaluation.streaming import NoRoomError, RowFile
-from ealn_plugin.writing import replacing
+from ealn_plugin.evaluation.row_file import NoRoomError, RowFile
+from ealn_plugin.system.files import replacing
 
 LARGE, BLOCK = 2**28, 2**24
 """Bytes from which a file's embeddings are not held in memory, and those that are read at a time."""
@@ -88,7 +88,7 @@ class Features:
         The file appears under its name only when it is complete. A name without a suffix is taken as it is.
 
         Raises:
-            UnwritableError: as ``ealn_plugin.writing.replacing``.
+            UnwritableError: as ``ealn_plugin.system.files.replacing``.
         """
         path = os.fspath(path)
         arrays = {_ARRAY_NAMES.get(item.name, item.name): getattr(self, item.name) for item in fields(self)}

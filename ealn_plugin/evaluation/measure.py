@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from ealn_plugin.evaluation.protocols import PROTOCOLS, evaluate_protocols
+from ealn_plugin.evaluation.protocols import check_protocols, evaluate_protocols
 
 CURVE_RANKS = 50
+
+
 """Length of the CMC curves, torchreid's default max_rank."""
 
 
@@ -64,11 +66,3 @@ def measure(features, names, ranks=(1, 5, 10), progress=True, **options):
                 deviation,
             )
     return measured
-
-
-def check_protocols(names):
-    """Return the names, or raise ValueError for one that is not a protocol."""
-    for name in names:
-        if name not in PROTOCOLS:
-            raise ValueError(f"{name!r} is not a protocol, expected some of {', '.join(PROTOCOLS)}; correct the name")
-    return tuple(names)

@@ -23,9 +23,9 @@ from tqdm import tqdm
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.viewpoints import View
-from ealn_plugin.evaluation.positions import NoValidQuery
-from ealn_plugin.evaluation.ranker import Ranker
+from ealn_plugin.evaluation.query_ranks import NoValidQuery
 from ealn_plugin.evaluation.ranking import rank_distances
+from ealn_plugin.evaluation.split_ranker import Ranker
 from ealn_plugin.evaluation.splits import (
     DRAWS,
     SEED,
@@ -35,8 +35,10 @@ from ealn_plugin.evaluation.splits import (
     own_split,
 )
 from ealn_plugin.evaluation.veri_lists import gallery_tracks, has_index_files, release_folder, verify_veri_index
+from ealn_plugin.system.randomness import _numpy_seeded
 
 log = logging.getLogger(__name__)
+DEFAULT_PROTOCOLS = ("image",)
 
 _verified_folders = set()
 
@@ -319,17 +321,6 @@ def _mean_and_deviation(draws):
     return {**means, **{f"{key}_std": float(np.std([draw[key] for draw in draws])) for key in draws[0]}}
 
 
-@contextlib.contextmanager
-def _numpy_seeded(seed):
-    """Within it numpy's global random state starts from ``seed``; afterwards it is as before."""
-    before = np.random.get_state()
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(before)
-
-
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
@@ -343,3 +334,24 @@ PROTOCOLS = {
         ViewProtocol("all_views", "matches of any known view", matches="all"),
     )
 }
+
+
+def check_protocols(names):
+    """Return the names, or raise ValueError for one that is not a protocol."""
+    for name in names:
+        if name not in PROTOCOLS:
+            raise ValueError(f"{name!r} is not a protocol, expected some of {', '.join(PROTOCOLS)}; correct the name")
+    return tuple(names)
+
+
+def protocols_of(loaders, wanted=()):
+    """Names of the protocols to run on a dataset: ``wanted``, else those of its class, else torchreid's own rule."""
+    return tuple(wanted) or getattr(loaders["query"].dataset, "protocols", DEFAULT_PROTOCOLS)
+
+
+def evaluate(features, names, **options):
+    """{protocol: {metric: float}} for the protocols that the features support."""
+    return {
+        name: {key: float(value) for key, value in metrics.items()}
+        for name, metrics in evaluate_protocols(features, names, **options).items()
+    }

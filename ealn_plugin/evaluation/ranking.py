@@ -14,7 +14,7 @@ import torch
 from ealn_plugin import toolkit
 from ealn_plugin.evaluation.cuhk03 import evaluate_cuhk03
 from ealn_plugin.evaluation.distances import BlockDistances, check_features
-from ealn_plugin.evaluation.positions import (
+from ealn_plugin.evaluation.query_ranks import (
     AVERAGE_PRECISIONS,
     GalleryIndex,
     QueryRanks,

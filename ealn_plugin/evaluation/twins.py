@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from ealn_plugin.data.pairs import read_pairs
 from ealn_plugin.data.viewpoints import View
-from ealn_plugin.evaluation.positions import NoValidQuery
+from ealn_plugin.evaluation.query_ranks import NoValidQuery
 from ealn_plugin.evaluation.ranking import rank_features
 from ealn_plugin.losses.distance import distance
 

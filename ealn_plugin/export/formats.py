@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from ealn_plugin.export.checks import largest_difference, sample_inputs
-from ealn_plugin.writing import replacing
+from ealn_plugin.system.files import replacing
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from ealn_plugin.data.viewpoints import View
-from ealn_plugin.engine.testing import fuse
-from ealn_plugin.weights import CLASSIFIER
+from ealn_plugin.evaluation.extraction import fuse
+from ealn_plugin.runs.weights import CLASSIFIER
 
 
 class FusedExtractor(nn.Module):

@@ -3,7 +3,7 @@
 import json
 
 from ealn_plugin.data.viewpoints import View
-from ealn_plugin.evaluation.store import fingerprint_of_networks
+from ealn_plugin.evaluation.feature_store import fingerprint_of_networks
 
 PREPROCESSING = (
     "decode to RGB; resize the whole image to image_height x image_width (the aspect is not kept); divide "

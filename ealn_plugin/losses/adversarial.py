@@ -5,7 +5,8 @@
 
 import torch.nn.functional as F
 
-from .distance import check_choice, masked_mean
+from ealn_plugin.losses.checks import check_choice
+from ealn_plugin.losses.reduction import masked_mean
 
 KINDS = ("vanilla", "lsgan")
 

@@ -8,8 +8,8 @@ import math
 import torch
 import torch.nn.functional as F
 
-from .distance import _draw as draw
-from .distance import check_choice, masked_mean, negative_mask, positive_mask
+from ealn_plugin.losses.checks import check_choice
+from ealn_plugin.losses.reduction import masked_mean
 
 CHOICES = ("pixels", "persistent", "embedding", "belt")
 
@@ -82,52 +82,3 @@ def _violation(d_edit, low, high):
     ordered by the distance from its middle, which counts for a thousandth.
     """
     return F.relu(low - d_edit) + F.relu(d_edit - high) + 1e-3 * (d_edit - 0.5 * (low + high)).abs()
-
-
-def twin_loss(d_twin, d_fake, alpha, valid=None):
-    """[d(x, twin) + alpha - d(x, G_hard(x))]+, averaged: an edit without identity stays nearer than one with it.
-
-    d_twin, d_fake: [n]; valid [n] bool, None for all. Eq. 5 with the twin in the place of x_p: the same operation made
-    both, so that the traces of editing do not tell them apart. Returns a scalar.
-    """
-    return masked_mean(F.relu(d_twin + alpha - d_fake), valid)
-
-
-@torch.no_grad()
-def select_partners(pids, views, groups, generator=None):
-    """For each image a random image of another identity whose regions can be pasted into it -> index [n].
-
-    Of the same view and group where there is one, else of the same view, else any; an image without any other identity
-    in the batch gets its own index. pids, views, groups: [n]; -1 in views or groups is unknown and equals nothing.
-    generator: a torch.Generator on the CPU, None for torch's global state.
-    """
-    others = negative_mask(pids)
-    same_view = others & _equal(views)
-    index, _ = draw(first_of([same_view & _equal(groups), same_view, others]), generator)
-    return index
-
-
-@torch.no_grad()
-def select_own(pids, views):
-    """For each image the next image of its identity and view in the batch -> (index [n], valid [n] bool).
-
-    pids, views: [n]; images whose views are unknown are taken to be of one view. Without one the own index.
-    """
-    candidates = positive_mask(pids) & (views.unsqueeze(0) == views.unsqueeze(1))
-    own = torch.arange(len(pids), device=pids.device)
-    after = (own.unsqueeze(0) - own.unsqueeze(1)) % max(len(pids), 1)
-    valid = candidates.any(dim=1)
-    nearest = after.masked_fill(~candidates, len(pids)).argmin(dim=1) if len(pids) else own
-    return torch.where(valid, nearest, own), valid
-
-
-def first_of(masks):
-    """Per row the first of the masks, each [n, m] bool, in which anything is set -> [n, m] bool."""
-    result = masks[-1]
-    for mask in reversed(masks[:-1]):
-        result = torch.where(mask.any(dim=1, keepdim=True), mask, result)
-    return result
-
-
-def _equal(labels):
-    return (labels.unsqueeze(0) == labels.unsqueeze(1)) & (labels >= 0).unsqueeze(1)

@@ -7,7 +7,7 @@ GANs, NeurIPS 2017 (the penalty). Its reconstruction loss is `cycle_loss`.
 import torch
 import torch.nn.functional as F
 
-from .distance import masked_mean
+from ealn_plugin.losses.reduction import masked_mean
 
 
 def critic_loss(real_scores, fake_scores):

@@ -4,14 +4,15 @@ Nothing here knows torchreid, configs or files. The three factories take torchre
 torchreid.models.build_model can call them.
 """
 
-from .discriminators import PatchGAN, patchgan_70
-from .editing_generator import EditingGenerator, draw_regions, seams
-from .embedding import EmbeddingNetwork, check_backbone, frozen, l2_normalize, running_statistics, untouched_statistics
-from .generators import ResnetGenerator, resnet_generator_9blocks
-from .reconstructing import ReconstructingGenerator
-from .small_resnet import SmallResNet, resnet_small
-from .stargan import StarGANDiscriminator, StarGANGenerator
-from .vggm import VGGM, load_vggm_weights, vgg_cnn_m_1024
+from ealn_plugin.models.discriminators import PatchGAN, patchgan_70
+from ealn_plugin.models.editing_generator import EditingGenerator, draw_regions, seams
+from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone, l2_normalize
+from ealn_plugin.models.generators import ResnetGenerator, resnet_generator_9blocks
+from ealn_plugin.models.modes import frozen, running_statistics, untouched_statistics
+from ealn_plugin.models.reconstructing import ReconstructingGenerator
+from ealn_plugin.models.small_resnet import SmallResNet, resnet_small
+from ealn_plugin.models.stargan import StarGANDiscriminator, StarGANGenerator
+from ealn_plugin.models.vggm import VGGM, load_vggm_weights, vgg_cnn_m_1024
 
 __all__ = [
     "EditingGenerator",

@@ -8,7 +8,7 @@ import logging
 
 from torch import nn
 
-from .normalization import InstanceNorm
+from ealn_plugin.models.normalization import InstanceNorm
 
 logger = logging.getLogger(__name__)
 

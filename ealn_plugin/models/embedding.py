@@ -3,11 +3,10 @@
 Also the two context managers with which an engine runs D_emb without changing it.
 """
 
-from contextlib import contextmanager
-
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from ealn_plugin.models.modes import untouched_statistics
 
 # Shorter features than this are taken for zero vectors. Far below any real feature's length and, as a float32
 # square, still representable.
@@ -51,62 +50,6 @@ class EmbeddingNetwork(nn.Module):
             return l2_normalize(self.backbone(images))
         logits, features = self.backbone(images)
         return _full_precision(logits), l2_normalize(features)
-
-
-@contextmanager
-def untouched_statistics(module):
-    """Within it, batch normalization normalizes as usual but its running statistics do not change.
-
-    Layers in train mode use the statistics of their batch and leave running_mean, running_var and
-    num_batches_tracked alone; layers in eval mode behave as always. What was set before comes back on
-    leaving, after an exception too.
-    """
-    layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
-    for layer in layers:
-        layer.track_running_stats = False
-    try:
-        yield module
-    finally:
-        for layer in layers:
-            layer.track_running_stats = True
-
-
-@contextmanager
-def running_statistics(module):
-    """Within it, batch normalization uses its running statistics and leaves them alone; gradients still flow.
-
-    For batches that have no statistics of their own, a single image above all. Flags come back on leaving.
-    """
-    layers = [(layer, layer.training) for layer in module.modules() if isinstance(layer, _BatchNorm)]
-    for layer, _ in layers:
-        layer.training = False
-    try:
-        yield module
-    finally:
-        for layer, flag in layers:
-            layer.training = flag
-
-
-@contextmanager
-def frozen(*modules, evaluate=False):
-    """Within it, no parameter of the modules requires a gradient; gradients still reach their inputs.
-
-    evaluate=True also puts every submodule into eval mode. On leaving, each parameter and each submodule gets
-    its own previous flag back, after an exception too. Modules may overlap.
-    """
-    parameters = [(parameter, parameter.requires_grad) for module in modules for parameter in module.parameters()]
-    training = [(layer, layer.training) for module in modules if evaluate for layer in module.modules()]
-    for parameter, _ in parameters:
-        parameter.requires_grad_(False)
-    for layer, _ in training:
-        layer.training = False
-    try:
-        yield
-    finally:
-        for parameter, flag in parameters:
-            parameter.requires_grad_(flag)
-        for layer, flag in training:
-            layer.training = flag
 
 
 def check_backbone(backbone, height, width):

@@ -9,7 +9,7 @@ import logging
 import torch
 from torch import nn
 
-from .normalization import InstanceNorm
+from ealn_plugin.models.normalization import InstanceNorm
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from .generators import ResnetGenerator, check_image_size
+from ealn_plugin.models.generators import ResnetGenerator, check_image_size
 
 
 class ReconstructingGenerator(ResnetGenerator):

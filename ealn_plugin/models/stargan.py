@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .generators import ResnetGenerator, bounded_change, check_image_size
+from ealn_plugin.models.generators import ResnetGenerator, bounded_change, check_image_size
 
 
 def _check_domains(domains):

@@ -8,9 +8,9 @@ import numpy as np
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import VIEWPOINTS
-from ealn_plugin.data.view_labels import images_of_folder
+from ealn_plugin.data.folders import images_of_folder
 from ealn_plugin.data.viewpoints import View, gather_views
-from ealn_plugin.extractor import FeatureExtractor
+from ealn_plugin.inference.extractor import FeatureExtractor
 from ealn_plugin.search.records import Records
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,6 @@ are removed by the next change. All files are plain arrays and JSON: opening an 
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -23,7 +22,8 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from ealn_plugin.search.records import Records
-from ealn_plugin.writing import UNFINISHED, replacing, write_atomically
+from ealn_plugin.system.files import UNFINISHED, replacing, write_atomically
+from ealn_plugin.system.locks import HeldElsewhere, try_lock
 
 MANIFEST, LOCK, FORMAT = "manifest.json", "lock", 1
 _OURS = re.compile(r"(vectors|images|lists|centroids)-\d+-\d+\.(npy|json)")
@@ -267,8 +267,8 @@ def locked(folder):
     """
     with open(os.path.join(folder, LOCK), "ab") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            try_lock(file)
+        except HeldElsewhere:
             raise SearchIndexError(
                 f"the index {os.fspath(folder)!r} is being changed by another process; wait for it to end"
             ) from None

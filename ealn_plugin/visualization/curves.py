@@ -2,8 +2,8 @@
 
 import textwrap
 
+from ealn_plugin.system.files import write_csv
 from ealn_plugin.visualization.style import COLOURS, DASHES, MARKERS, check_matplotlib, legend_label, save, tidy
-from ealn_plugin.writing import write_csv
 
 
 def draw_cmc(path, title, curves, subtitle=""):

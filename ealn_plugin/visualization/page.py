@@ -3,7 +3,7 @@
 from PIL import Image, ImageDraw, ImageFont
 
 from ealn_plugin import toolkit
-from ealn_plugin.writing import replacing
+from ealn_plugin.system.files import replacing
 
 INK, PALE, PAPER = (25, 25, 25), (95, 95, 95), (255, 255, 255)
 TILE, FRAME, GAP, LINE, MARGIN = 112, 4, 10, 15, 18

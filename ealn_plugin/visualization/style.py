@@ -2,8 +2,8 @@
 
 import textwrap
 
-from ealn_plugin.extras import check_extra
-from ealn_plugin.writing import replacing
+from ealn_plugin.system.extras import check_extra
+from ealn_plugin.system.files import replacing
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, and three of Paul Tol's: one for every scheme.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#882255", "#999933", "#999999")

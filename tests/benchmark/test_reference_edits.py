@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ealn_plugin.benchmark.reference_edits import ReferenceEditStep
-from standins import build_engine
+from tests.helpers.standins import build_engine
 
 
 def sgd(model):

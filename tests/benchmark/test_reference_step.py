@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ealn_plugin.benchmark.reference_step import ReferenceStep, stock
-from standins import build_datamanager, build_engine
+from tests.helpers.standins import build_datamanager, build_engine
 
 
 def sgd(model):

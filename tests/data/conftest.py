@@ -1,10 +1,10 @@
 """Stand-in releases: real file names, lists and quirks, images of a few pixels."""
 
 import pytest
-from releases import VEHICLEID_TEST, VEHICLEID_TRAIN, VERI, VERI_LISTS, jpeg
 
 from ealn_plugin import toolkit
 from ealn_plugin.data import APPEARANCE, DATASETS, VIEWPOINTS
+from tests.helpers.releases import VEHICLEID_TEST, VEHICLEID_TRAIN, VERI, VERI_LISTS, jpeg
 
 
 @pytest.fixture

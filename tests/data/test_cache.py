@@ -16,6 +16,7 @@ from torchvision.transforms import Resize
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.cache import open_cache
+from ealn_plugin.system import locks
 
 RESIZE = Resize((12, 20))
 COUNT = 6
@@ -259,14 +260,12 @@ def test_two_processes_at_once_decode_once(tmp_path, paths, monkeypatch):
 
 
 def test_a_file_system_without_locks(tmp_path, paths, monkeypatch):
-    from ealn_plugin.data import cache
-
     def flock(file, operation):
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(cache.fcntl, "flock", flock)
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
     assert_right(opened(tmp_path, paths), paths)
-    monkeypatch.setattr(cache, "fcntl", None)
+    monkeypatch.setattr(locks, "fcntl", None)
     assert_right(opened(tmp_path, paths, name="other"), paths)
 
 

@@ -11,8 +11,8 @@ from torchvision import transforms
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.images import FastTransform, ImageReader, speed_up
-from ealn_plugin.engine.sampling import seed_everything
-from standins import build_datamanager
+from ealn_plugin.system.randomness import seed_everything
+from tests.helpers.standins import build_datamanager
 
 CHAINS = [
     [],

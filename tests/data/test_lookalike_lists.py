@@ -8,7 +8,7 @@ import pytest
 from ealn_plugin.data import synthetic
 from ealn_plugin.data.lookalike_lists import lookalikes_of, read_lookalikes
 from ealn_plugin.data.synthetic import presets
-from tool_modules import load_tool
+from tests.helpers.tool_modules import load_tool
 
 
 def make_list(folder, lines):

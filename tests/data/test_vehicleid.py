@@ -3,7 +3,6 @@ import random
 import numpy as np
 import pytest
 import torch
-from releases import VEHICLEID_TEST, VEHICLEID_TRAIN
 
 from ealn_plugin.data import (
     APPEARANCE,
@@ -16,6 +15,7 @@ from ealn_plugin.data import (
     View,
 )
 from ealn_plugin.data.vehicleid import draw_gallery
+from tests.helpers.releases import VEHICLEID_TEST, VEHICLEID_TRAIN
 
 
 def names(items):

@@ -1,10 +1,10 @@
 import logging
 
 import pytest
-from releases import VERI, keypoint_line
 
 from ealn_plugin.data import APPEARANCE, VIEWPOINTS, VeRi776, View
 from ealn_plugin.data.veri776 import parse_image_name, read_appearance
+from tests.helpers.releases import VERI, keypoint_line
 
 XML = """<?xml version="1.0" encoding="gb2312"?>
 <TrainingImages Version="1.0">

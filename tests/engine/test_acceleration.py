@@ -5,10 +5,12 @@ import copy
 import pytest
 import torch
 
-from ealn_plugin.engine import acceleration, checkpoint, state
-from ealn_plugin.engine.sampling import seed_everything
+from ealn_plugin.engine import acceleration, optimizers
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.losses import distance as distances
-from standins import TinyBackbone, build_engine
+from ealn_plugin.system.randomness import seed_everything
+from tests.helpers.standins import TinyBackbone, build_engine
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ def trained(optimizer_options, tune, steps=3):
     model = TinyBackbone(3).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, **optimizer_options)
     if tune:
-        acceleration.tune_optimizer(optimizer)
+        optimizers.tune_optimizer(optimizer)
     for _ in range(steps):
         descend(model, optimizer)
     return model, optimizer
@@ -119,7 +121,7 @@ def test_averages_of_another_layout_are_laid_out_like_their_parameters():
     loaded = torch.optim.Adam(other.parameters(), lr=0.01)
     loaded.load_state_dict(saved)
     assert loaded.state[other.conv.weight]["exp_avg"].stride() != other.conv.weight.stride()
-    acceleration.tune_optimizer(loaded)
+    optimizers.tune_optimizer(loaded)
     assert loaded.state[other.conv.weight]["exp_avg"].stride() == other.conv.weight.stride()
     for network, its in ((model, optimizer), (other, loaded)):
         descend(network, its)
@@ -130,7 +132,7 @@ def test_what_the_user_chose_stays():
     parameters = [torch.nn.Parameter(torch.ones(2))]
     foreach, sgd = torch.optim.Adam(parameters, foreach=True), torch.optim.SGD(parameters, lr=0.1)
     for optimizer in (foreach, sgd, None):
-        acceleration.tune_optimizer(optimizer)
+        optimizers.tune_optimizer(optimizer)
     assert not foreach.param_groups[0]["fused"] and not sgd.param_groups[0]["fused"]
 
 
@@ -139,7 +141,7 @@ def test_a_checkpoint_goes_on_in_the_other_layout(datamanager, batch, tmp_path, 
     first, same, other = (make(datamanager, ("hard",), channels_last=layout) for layout in (before, before, after))
     for engine in (first, same, other):
         engine.optimizer = engine.step.optimizer = torch.optim.Adam(engine.model.parameters(), lr=0.01)
-        acceleration.tune_optimizer(engine.optimizer)
+        optimizers.tune_optimizer(engine.optimizer)
         engine.max_epoch = 3
     first.forward_backward(batch)
     path = str(tmp_path / "checkpoint.pth.tar")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ealn_plugin.engine import degradation, schedule
 from ealn_plugin.engine.degradation import Degradation, blurred, rounded
-from standins import build_engine
+from tests.helpers.standins import build_engine
 
 
 def images_of(count=2, height=16, width=24, seed=0, dtype=torch.float32):

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from ealn_plugin import EALNEngine, View, toolkit
-from ealn_plugin.engine import checkpoint, state
-from ealn_plugin.engine.interrupts import TrainingInterrupted
-from ealn_plugin.engine.monitor import NonFiniteLossError
-from standins import TinyBackbone, build_datamanager, build_engine, small_schemes
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.checkpoints import state
+from ealn_plugin.engine.monitoring.monitor import NonFiniteLossError
+from ealn_plugin.system.interrupts import TrainingInterrupted
+from tests.helpers.standins import TinyBackbone, build_datamanager, build_engine, small_schemes
 
 QUIET = dict(progress=False, print_freq=2)
 

@@ -7,7 +7,7 @@ import pytest
 
 from ealn_plugin.data.annotations import APPEARANCE
 from ealn_plugin.engine.pairing import PairedIdentitySampler
-from standins import build_engine
+from tests.helpers.standins import build_engine
 
 ITEMS = [(f"{pid}_{number}.jpg", pid, 0, 0) for pid in range(12) for number in range(5 if pid else 3)]
 GROUP = {pid: pid // 4 for pid in range(11)}  # four vehicles each of two groups, three of another, one unknown

@@ -6,7 +6,7 @@ from PIL import Image
 
 from ealn_plugin import toolkit
 from ealn_plugin.engine.pixels import PixelRange
-from standins import build_datamanager
+from tests.helpers.standins import build_datamanager
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 HALF = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])

@@ -6,7 +6,7 @@ import torch
 from ealn_plugin.engine import schedule, step
 from ealn_plugin.losses import distance as distances
 from ealn_plugin.models.embedding import EmbeddingNetwork
-from standins import build_datamanager, build_engine
+from tests.helpers.standins import build_datamanager, build_engine
 
 PHASES = {"generators": "generators", "discriminators": "discriminators", "embedding": "model"}
 

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from ealn_plugin import build, config
+from ealn_plugin import config
 from ealn_plugin.data.lookalike_lists import lookalikes_of
-from ealn_plugin.engine.interrupts import TrainingInterrupted
-from standins import build_datamanager, build_engine, render_small
+from ealn_plugin.runs import build
+from ealn_plugin.system.interrupts import TrainingInterrupted
+from tests.helpers.standins import build_datamanager, build_engine, render_small
 
 
 def engine_on(root, names=("truth",), **options):
@@ -95,7 +96,7 @@ def losses_of(world, root):
 
 
 def test_two_processes_see_the_lookalikes_of_the_whole_batch(rendered_root, pair):
-    from ealn_plugin.engine.distributed import World
+    from ealn_plugin.distributed.world import World
 
     alone = losses_of(World(), rendered_root)
     first, second = pair.run(losses_of, rendered_root)

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from standins import build_engine
+from tests.helpers.standins import build_engine
 
 CASES = [
     ((), {}),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ealn_plugin.evaluation import diagnostics
 from ealn_plugin.evaluation.diagnostics import area_under_curve, diagnose, pixel_statistics, probe_auc
-from ealn_plugin.losses import distance as losses
+from ealn_plugin.losses import hinges
 
 PIXELS = {"change": np.array([0.25]), "output_variety": 1.0, "change_variety": 0.5}
 
@@ -122,7 +122,7 @@ def test_a_hinge_is_active_where_the_training_loss_is_not_zero():
     real, fake = unit(rng, 2, 4), unit(rng, 1, 4)
     found = diagnose(real, np.array([1, 2]), fake, np.array([0]), PIXELS, {"alpha": 0.6, "beta1": 0.6, "beta2": 0.3})
     d_fake, d_negative = (torch.tensor([((a - real[0]) ** 2).sum()]) for a in (fake[0], real[1]))
-    loss = losses.hard_generator_loss(d_fake, d_negative, 0.6, 0.3)
+    loss = hinges.hard_generator_loss(d_fake, d_negative, 0.6, 0.3)
     assert (found["eq4_lower"] + found["eq4_upper"] > 0) == bool(loss > 0)
     assert math.isnan(found["eq5"]) and math.isnan(found["positive"])  # no vehicle has two images
 

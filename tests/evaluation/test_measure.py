@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ealn_plugin.evaluation.features import Features
-from ealn_plugin.evaluation.measure import CURVE_RANKS, check_protocols, measure
-from ealn_plugin.evaluation.protocols import PROTOCOLS
+from ealn_plugin.evaluation.measure import CURVE_RANKS, measure
+from ealn_plugin.evaluation.protocols import PROTOCOLS, check_protocols
 
 
 def random_features(images=80, views=(0, 1)):

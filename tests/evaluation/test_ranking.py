@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ealn_plugin import toolkit
 from ealn_plugin.evaluation import ranking
-from ealn_plugin.evaluation.positions import NoValidQuery
+from ealn_plugin.evaluation.query_ranks import NoValidQuery
 from ealn_plugin.evaluation.ranking import evaluate_rank, fast_ranking, rank_distances, rank_features
 
 

@@ -1,7 +1,8 @@
 """Fixtures of the tests of exports."""
 
 import pytest
-from networks import make_run
+
+from tests.helpers.networks import make_run
 
 
 @pytest.fixture(scope="session")

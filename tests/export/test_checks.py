@@ -3,9 +3,9 @@
 import math
 
 import torch
-from networks import graphs
 
 from ealn_plugin.export.checks import largest_difference, sample_inputs
+from tests.helpers.networks import graphs
 
 
 def test_images_differ_and_every_view_meets_every_place(tiny_run):

@@ -7,13 +7,13 @@ import zipfile
 
 import pytest
 import torch
-from networks import graphs, make_run
 
 from ealn_plugin import toolkit
 from ealn_plugin.export import ExportMismatchError, export_graph
 from ealn_plugin.export.checks import largest_difference, sample_inputs
 from ealn_plugin.export.formats import open_onnx, open_program
 from ealn_plugin.models import VGGM
+from tests.helpers.networks import graphs, make_run
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

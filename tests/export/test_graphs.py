@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from networks import graphs, make_run
 
 from ealn_plugin.export.checks import sample_inputs
+from tests.helpers.networks import graphs, make_run
 
 
 @pytest.mark.parametrize("fusion", ["by_view", "own_first"])

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import torch
-from networks import graphs, make_run
 from PIL import Image
 
 from ealn_plugin.export.metadata import metadata_of
+from tests.helpers.networks import graphs, make_run
 
 
 def test_preprocessing_by_the_metadata_is_the_test_transform():

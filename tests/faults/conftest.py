@@ -2,8 +2,8 @@
 
 import pytest
 
-from fault_injection import INJECTED, LOST
-from standins import use_tiny_backbone
+from tests.helpers.fault_injection import INJECTED, LOST
+from tests.helpers.standins import use_tiny_backbone
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -7,22 +7,23 @@ import sys
 
 import pytest
 import torch
-from command_lines import SMALL
-from test_kills_of_runs import flattened
 
-from ealn_plugin.engine import checkpoint
-from fault_injection import forked
-from standins import use_tiny_backbone
-from tool_modules import load_tool
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from tests.faults.test_kills_of_runs import flattened
+from tests.helpers.command_lines import SMALL
+from tests.helpers.fault_injection import forked
+from tests.helpers.pages import ROOT
+from tests.helpers.standins import use_tiny_backbone
+from tests.helpers.tool_modules import load_tool
 
 START = """
 import sys
-sys.path[:0] = sys.argv.pop(1).split(";")
+sys.path.insert(0, sys.argv.pop(1))
 from ealn_plugin import toolkit
-from standins import TinyBackbone
+from tests.helpers.standins import TinyBackbone
 toolkit._model_factory()["resnet18"] = lambda num_classes, **_: TinyBackbone(num_classes)
-from command_lines import PRESET
-from tool_modules import load_tool
+from tests.helpers.command_lines import PRESET
+from tests.helpers.tool_modules import load_tool
 from ealn_plugin.data.synthetic import presets
 presets.PRESETS["tiny"] = PRESET
 sys.exit(load_tool(sys.argv[1]).main(sys.argv[2:]))
@@ -45,9 +46,8 @@ def arguments(root, folder, workers):
 
 def run(hash_seed, tool, *arguments):
     """A command line in a Python of its own with another hash seed."""
-    here = os.path.dirname(os.path.abspath(__file__))
     done = subprocess.run(
-        [sys.executable, "-c", START, f"{here};{os.path.dirname(here)}", tool, *map(str, arguments)],
+        [sys.executable, "-c", START, str(ROOT), tool, *map(str, arguments)],
         env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

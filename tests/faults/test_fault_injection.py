@@ -5,7 +5,7 @@ import signal
 
 from tqdm import tqdm
 
-from fault_injection import forked
+from tests.helpers.fault_injection import forked
 
 
 def die_in_a_progress_bar():

@@ -9,18 +9,20 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from command_lines import SMALL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ealn_plugin import weights
-from ealn_plugin.cli import exit_code
-from ealn_plugin.engine import checkpoint, state, viewpoint_classifier
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.checkpoints import state
+from ealn_plugin.evaluation.feature_store import FeatureStore
 from ealn_plugin.evaluation.features import Features
-from ealn_plugin.evaluation.store import FeatureStore
-from fault_injection import inject
-from standins import TinyBackbone, build_datamanager, build_engine, make_veri_folder, use_tiny_backbone
-from tool_modules import load_tool
+from ealn_plugin.labelling import classifier as viewpoint_classifier
+from ealn_plugin.runs import folder, weights
+from ealn_plugin.system.cli import exit_code
+from tests.helpers.command_lines import SMALL
+from tests.helpers.fault_injection import inject
+from tests.helpers.standins import TinyBackbone, build_datamanager, build_engine, make_veri_folder, use_tiny_backbone
+from tests.helpers.tool_modules import load_tool
 
 
 class Trap:
@@ -345,9 +347,8 @@ def test_features_that_claim_terabytes(tmp_path):
     ],
 )
 def test_results_of_another_kind(tmp_path, text, capsys):
-    from ealn_plugin import training
 
     pathlib.Path(tmp_path / "results.json").write_text(text)
-    assert exit_code(lambda: training.read_results(str(tmp_path / "results.json")) and None, "") == 1
+    assert exit_code(lambda: folder.read_results(str(tmp_path / "results.json")) and None, "") == 1
     assert "results.json' is not a results file" in only_sentence(capsys)
     inject("wrong contents in a results file")

@@ -14,17 +14,17 @@ import subprocess
 import sys
 
 import pytest
-from command_lines import COMMANDS, PRESET, SLOW, SMALL, evaluate, make_features, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_kills_of_runs import check_whole
 
-from ealn_plugin import cli, writing
-from ealn_plugin.engine import checkpoint
-from ealn_plugin.engine.events import EventWriter
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.monitoring.events import EventWriter
+from ealn_plugin.evaluation.feature_store import FeatureStore
 from ealn_plugin.evaluation.features import Features
-from ealn_plugin.evaluation.store import FeatureStore
-from fault_injection import FAULTS, forked, generator, inject
-from tool_modules import load_tool
+from ealn_plugin.system import cli, files
+from tests.faults.test_kills_of_runs import check_whole
+from tests.helpers.command_lines import COMMANDS, PRESET, SLOW, SMALL, evaluate, make_features, train
+from tests.helpers.fault_injection import FAULTS, forked, generator, inject
+from tests.helpers.tool_modules import load_tool
 
 
 def contents(folder):
@@ -57,7 +57,7 @@ def test_a_command_on_a_full_disk(veri_root, tmp_path, monkeypatch, tiny, kind, 
         assert "File too large" in outcome.sentence and (
             "free some space" in outcome.sentence or "free space" in outcome.sentence
         ), outcome.sentence
-        left = [path for path in out.rglob("*") if path.name.startswith(writing.UNFINISHED) or "partial" in path.name]
+        left = [path for path in out.rglob("*") if path.name.startswith(files.UNFINISHED) or "partial" in path.name]
         assert left == []
         check_whole(out)
         assert forked(lambda: work(root, out)).code == 0  # noqa: B023
@@ -203,9 +203,9 @@ def test_a_device_is_not_replaced_by_a_file(tmp_path):
             continue
         kind = place.stat().st_mode
         with pytest.raises(OSError, match="no ordinary file has that name"):
-            writing.write_atomically(place, "text")
+            files.write_atomically(place, "text")
         with pytest.raises(OSError, match="a device or a pipe"):
-            writing.check_writable(str(place), "--json")
+            files.check_writable(str(place), "--json")
         assert place.stat().st_mode == kind
 
 
@@ -213,7 +213,7 @@ def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "there").mkdir()
     os.symlink(tmp_path / "there" / "file", tmp_path / "link")
     for text in ("1", "2"):
-        writing.write_atomically(tmp_path / "link", text)
+        files.write_atomically(tmp_path / "link", text)
         assert (tmp_path / "there" / "file").read_text() == text and os.path.islink(tmp_path / "link")
     assert os.listdir(tmp_path / "there") == ["file"]
 
@@ -242,7 +242,7 @@ def test_a_file_system_that_fills_up(veri_root, tmp_path, monkeypatch, tiny, tin
     outcome = forked(lambda: COMMANDS[kind](root, tiny_disk / "out"))
     assert outcome.code == 1 and "No space left on device" in outcome.sentence, outcome.text[-2000:]
     assert not [
-        path for path in tiny_disk.rglob("*") if path.name.startswith(writing.UNFINISHED) or ".partial-" in path.name
+        path for path in tiny_disk.rglob("*") if path.name.startswith(files.UNFINISHED) or ".partial-" in path.name
     ]
     (tiny_disk / "other").unlink()
     subprocess.run(["mount", "-o", "remount,size=16m", tiny_disk], check=True)

@@ -15,16 +15,17 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from command_lines import PRESET, SMALL
 from PIL import Image
 
 from ealn_plugin import config as configuration
-from ealn_plugin import training, writing
 from ealn_plugin.data.synthetic import presets, writer
-from ealn_plugin.engine import checkpoint
-from ealn_plugin.engine.monitor import Monitor
-from fault_injection import FAULTS, Shared, forked, generator, inject
-from tool_modules import load_tool
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.monitoring.monitor import Monitor
+from ealn_plugin.runs import train as training
+from ealn_plugin.system import files as writing
+from tests.helpers.command_lines import PRESET, SMALL
+from tests.helpers.fault_injection import FAULTS, Shared, forked, generator, inject
+from tests.helpers.tool_modules import load_tool
 
 
 def check_whole(folder):

@@ -9,8 +9,8 @@ from torchvision.transforms import Resize
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.cache import open_cache
-from fault_injection import FAULTS, forked, generator, inject
-from standins import build_index, clustered
+from tests.helpers.fault_injection import FAULTS, forked, generator, inject
+from tests.helpers.standins import build_index, clustered
 
 RESIZE = Resize((24, 40))
 

@@ -10,13 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from ealn_plugin import training, writing
-from ealn_plugin.data import view_labels
 from ealn_plugin.data.viewpoints import View, read_viewpoints_csv, write_viewpoints_csv
-from ealn_plugin.engine import checkpoint
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.evaluation.feature_store import FeatureStore
 from ealn_plugin.evaluation.features import Features
-from ealn_plugin.evaluation.store import FeatureStore
-from fault_injection import FAULTS, Shared, forked, generator, inject
+from ealn_plugin.labelling import labels
+from ealn_plugin.runs.folder import keep_earlier_run, take_back_earlier_run
+from ealn_plugin.system import files as writing
+from tests.helpers.fault_injection import FAULTS, Shared, forked, generator, inject
 
 SIZE = 20_000
 
@@ -168,7 +169,7 @@ def paths_of(folder):
     return str(folder / "net" / "veri776.npz"), str(folder / "net" / "veri776.json")
 
 
-@pytest.mark.parametrize("then", [training.keep_earlier_run, training.take_back_earlier_run])
+@pytest.mark.parametrize("then", [keep_earlier_run, take_back_earlier_run])
 def test_nothing_of_an_earlier_run_is_lost_when_it_is_moved(tmp_path, then):
     """Killed before every single change: the next new run ends the move, a resumed one undoes it."""
     names = {"checkpoint_last.pth.tar": "a", "results.json": "b", "model/model-last.pth.tar": "c", "config.yaml": "d"}
@@ -182,12 +183,12 @@ def test_nothing_of_an_earlier_run_is_lost_when_it_is_moved(tmp_path, then):
         for name, text in {**names, "train.log": "log"}.items():
             (run / name).parent.mkdir(parents=True, exist_ok=True)
             (run / name).write_text(text)
-        outcome = forked(lambda: training.keep_earlier_run(str(run)), folder=run, change=change)  # noqa: B023
+        outcome = forked(lambda: keep_earlier_run(str(run)), folder=run, change=change)  # noqa: B023
         if not outcome.killed:
             break
         inject("SIGKILL while moving an earlier run")
         then(str(run))
-        moved = then is training.keep_earlier_run
+        moved = then is keep_earlier_run
         assert files(run) == {
             "train.log": "log",
             **{f"earlier_1/{name}" if moved else name: text for name, text in names.items()},
@@ -208,9 +209,9 @@ def test_predicted_views_are_known_as_predicted_after_every_kill(tmp_path, by_ha
         if by_hand:
             write_viewpoints_csv(folder / "viewpoints.csv", old)
         else:
-            view_labels.write_predicted_views(folder, old, {})
+            labels.write_predicted_views(folder, old, {})
         outcome = forked(
-            lambda: view_labels.write_predicted_views(folder, new, {}, force=True) and None,  # noqa: B023
+            lambda: labels.write_predicted_views(folder, new, {}, force=True) and None,  # noqa: B023
             folder=folder,
             change=change,
         )
@@ -218,9 +219,9 @@ def test_predicted_views_are_known_as_predicted_after_every_kill(tmp_path, by_ha
         assert found in (old, new)
         if by_hand and found == old:
             with pytest.raises(FileExistsError, match="was not predicted"):
-                view_labels.check_replaceable(folder)
+                labels.check_replaceable(folder)
         else:
-            view_labels.check_replaceable(folder)
+            labels.check_replaceable(folder)
         if not outcome.killed:
             break
         inject("SIGKILL while labelling views")

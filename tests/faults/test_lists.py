@@ -14,12 +14,12 @@ from ealn_plugin.data.lookalike_lists import read_lookalikes
 from ealn_plugin.data.vehicleid import VehicleID, _read_attribute, read_list
 from ealn_plugin.data.veri776 import VeRi776, read_appearance
 from ealn_plugin.data.viewpoints import read_keypoints, read_viewpoints_csv, viewpoints_csv
-from ealn_plugin.engine.observe import read_table
+from ealn_plugin.engine.monitoring.observer import read_table
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.twins import read_twins
 from ealn_plugin.evaluation.veri_lists import GOOD_FILE, JUNK_FILE, TRACK_FILE, gallery_tracks, verify_veri_index
-from fault_injection import inject
-from standins import make_veri_folder
+from tests.helpers.fault_injection import inject
+from tests.helpers.standins import make_veri_folder
 
 QUERIES = ["0002_c002_00000100_0.jpg", "0005_c001_00000200_0.jpg"]
 GALLERY = ["0002_c001_00000010_0.jpg", "0002_c002_00000020_0.jpg", "0005_c003_00000300_0.jpg"]

@@ -10,18 +10,19 @@ import sys
 
 import numpy as np
 import pytest
-from command_lines import evaluate, make_features, render, train
 from PIL import Image
 
-from ealn_plugin import cli, writing
 from ealn_plugin import config as configuration
-from ealn_plugin.data import view_labels
+from ealn_plugin.data import folders
 from ealn_plugin.data.viewpoints import View, read_viewpoints_csv
+from ealn_plugin.evaluation.feature_store import fingerprint_of_images
 from ealn_plugin.evaluation.features import Features
-from ealn_plugin.evaluation.store import fingerprint_of_images
-from ealn_plugin.subjects import file_name
-from fault_injection import forked, inject
-from tool_modules import load_tool
+from ealn_plugin.labelling import labels
+from ealn_plugin.reports.names import file_name
+from ealn_plugin.system import cli, files
+from tests.helpers.command_lines import evaluate, make_features, render, train
+from tests.helpers.fault_injection import forked, inject
+from tests.helpers.tool_modules import load_tool
 
 NAMES = [
     "two words",
@@ -82,9 +83,8 @@ def test_features_and_reports(tmp_path, name):
 
 
 def test_rendering_into_a_folder_of_a_hostile_name(tmp_path, monkeypatch):
-    from command_lines import PRESET
-
     from ealn_plugin.data.synthetic import presets
+    from tests.helpers.command_lines import PRESET
 
     monkeypatch.setitem(presets.PRESETS, "tiny", PRESET)
     outcome = forked(lambda: render(None, tmp_path / NAMES[-1]))
@@ -119,25 +119,25 @@ def test_images_of_hostile_names_are_labelled(tmp_path):
     names = ["two words.jpg", "line\nend.jpg", "return\r.jpg", 'quo"te,s.jpg', "ümläut 车.jpg", "-rf.jpg", "100%s.jpg"]
     for name in names:
         Image.new("RGB", (8, 8)).save(tmp_path / name)
-    target = view_labels.images_of_folder(str(tmp_path))
+    target = folders.images_of_folder(str(tmp_path))
     assert sorted(target.views) == sorted(names)
     views = {name: (View.REAR, 0.5) for name in target.views}
-    view_labels.write_predicted_views(str(tmp_path), views, {})
+    labels.write_predicted_views(str(tmp_path), views, {})
     assert read_viewpoints_csv(tmp_path / "viewpoints.csv") == views
     with open(tmp_path / os.fsdecode(b"\xff.jpg"), "wb"):
         pass
     with pytest.raises(ValueError, match=r"viewpoints.csv' is written as UTF-8, which cannot hold '.*udcff.*; rename"):
-        view_labels.images_of_folder(str(tmp_path))
+        folders.images_of_folder(str(tmp_path))
     inject("hostile name")
 
 
 def test_tables_and_features_with_hostile_names(tmp_path):
     cells = ["a\rb", "a\nb", "a\r\nb", 'a"b', "a,b", " a ", "", "'=1+1"]
-    writing.write_csv(tmp_path / "t.csv", ["x"] * len(cells), [cells, cells])
+    files.write_csv(tmp_path / "t.csv", ["x"] * len(cells), [cells, cells])
     with open(tmp_path / "t.csv", encoding="utf-8", newline="") as file:
         assert list(csv.reader(file)) == [["x"] * len(cells), cells, cells]
     with pytest.raises(ValueError, match="t.csv' is written as UTF-8"):
-        writing.write_csv(tmp_path / "t.csv", ["x"], [[NAMES[-1]]])
+        files.write_csv(tmp_path / "t.csv", ["x"], [[NAMES[-1]]])
     Features(np.zeros((len(NAMES), 2)), *[[0] * len(NAMES)] * 3, [True] * len(NAMES), NAMES).save(tmp_path / "f.npz")
     assert Features.load(tmp_path / "f.npz").paths == NAMES
     fingerprint_of_images([(str(tmp_path / name), 1, 1, True) for name in NAMES], [0] * len(NAMES))

@@ -8,15 +8,16 @@ import zlib
 
 import numpy as np
 import pytest
-from command_lines import SMALL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ealn_plugin import cli, toolkit
-from fault_injection import forked, generator, inject
-from standins import make_veri_folder
-from tool_modules import load_tool
+from ealn_plugin import toolkit
+from ealn_plugin.system import cli
+from tests.helpers.command_lines import SMALL
+from tests.helpers.fault_injection import forked, generator, inject
+from tests.helpers.standins import make_veri_folder
+from tests.helpers.tool_modules import load_tool
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (24, 40, 3)).astype(np.uint8)

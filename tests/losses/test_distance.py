@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ealn_plugin.losses import checks, hinges, selection
 from ealn_plugin.losses import distance as D
 
 DTYPES = [torch.float32, torch.float64]
@@ -83,7 +84,7 @@ def test_pairwise_distance_keeps_full_precision_in_mixed_precision():
 def test_distances_stay_in_their_range(seed, rows, dim, kind):
     a, b = (unit_rows(rows, dim, torch.float32, s) for s in (seed, seed + 1))
     pairs = D.pairwise_distance(a, b, kind)
-    assert (pairs >= 0).all() and (pairs <= D.DISTANCES[kind] + 1e-5).all()
+    assert (pairs >= 0).all() and (pairs <= checks.DISTANCES[kind] + 1e-5).all()
     torch.testing.assert_close(pairs, D.pairwise_distance(b, a, kind).t(), rtol=1e-4, atol=2e-3)
     torch.testing.assert_close(pairs.diagonal(), D.distance(a, b, kind), rtol=1e-4, atol=2e-3)
 
@@ -91,19 +92,19 @@ def test_distances_stay_in_their_range(seed, rows, dim, kind):
 ALPHA, BETA1, BETA2 = 0.6, 0.7, 0.3
 HINGES = {
     "hard_generator": (
-        lambda first, second, valid: D.hard_generator_loss(first, second, BETA1, BETA2, valid),
+        lambda first, second, valid: hinges.hard_generator_loss(first, second, BETA1, BETA2, valid),
         lambda fake, negative: plus(BETA1 - fake) + plus(fake + BETA2 - negative),
     ),
     "hard_embedding": (
-        lambda first, second, valid: D.hard_embedding_loss(first, second, ALPHA, valid),
+        lambda first, second, valid: hinges.hard_embedding_loss(first, second, ALPHA, valid),
         lambda positive, fake: plus(positive + ALPHA - fake),
     ),
     "view_generator": (
-        lambda first, second, valid: D.view_generator_loss(first, second, ALPHA, valid),
+        lambda first, second, valid: hinges.view_generator_loss(first, second, ALPHA, valid),
         lambda fake, negative: plus(fake + ALPHA - negative),
     ),
     "view_embedding": (
-        lambda first, second, valid: D.view_embedding_loss(first, second, ALPHA, valid),
+        lambda first, second, valid: hinges.view_embedding_loss(first, second, ALPHA, valid),
         lambda positive, fake: plus(positive + ALPHA - fake),
     ),
 }
@@ -144,13 +145,13 @@ def test_hinges_without_valid_entries_are_a_differentiable_zero(name, count):
 
 def test_hinges_of_an_empty_batch_without_a_mask_are_zero():
     empty = torch.zeros(0, requires_grad=True)
-    assert D.hard_generator_loss(empty, empty, BETA1, BETA2).item() == 0.0
-    assert D.view_embedding_loss(empty, empty, ALPHA).requires_grad
+    assert hinges.hard_generator_loss(empty, empty, BETA1, BETA2).item() == 0.0
+    assert hinges.view_embedding_loss(empty, empty, ALPHA).requires_grad
 
 
 def test_invalid_entries_do_not_reach_the_gradient_even_if_infinite():
     fake = torch.tensor([0.1, math.inf], requires_grad=True)
-    value = D.view_generator_loss(fake, torch.tensor([1.0, 0.0]), 1.0, torch.tensor([True, False]))
+    value = hinges.view_generator_loss(fake, torch.tensor([1.0, 0.0]), 1.0, torch.tensor([True, False]))
     assert value.item() == pytest.approx(0.1)
     assert torch.equal(torch.autograd.grad(value, fake)[0], torch.tensor([1.0, 0.0]))
 
@@ -159,33 +160,35 @@ PIDS = torch.tensor([5, 5, 5, 8, 8, 2, 7, 7])
 
 
 def test_positives_are_other_images_of_the_identity():
-    index, valid = D.select_positives(PIDS, torch.Generator().manual_seed(0))
+    index, valid = selection.select_positives(PIDS, torch.Generator().manual_seed(0))
     assert valid.tolist() == [True] * 5 + [False] + [True] * 2
     assert torch.equal(PIDS[index], PIDS)
     assert (index[valid] != torch.arange(8)[valid]).all() and index[5] == 5
 
 
-@pytest.mark.parametrize("strategy", D.NEGATIVES)
+@pytest.mark.parametrize("strategy", selection.NEGATIVES)
 @pytest.mark.parametrize("pids", [[], [3], [3, 3, 3]])
 def test_batches_without_negatives_are_not_valid(strategy, pids):
     pids = torch.tensor(pids, dtype=torch.long)
     count = len(pids)
-    index, valid = D.select_negatives(
+    index, valid = selection.select_negatives(
         torch.rand(count, count), pids, strategy, groups=torch.zeros_like(pids), d_positive=torch.rand(count)
     )
     assert not valid.any() and index.tolist() == list(range(count))
-    index, valid = D.select_positives(pids)
+    index, valid = selection.select_positives(pids)
     assert valid.tolist() == [count > 1] * count and index.shape == (count,)
 
 
 @settings(max_examples=60, deadline=None)
-@given(pids=st.lists(st.integers(0, 3), max_size=9), strategy=st.sampled_from(D.NEGATIVES), seed=st.integers(0, 99))
+@given(
+    pids=st.lists(st.integers(0, 3), max_size=9), strategy=st.sampled_from(selection.NEGATIVES), seed=st.integers(0, 99)
+)
 def test_choices_are_valid_for_any_batch(pids, strategy, seed):
     random = torch.Generator().manual_seed(seed)
     count, pids = len(pids), torch.tensor(pids, dtype=torch.long)
     distances = torch.rand(count, count, generator=random)
-    positive, has_positive = D.select_positives(pids, random)
-    negative, has_negative = D.select_negatives(
+    positive, has_positive = selection.select_positives(pids, random)
+    negative, has_negative = selection.select_negatives(
         distances, pids, strategy, groups=pids % 2 - 1, generator=random, d_positive=torch.rand(count)
     )
     for i in range(count):
@@ -210,7 +213,7 @@ def test_mined_negatives_equal_a_loop(strategy):
     random = torch.Generator().manual_seed(4)
     distances = torch.rand(8, 8, generator=random)
     d_positive = torch.tensor([0.1, 0.5, 0.9, 1.0, 0.0, 0.3, 0.6, 0.8])
-    index, valid = D.select_negatives(distances, PIDS, strategy, d_positive=d_positive)
+    index, valid = selection.select_negatives(distances, PIDS, strategy, d_positive=d_positive)
     assert valid.all()
     assert index.tolist() == [naive_negative(strategy, i, distances, PIDS, d_positive) for i in range(8)]
 
@@ -226,10 +229,10 @@ def counts_of_choices(choose, anchor, draws=3000):
 @pytest.mark.parametrize(
     "choose, anchor, candidates",
     [
-        (lambda random: D.select_positives(PIDS, random), 0, [1, 2]),
-        (lambda random: D.select_negatives(None, PIDS, "random", generator=random), 3, [0, 1, 2, 5, 6, 7]),
+        (lambda random: selection.select_positives(PIDS, random), 0, [1, 2]),
+        (lambda random: selection.select_negatives(None, PIDS, "random", generator=random), 3, [0, 1, 2, 5, 6, 7]),
         (
-            lambda random: D.select_negatives(
+            lambda random: selection.select_negatives(
                 None, PIDS, "attribute", generator=random, groups=torch.tensor([4, 4, 9, 4, 4, 4, 9, -1])
             ),
             3,
@@ -247,20 +250,24 @@ def test_random_choices_are_uniform(choose, anchor, candidates):
 
 def test_attribute_negatives_fall_back_to_any_other_identity():
     groups = torch.tensor([1, 1, 1, 2, 2, -1, -1, 2])
-    index, valid = D.select_negatives(
+    index, valid = selection.select_negatives(
         None, PIDS, "attribute", groups=groups, generator=torch.Generator().manual_seed(0)
     )
     assert valid.all() and (PIDS[index] != PIDS).all()
     assert index[3] == 7 and index[4] == 7 and index[7] in (3, 4)  # the only strangers of their group
     unknown = counts_of_choices(
-        lambda random: D.select_negatives(None, PIDS, "attribute", groups=groups, generator=random), 5, draws=300
+        lambda random: selection.select_negatives(None, PIDS, "attribute", groups=groups, generator=random),
+        5,
+        draws=300,
     )
     assert (unknown[[0, 1, 2, 3, 4, 6, 7]] > 0).all()  # group unknown: everybody else
 
 
 def test_choices_repeat_with_the_generator_and_leave_the_global_state_alone():
     state = torch.random.get_rng_state()
-    first, second = (D.select_negatives(None, PIDS, generator=torch.Generator().manual_seed(5))[0] for _ in range(2))
+    first, second = (
+        selection.select_negatives(None, PIDS, generator=torch.Generator().manual_seed(5))[0] for _ in range(2)
+    )
     assert torch.equal(first, second)
     assert torch.equal(state, torch.random.get_rng_state())
 
@@ -270,12 +277,12 @@ def test_choices_repeat_with_the_generator_and_leave_the_global_state_alone():
 )
 def test_strategies_say_which_tensor_they_lack(strategy, missing):
     with pytest.raises(ValueError, match=f"negatives '{strategy}' need `{missing}`"):
-        D.select_negatives(None, PIDS, strategy)
+        selection.select_negatives(None, PIDS, strategy)
 
 
 def test_semi_hard_needs_the_positive_distances():
     with pytest.raises(ValueError, match="need `d_positive`"):
-        D.select_negatives(torch.rand(8, 8), PIDS, "semi_hard")
+        selection.select_negatives(torch.rand(8, 8), PIDS, "semi_hard")
 
 
 def test_unknown_options_are_named():
@@ -285,7 +292,7 @@ def test_unknown_options_are_named():
     with pytest.raises(ValueError, match="distance"):
         D.pairwise_distance(a, a, "cosine")
     with pytest.raises(ValueError, match="negatives is 'easy'"):
-        D.select_negatives(None, PIDS, "easy")
+        selection.select_negatives(None, PIDS, "easy")
 
 
 @pytest.mark.parametrize(
@@ -300,12 +307,12 @@ def test_unknown_options_are_named():
 )
 def test_margins_out_of_range_are_refused(kind, margins):
     with pytest.raises(ValueError, match=f"{next(iter(margins))}.*{kind}"):
-        D.check_margins(kind, **margins)
+        checks.check_margins(kind, **margins)
 
 
 def test_the_margins_of_the_paper_pass():
     for kind in KINDS:
-        assert D.check_margins(kind, alpha=0.6, beta1=0.6, beta2=0.3) is None
+        assert checks.check_margins(kind, alpha=0.6, beta1=0.6, beta2=0.3) is None
 
 
 def test_nothing_waits_for_the_device():
@@ -313,10 +320,10 @@ def test_nothing_waits_for_the_device():
     pids = torch.zeros(6, dtype=torch.long, device="meta")
     embeddings = torch.zeros(6, 4, device="meta", requires_grad=True)
     distances = D.pairwise_distance(embeddings, embeddings, "euclidean")
-    positive, valid = D.select_positives(pids)
+    positive, valid = selection.select_positives(pids)
     d_positive = D.distance(embeddings, embeddings[positive])
-    for strategy in D.NEGATIVES:
-        negative, _ = D.select_negatives(distances, pids, strategy, groups=pids, d_positive=d_positive)
+    for strategy in selection.NEGATIVES:
+        negative, _ = selection.select_negatives(distances, pids, strategy, groups=pids, d_positive=d_positive)
         d_negative = D.distance(embeddings, embeddings[negative])
-        value = D.hard_generator_loss(d_positive, d_negative, 0.6, 0.3, valid)
+        value = hinges.hard_generator_loss(d_positive, d_negative, 0.6, 0.3, valid)
         assert value.shape == () and value.requires_grad

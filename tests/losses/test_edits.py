@@ -1,9 +1,9 @@
-"""ealn_plugin/losses/edits.py: every choice and loss against a naive loop."""
+"""ealn_plugin/losses/edits.py, and what selection.py and hinges.py have for edits, against naive loops."""
 
 import pytest
 import torch
 
-from ealn_plugin.losses import edits
+from ealn_plugin.losses import edits, hinges, selection
 
 K, N = 4, 6
 
@@ -119,9 +119,9 @@ def test_choices_without_their_distances():
 
 def test_twin_loss_by_hand():
     d_twin, d_fake = torch.tensor([0.1, 0.9, 0.5]), torch.tensor([1.0, 1.0, 0.2])
-    assert edits.twin_loss(d_twin, d_fake, 0.6).item() == pytest.approx((0 + 0.5 + 0.9) / 3)
+    assert hinges.twin_loss(d_twin, d_fake, 0.6).item() == pytest.approx((0 + 0.5 + 0.9) / 3)
     valid = torch.tensor([True, True, False])
-    assert edits.twin_loss(d_twin, d_fake, 0.6, valid).item() == pytest.approx(0.25)
+    assert hinges.twin_loss(d_twin, d_fake, 0.6, valid).item() == pytest.approx(0.25)
 
 
 def test_partners_are_of_the_view_and_group_where_there_are_any():
@@ -131,18 +131,18 @@ def test_partners_are_of_the_view_and_group_where_there_are_any():
     allowed = {0: {4}, 1: {3}, 2: {0, 4}, 3: {1}, 4: {0}, 5: {0, 1, 2, 3, 6}, 6: {0, 1, 2, 3, 4, 5}}
     random, found = seeded(), {row: set() for row in allowed}
     for _ in range(200):
-        for row, index in enumerate(edits.select_partners(pids, views, groups, random).tolist()):
+        for row, index in enumerate(selection.select_partners(pids, views, groups, random).tolist()):
             found[row].add(index)
     assert found == allowed
 
 
 def test_a_vehicle_alone_is_its_own_partner():
     same = torch.zeros(3, dtype=torch.long)
-    assert edits.select_partners(same, same, same).tolist() == [0, 1, 2]
+    assert selection.select_partners(same, same, same).tolist() == [0, 1, 2]
 
 
 def test_own_images_are_the_next_of_the_vehicle_and_view():
     pids, views = torch.tensor([0, 0, 0, 0, 1, 1, 2]), torch.tensor([0, 1, 0, 0, -1, -1, 0])
-    index, valid = edits.select_own(pids, views)
+    index, valid = selection.select_own(pids, views)
     assert index.tolist() == [2, 1, 3, 0, 5, 4, 6]
     assert valid.tolist() == [True, False, True, True, True, True, False]

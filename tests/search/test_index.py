@@ -8,7 +8,7 @@ import pytest
 
 from ealn_plugin.evaluation.distances import BlockDistances
 from ealn_plugin.search import SearchIndex, SearchIndexError
-from standins import build_index, clustered
+from tests.helpers.standins import build_index, clustered
 
 pytest.importorskip("faiss")
 

@@ -8,7 +8,7 @@ import torch
 
 from ealn_plugin.search import neighbours
 from ealn_plugin.search.neighbours import Neighbours, assign, default_nlist, kind_for, recall_by_nprobe, train_centroids
-from standins import clustered
+from tests.helpers.standins import clustered
 
 pytest.importorskip("faiss")
 

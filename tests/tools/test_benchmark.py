@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from ealn_plugin.benchmark import rank
-from tool_modules import load_tool
+from tests.helpers.tool_modules import load_tool
 
 SMALL = [
     "use_gpu",

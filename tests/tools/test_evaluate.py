@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ealn_plugin.engine.testing import FeatureExtraction
-from standins import make_veri_folder
-from tool_modules import load_tool
+from ealn_plugin.evaluation.extraction import FeatureExtraction
+from tests.helpers.standins import make_veri_folder
+from tests.helpers.tool_modules import load_tool
 
 evaluate, train = load_tool("evaluate"), load_tool("train_ealn")
 

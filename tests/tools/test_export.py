@@ -9,9 +9,9 @@ import shutil
 import pytest
 import torch
 
-from pages import arguments_of
-from standins import TinyBackbone, use_tiny_backbone
-from tool_modules import load_tool
+from tests.helpers.pages import arguments_of
+from tests.helpers.standins import TinyBackbone, use_tiny_backbone
+from tests.helpers.tool_modules import load_tool
 
 README = arguments_of("export")
 

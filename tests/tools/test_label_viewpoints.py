@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-from ealn_plugin.data.view_labels import VARIED
 from ealn_plugin.data.viewpoints import View, read_viewpoints_csv
-from standins import make_veri_folder
-from tool_modules import load_tool
+from ealn_plugin.labelling.labels import VARIED
+from tests.helpers.standins import make_veri_folder
+from tests.helpers.tool_modules import load_tool
 
 tool = load_tool("label_viewpoints")
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ealn_plugin.data.synthetic import PRESETS, Preset
-from tool_modules import load_tool
+from tests.helpers.tool_modules import load_tool
 
 TOOL = pathlib.Path(__file__).parents[2] / "tools" / "make_synthetic.py"
 

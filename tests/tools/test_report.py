@@ -8,10 +8,10 @@ import shutil
 import pytest
 import torch
 
-from browser import open_in_chromium
-from pages import arguments_of
-from standins import make_veri_folder, train_run
-from tool_modules import load_tool
+from tests.helpers.browser import open_in_chromium
+from tests.helpers.pages import arguments_of
+from tests.helpers.standins import make_veri_folder, train_run
+from tests.helpers.tool_modules import load_tool
 
 README = arguments_of("report")
 SECTIONS = [

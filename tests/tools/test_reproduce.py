@@ -6,9 +6,10 @@ import os
 
 import pytest
 
-from ealn_plugin import jobs, reproduction
-from ealn_plugin.engine.interrupts import TrainingInterrupted
-from tool_modules import load_tool
+from ealn_plugin.runs import grid
+from ealn_plugin.system import jobs
+from ealn_plugin.system.interrupts import TrainingInterrupted
+from tests.helpers.tool_modules import load_tool
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SMALL = [
@@ -61,7 +62,7 @@ def reproduce(root, out, *arguments, options=SMALL):
 
 
 def test_a_grid_goes_on_where_it_was_interrupted(veri_root, tmp_path, monkeypatch, capsys):
-    started, train = [], reproduction.training.train
+    started, train = [], grid.training.train
 
     def counting(config, progress):
         started.append((config.ealn.scheme, config.train.seed))
@@ -69,7 +70,7 @@ def test_a_grid_goes_on_where_it_was_interrupted(veri_root, tmp_path, monkeypatc
             raise TrainingInterrupted("stopped")
         return train(config, progress)
 
-    monkeypatch.setattr(reproduction.training, "train", counting)
+    monkeypatch.setattr(grid.training, "train", counting)
     arguments = ["--schemes", "en", "hard", "--seeds", "1", "2", "--sweep", "beta2", "--jobs", "1"]
     assert reproduce(veri_root, tmp_path, *arguments) == 130
     assert "the same command goes on" in capsys.readouterr().err and started == [("en", 1), ("hard", 1)]

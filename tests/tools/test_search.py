@@ -11,7 +11,7 @@ from PIL import Image
 
 from ealn_plugin import FeatureExtractor
 from ealn_plugin.evaluation.ranking import evaluate_rank
-from tool_modules import load_tool
+from tests.helpers.tool_modules import load_tool
 
 pytest.importorskip("faiss")
 

@@ -16,9 +16,9 @@ import yaml
 
 from ealn_plugin import config
 from ealn_plugin.data.synthetic import presets
-from ealn_plugin.engine import checkpoint
-from standins import make_veri_folder
-from tool_modules import load_tool
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from tests.helpers.standins import make_veri_folder
+from tests.helpers.tool_modules import load_tool
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOOL = os.path.join(ROOT, "tools", "train_ealn.py")

@@ -11,9 +11,9 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ealn_plugin.engine import checkpoint
-from standins import make_veri_folder
-from test_train_ealn import SMALL, TOOL, results_of, train
+from ealn_plugin.engine.checkpoints import file as checkpoint
+from tests.helpers.standins import make_veri_folder
+from tests.tools.test_train_ealn import SMALL, TOOL, results_of, train
 
 pytestmark = pytest.mark.slow  # starting torchrun and two processes takes longer than all they do
 PATIENCE = 300
@@ -82,7 +82,7 @@ def test_the_command_of_the_readme(veri_root, tmp_path):
     """At rates that leave the weights where they are: a fresh OSNet magnifies every difference of float32's rounding.
 
     So the losses of all steps tell that images, choices and normalization are those of one process, and the momentum
-    tells the same of the gradients. tests/engine/test_parallel.py compares weights, in double precision.
+    tells the same of the gradients. tests/distributed/test_two_processes.py compares weights, in double precision.
     """
     rates = ["train.optim", "sgd", "train.lr", "1e-9", "ealn.optim", "sgd", "ealn.lr", "1e-9"]
     options = ["train.print_freq", "1", *rates]

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from ealn_plugin.evaluation.twins import ssim
-from ealn_plugin.exhibits import HARD, OTHER_VIEW, FigureUnavailable, TrainedRun
-from ealn_plugin.figures import write_figures
-from ealn_plugin.picture_figures import cross_view_scores
-from ealn_plugin.subjects import RunSubject
-from standins import make_veri_folder, use_tiny_backbone
-from tool_modules import load_tool
+from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, FigureUnavailable, TrainedRun
+from ealn_plugin.reports.figures import write_figures
+from ealn_plugin.reports.picture_figures import cross_view_scores
+from ealn_plugin.reports.subjects import RunSubject
+from tests.helpers.standins import make_veri_folder, use_tiny_backbone
+from tests.helpers.tool_modules import load_tool
 
 visualize, train = load_tool("visualize"), load_tool("train_ealn")
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from ealn_plugin import toolkit
 from ealn_plugin.visualization.responses import last_response, overlay
-from standins import TinyBackbone
+from tests.helpers.standins import TinyBackbone
 
 
 def test_the_last_feature_map_and_no_hook_stays():

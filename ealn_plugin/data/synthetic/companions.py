@@ -22,9 +22,9 @@ import tqdm
 from ealn_plugin.data.synthetic import layouts, population, presets, renderer, writer
 from ealn_plugin.data.synthetic.lookalikes import KINDS, LOOKALIKES, draw_lookalike, without_marks
 from ealn_plugin.data.synthetic.processes import render_tasks
-from ealn_plugin.workers import core_count
+from ealn_plugin.system.workers import core_count
 
-LOGGER = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 MARKER = "companions.json"
 FORMAT = 1  # raise when the same parameters give other pictures
 LOOKALIKE_LIST, LOOKALIKE_FOLDER = "lookalikes.csv", "image_lookalike"
@@ -71,7 +71,7 @@ def add_companions(
     try:
         with writer.only_writer(folder.parent, folder.name):
             if _finished(folder, lookalikes):
-                LOGGER.info("%s has its %d lookalikes of every training image already", folder, lookalikes)
+                log.info("%s has its %d lookalikes of every training image already", folder, lookalikes)
                 return
             _render_into(folder, parameters, int(lookalikes), processes or core_count(), progress)
     except OSError as error:
@@ -134,7 +134,7 @@ def _render_into(folder, parameters, lookalikes, processes, progress):
             _put(partial / name, folder / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    LOGGER.info(
+    log.info(
         "%s has %d lookalikes of its training images and %d unmarked twins",
         folder,
         len(alike),

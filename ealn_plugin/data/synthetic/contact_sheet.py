@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from ealn_plugin.data.synthetic import population, presets, renderer
-from ealn_plugin.writing import replacing
+from ealn_plugin.system.files import replacing
 
 WIDTH = 896
 VIEWS = {

@@ -9,7 +9,7 @@ from concurrent import futures
 
 import cv2
 
-from ealn_plugin.workers import end_with_parent
+from ealn_plugin.system.workers import end_with_parent
 
 
 def render_tasks(painter: type, arguments: tuple, tasks: list, processes: int) -> Iterator[tuple]:

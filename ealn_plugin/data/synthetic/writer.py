@@ -16,9 +16,10 @@ import tqdm
 
 from ealn_plugin.data.synthetic import layouts, population, presets, renderer
 from ealn_plugin.data.synthetic.processes import render_tasks
-from ealn_plugin.workers import core_count
+from ealn_plugin.system.locks import wait_for_lock
+from ealn_plugin.system.workers import core_count
 
-LOGGER = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 MARKER = "synthetic.json"
 FORMAT = 1  # raise when the same parameters give other pictures
 SMALLEST = 32
@@ -80,7 +81,7 @@ def render_dataset(root, layout="veri776", preset="tiny", seed=0, image_size=Non
     target = root / style.folder
     try:
         if _finished(target, parameters):
-            LOGGER.info("%s is complete already: %s", target, _describe(read_marker(target)["counts"]))
+            log.info("%s is complete already: %s", target, _describe(read_marker(target)["counts"]))
             return target
         root.mkdir(parents=True, exist_ok=True)
         with only_writer(root, style.folder):
@@ -147,14 +148,10 @@ def _finished(target, parameters):
 def only_writer(root, name):
     """Let one process at a time render into `root`, and remove what killed runs left there."""
     with open(root / f".{name}.lock", "w", encoding="ascii") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except (ImportError, OSError):
-            LOGGER.debug("no file locks in %s: two runs at once would both render", root)
+        if not wait_for_lock(file, lambda: log.info("waiting for another process that renders into %s", root)):
+            log.debug("no file locks in %s: two runs at once would both render", root)
         for leftover in root.glob(f".{name}.partial-*"):
-            LOGGER.info("removing %s, left by a run that was stopped", leftover)
+            log.info("removing %s, left by a run that was stopped", leftover)
             shutil.rmtree(leftover, ignore_errors=True)
         yield
 
@@ -178,8 +175,8 @@ def _render_into(target, style, parameters, preset, processes, progress):
         os.replace(folder, target)
         seconds = time.perf_counter() - started
         speed = counts["rendered"] / seconds / min(processes, core_count())
-        LOGGER.info("%s is complete: %s", target, _describe(counts))
-        LOGGER.info(
+        log.info("%s is complete: %s", target, _describe(counts))
+        log.info(
             "rendered %d images of %d px in %.1f s with %d processes: %.0f images/s per core",
             counts["rendered"],
             parameters["image_size"],

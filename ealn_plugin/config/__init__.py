@@ -1,0 +1,32 @@
+"""Configuration: torchreid's own tree of keys, one ``ealn`` node, and checks that turn a slip into a sentence."""
+
+from ealn_plugin.config.checks import check_config
+from ealn_plugin.config.defaults import (
+    GENERATOR_FREE,
+    LR_SCHEDULERS,
+    NAMES,
+    SCHEMES,
+    TRANSFORMS,
+    default_config,
+    parts_of,
+)
+from ealn_plugin.config.loading import load_config, split_arguments
+from ealn_plugin.config.merging import flat
+from ealn_plugin.config.options import datamanager_options, optimizer_options, recorded
+
+__all__ = [
+    "GENERATOR_FREE",
+    "LR_SCHEDULERS",
+    "NAMES",
+    "SCHEMES",
+    "TRANSFORMS",
+    "check_config",
+    "datamanager_options",
+    "default_config",
+    "flat",
+    "load_config",
+    "optimizer_options",
+    "parts_of",
+    "recorded",
+    "split_arguments",
+]

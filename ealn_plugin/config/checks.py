@@ -1,0 +1,62 @@
+"""Checks of a whole configuration: each slip is refused with one sentence."""
+
+import difflib
+
+from ealn_plugin.config.defaults import _CHOICES, _LISTS, _RANGES, GENERATOR_FREE, TRANSFORMS, default_config
+from ealn_plugin.config.merging import flat
+
+
+def check_config(config):
+    """Refuse values outside their range or choice, and combinations that cannot train.
+
+    Raises:
+        ValueError: one sentence with the key, its value, what was expected and what to do.
+    """
+    values = flat(config)
+    for key, choices in _CHOICES.items():
+        if values[key] not in choices:
+            raise ValueError(f"{key} is {values[key]!r}, expected one of {', '.join(repr(c) for c in choices)}")
+    for key, (low, high) in _RANGES.items():
+        value = values[key]
+        if not (value >= low and (high is None or value <= high)):  # also false for NaN
+            bounds = f"at least {low}" if high is None else f"a value from {low} to {high}"
+            raise ValueError(f"{key} is {value}, expected {bounds}")
+    batch, instances = config.train.batch_size, config.sampler.num_instances
+    if config.sampler.train_sampler != "RandomIdentitySampler":
+        instances = 1
+    if batch % instances:
+        raise ValueError(
+            f"train.batch_size is {batch}, which sampler.num_instances {instances} does not divide; "
+            f"use {max(1, batch // instances) * instances} or another multiple of it"
+        )
+    if batch == instances:
+        raise ValueError(
+            f"train.batch_size {batch} holds a single identity of sampler.num_instances {instances}: "
+            "there would be no negatives; use at least twice as many images"
+        )
+    if config.loss.triplet.weight_t + config.loss.triplet.weight_x <= 0:
+        raise ValueError("loss.triplet.weight_t and loss.triplet.weight_x are both 0; give at least one a weight")
+    if config.ealn.scheme not in GENERATOR_FREE:
+        for side in ("height", "width"):
+            if config.data[side] % 4:
+                raise ValueError(
+                    f"data.{side} is {config.data[side]}, expected a multiple of 4: the generator halves "
+                    f"it twice; use {config.data[side] // 4 * 4}"
+                )
+    for key in ("data.sources", "data.targets"):
+        if not values[key]:
+            raise ValueError(f"{key} is empty, expected at least one dataset name such as veri776")
+    for key, kind in _LISTS.items():
+        wrong = [item for item in values[key] if type(item) not in ((int, float) if kind is float else (kind,))]
+        if wrong or (key == "train.stepsize" and not values[key]):
+            raise ValueError(
+                f"{key} is {values[key]}, expected a list of {kind.__name__}, such as {flat(default_config())[key]}"
+            )
+    for name in config.data.transforms:
+        if name.lower() not in TRANSFORMS:
+            near = difflib.get_close_matches(name, TRANSFORMS, n=1, cutoff=0.0)[0]
+            raise ValueError(
+                f"data.transforms holds {name!r}, expected some of {', '.join(TRANSFORMS)}; did you mean {near}?"
+            )
+    if sorted(config.ealn.view_order) != ["front", "rear"]:
+        raise ValueError(f"ealn.view_order is {config.ealn.view_order}, expected [front, rear] or [rear, front]")

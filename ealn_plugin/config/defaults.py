@@ -1,0 +1,276 @@
+"""Every key of a configuration, its default, and the values that it may have.
+
+The torchreid keys and their defaults are those of its scripts/default_config.py, which is not part of the package.
+"""
+
+import yaml
+from yacs.config import CfgNode
+
+NAMES = {
+    "en": "EN",
+    "hard": "Hard-EALN",
+    "view": "View-EALN",
+    "hard_view": "Hard-View-EALN",
+    "cyclegan": "EN + CycleGAN",
+    "stargan": "EN + StarGAN",
+    "hard_cyclegan": "Hard-EALN + CycleGAN",
+    "hard_stargan": "Hard-EALN + StarGAN",
+    "en_paste": "EN + pasted regions",
+    "hard_truth": "Hard, renderer's fakes",
+}
+SCHEMES = (
+    "en",
+    "hard",
+    "view",
+    "hard_view",
+    "cyclegan",
+    "stargan",
+    "hard_cyclegan",
+    "hard_stargan",
+    "en_mix",
+    "en_perturb",
+    "en_paste",
+    "hard_truth",
+)
+GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste", "hard_truth")
+"""Values of ealn.scheme without generators."""
+TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
+LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")
+_TORCHREID = """
+use_gpu: true
+model: {name: resnet50, pretrained: true, load_weights: '', resume: ''}
+data:
+  type: image
+  root: reid-data
+  sources: [veri776]
+  targets: [veri776]
+  workers: 4
+  split_id: 0
+  height: 224
+  width: 224
+  combineall: false
+  transforms: [random_flip]
+  k_tfm: 1
+  norm_mean: [0.485, 0.456, 0.406]
+  norm_std: [0.229, 0.224, 0.225]
+  save_dir: log
+  load_train_targets: false
+market1501: {use_500k_distractors: false}
+cuhk03: {labeled_images: false, classic_split: false, use_metric_cuhk03: false}
+sampler:
+  train_sampler: RandomIdentitySampler
+  train_sampler_t: RandomSampler
+  num_instances: 4
+  num_cams: 1
+  num_datasets: 1
+train:
+  optim: sgd
+  lr: 0.001
+  weight_decay: 0.0002
+  max_epoch: 50
+  start_epoch: 0
+  batch_size: 32
+  fixbase_epoch: 0
+  open_layers: [classifier]
+  staged_lr: false
+  new_layers: [classifier]
+  base_lr_mult: 0.1
+  lr_scheduler: linear
+  stepsize: [20]
+  gamma: 0.1
+  print_freq: 20
+  seed: 1
+sgd: {momentum: 0.9, dampening: 0.0, nesterov: false}
+rmsprop: {alpha: 0.99}
+adam: {beta1: 0.9, beta2: 0.999}
+loss:
+  name: triplet
+  softmax: {label_smooth: false}
+  triplet: {margin: 0.6, weight_t: 1.0, weight_x: 1.0}
+test:
+  batch_size: 100
+  dist_metric: euclidean
+  normalize_feature: false
+  ranks: [1, 5, 10, 20]
+  evaluate: false
+  eval_freq: -1
+  start_eval: 0
+  rerank: false
+  visrank: false
+  visrank_topk: 10
+"""
+_EALN = """
+scheme: hard_view             # en | hard | view | hard_view; comparators: cyclegan | stargan | hard_cyclegan |
+                              # hard_stargan; controls without generators: en_mix | en_perturb | en_paste; the
+                              # renderer's own hard negatives: hard_truth (docs/schemes.md)
+distance: squared             # d of Eq. 2: squared | euclidean
+triplets: random              # of EN: random | batch_hard (with scheme en the control "mere mining") | all_active
+negatives: random             # x_n of Eq. 4 and 9: random | semi_hard | hardest | attribute
+alpha: 0.6                    # Eq. 5, 9, 10
+beta1: 0.6                    # Eq. 4
+beta2: 0.3                    # Eq. 4
+lambda_ed: 1.0                # Eq. 7, 8, 13, 14
+lambda_cyc: 10.0              # Eq. 13
+gan_loss: vanilla             # Eq. 6, 11: vanilla | lsgan
+hard:                         # of the schemes hard and, where they apply, en_paste (docs/schemes.md)
+  generator: resnet           # resnet, the paper's | edit: only regions change, and D_emb's gradient reaches no pixel
+  content: repaint            # of edit: repaint | blend (pasted from another vehicle, then repainted along the seams)
+  neutral: least              # edits as positives: none | least (of the candidates) | own (pasted from its vehicle)
+  choose: pixels              # which candidate becomes the negative: pixels | persistent | embedding | belt
+  candidates: 3               # edits made of each image
+  regions: [1, 3]             # fewest and most ellipses of an edit
+  radii: [0.04, 0.125]        # their half axes as shares of the image
+  seam: 1                     # pixels to each side of the border that blend repaints
+  learn: true                 # the editing generator goes on learning beside D_emb; false: in the warm-up alone
+  lambda_l1: 1.0              # weights of its losses: L1 in holes of real images,
+  lambda_rf: 0.1              # real against fake,
+  pixel_weight: 0.0           # Eq. 4 into the pixels
+paired_groups: false          # batches hold vehicles of one colour and type in pairs, where the data set knows them
+generator: {filters: 64, blocks: 9, padding: reflect, residual: false, max_change: 1.0}
+discriminator: {filters: 64, layers: 3}   # StarGAN's: these filters, layers by the image size
+stargan: {lambda_cls: 1.0, lambda_rec: 10.0, lambda_gp: 10.0}   # StarGAN, Choi et al. 2018
+optim: adam                   # of generators and discriminators: adam | sgd
+lr: 0.0002
+beta_1: 0.5                   # Adam's betas for the adversarial networks
+beta_2: 0.999
+constant_epochs: -1           # epochs at the full rate before the linear decay; -1: 40% of train.max_epoch
+view_embedding_off_epochs: -1 # last epochs without Eq. 10; -1: 20% of the joint epochs
+warmup_epochs: 0              # first epochs: the embedding network alone
+warmup_generator_epochs: -1   # then: the adversarial networks alone; -1: a quarter of warmup_epochs
+discriminator_steps: 1        # on the same batch; StarGAN has 5
+refresh_fakes: false          # make the fakes again after the generators' step, the paper's order
+fake_statistics: batch        # normalization statistics of the fakes in D_emb: batch (their own) | running
+amp: false                    # networks in bfloat16 while training; distances, losses and weights stay float32
+compile: false                # torch.compile every network; the first steps take minutes
+channels_last: true           # memory layout in which the embedding network's convolutions are fastest
+fusion: by_view               # by_view | own_first
+# Remedies that the paper does not have, off by default; sources in docs/schemes.md
+degrade: 0.0                  # strength of the same blur, noise and JPEG on all that D_emb learns from, up to 1
+reconstructions: false        # the hard generator also reproduces its input, and D_emb takes that as a positive
+lambda_rec: 10.0              # weight of the reconstructions' L1 in the generator's loss
+adaptive_weight: 0.0          # beta of the weight 1 - exp(-beta / L) of synthetic losses, L of Eq. 4 or 9; 0: none
+vggm_feature: after_relu      # after_relu | before_relu
+sync_norm: true               # several processes normalize with the statistics of all their images together
+start_from: ''                # checkpoint_warmup.pth.tar of another scheme's run with the same settings: share it
+checkpoint_every: 0           # steps between checkpoints inside an epoch; 0: at epoch ends only
+sample_every: 1               # epochs between saved pictures of generated images; 0: never
+diagnose_every: 1             # epochs between lines of diagnostics.csv, while generators learn; 0: never
+test_untrained: true          # evaluate the network before training as well
+protocols: []                 # protocols of the targets; empty: those of the dataset
+view_order: [front, rear]     # what 0 and 1 mean in VehicleID's view lists
+cache_dir: ''                 # folder that keeps decoded, resized images from run to run; '': none is kept
+render: {preset: '', layout: veri776, seed: 0, image_size: 0, lookalikes: 0}   # render this benchmark when data.root
+                              # lacks it, with so many lookalikes of each training image, which hard_truth needs
+"""
+_CHOICES = {
+    "data.type": ("image",),
+    "loss.name": ("triplet",),
+    "sampler.train_sampler": (
+        "RandomIdentitySampler",
+        "RandomSampler",
+        "SequentialSampler",
+        "RandomDomainSampler",
+        "RandomDatasetSampler",
+    ),
+    "train.lr_scheduler": LR_SCHEDULERS,
+    "test.dist_metric": ("euclidean", "cosine"),
+    "ealn.scheme": SCHEMES,
+    "ealn.distance": ("squared", "euclidean"),
+    "ealn.triplets": ("random", "batch_hard", "all_active"),
+    "ealn.negatives": ("random", "semi_hard", "hardest", "attribute"),
+    "ealn.gan_loss": ("vanilla", "lsgan"),
+    "ealn.generator.padding": ("reflect", "zero"),
+    "ealn.optim": ("adam", "sgd"),
+    "ealn.fake_statistics": ("batch", "running"),
+    "ealn.fusion": ("by_view", "own_first"),
+    "ealn.hard.generator": ("resnet", "edit"),
+    "ealn.hard.content": ("repaint", "blend"),
+    "ealn.hard.neutral": ("none", "least", "own"),
+    "ealn.hard.choose": ("pixels", "persistent", "embedding", "belt"),
+    "ealn.vggm_feature": ("after_relu", "before_relu"),
+    "ealn.render.preset": ("", "tiny", "small", "full"),
+    "ealn.render.layout": ("veri776", "vehicleid"),
+}
+# key: (smallest, largest); None: no bound
+_RANGES = {
+    "data.height": (16, None),
+    "data.width": (16, None),
+    "data.workers": (0, None),
+    "data.k_tfm": (1, 1),
+    "train.batch_size": (2, None),
+    "train.max_epoch": (1, None),
+    "train.lr": (0, None),
+    "train.print_freq": (1, None),
+    "train.start_epoch": (0, 0),
+    "sampler.num_instances": (1, None),
+    "test.batch_size": (1, None),
+    "loss.triplet.margin": (0, 4),
+    "loss.triplet.weight_t": (0, None),
+    "loss.triplet.weight_x": (0, None),
+    "ealn.alpha": (0, 4),
+    "ealn.beta1": (0, 4),
+    "ealn.beta2": (0, 4),
+    "ealn.lambda_ed": (0, None),
+    "ealn.lambda_cyc": (0, None),
+    "ealn.lr": (0, None),
+    "ealn.beta_1": (0, 0.9999),
+    "ealn.beta_2": (0, 0.999999),
+    "train.seed": (0, 2**32 - 1),
+    "ealn.hard.candidates": (1, None),
+    "ealn.hard.seam": (1, None),
+    "ealn.hard.lambda_l1": (0, None),
+    "ealn.hard.lambda_rf": (0, None),
+    "ealn.hard.pixel_weight": (0, None),
+    "ealn.generator.filters": (1, None),
+    "ealn.generator.blocks": (0, None),
+    "ealn.generator.max_change": (0, 2),
+    "ealn.discriminator.filters": (1, None),
+    "ealn.discriminator.layers": (1, None),
+    "ealn.constant_epochs": (-1, None),
+    "ealn.view_embedding_off_epochs": (-1, None),
+    "ealn.warmup_epochs": (0, None),
+    "ealn.warmup_generator_epochs": (-1, None),
+    "ealn.degrade": (0, 1),
+    "ealn.lambda_rec": (0, None),
+    "ealn.adaptive_weight": (0, None),
+    "ealn.stargan.lambda_cls": (0, None),
+    "ealn.stargan.lambda_rec": (0, None),
+    "ealn.stargan.lambda_gp": (0, None),
+    "ealn.discriminator_steps": (1, None),
+    "ealn.checkpoint_every": (0, None),
+    "ealn.sample_every": (0, None),
+    "ealn.diagnose_every": (0, None),
+    "ealn.render.seed": (0, None),
+    "ealn.render.image_size": (0, None),
+    "ealn.render.lookalikes": (0, None),
+}
+_LISTS = {
+    "train.stepsize": int,
+    "test.ranks": int,
+    "data.sources": str,
+    "data.targets": str,
+    "data.transforms": str,
+    "train.open_layers": str,
+    "train.new_layers": str,
+    "ealn.protocols": str,
+    "ealn.hard.regions": int,
+    "ealn.hard.radii": float,
+    "data.norm_mean": float,
+    "data.norm_std": float,
+}
+
+"""Schemes and what the paper calls them."""
+
+
+def parts_of(scheme):
+    """What a value of ``ealn.scheme`` puts together, such as ('hard', 'view') for hard_view; () for en."""
+    if scheme == "hard_truth":  # hard negatives as well, but in the place of a generator's
+        return ("truth",)
+    return tuple(word for word in scheme.split("_") if word != "en")
+
+
+def default_config():
+    """A fresh tree of defaults (yacs CfgNode): torchreid's keys and the ``ealn`` node."""
+    tree = yaml.safe_load(_TORCHREID)
+    tree["ealn"] = yaml.safe_load(_EALN)
+    return CfgNode(tree)

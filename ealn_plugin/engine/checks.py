@@ -1,0 +1,109 @@
+"""The parts of an engine that are put together and checked before anything is trained."""
+
+import logging
+import os
+
+from ealn_plugin import toolkit
+from ealn_plugin.data.lookalike_lists import lookalikes_of
+from ealn_plugin.distributed.world import check_batch
+from ealn_plugin.engine import schedule
+from ealn_plugin.schemes.base import Scheme
+
+log = logging.getLogger(__name__)
+
+
+def checked_schemes(schemes):
+    """The schemes as a list.
+
+    Raises:
+        ValueError: something else among them, or one kind twice.
+    """
+    schemes = list(schemes)
+    for scheme in schemes:
+        if not isinstance(scheme, Scheme):
+            raise ValueError(
+                f"schemes holds {scheme!r}, expected instances of ealn_plugin.schemes such as HardNegativeScheme()"
+            )
+    names = [scheme.name for scheme in schemes]
+    if len(set(names)) < len(names):
+        raise ValueError(f"schemes holds {names}, expected each kind at most once")
+    return schemes
+
+
+def check_training(engine, visrank, open_layers):
+    """Refuse what an ``EALNEngine`` cannot train.
+
+    Args:
+        visrank: as asked for. open_layers: as asked for, or None where no layers are fixed at first.
+    Raises:
+        ValueError: one sentence.
+    """
+    if visrank:
+        raise ValueError("visrank is True while training, expected it with test_only (test.evaluate True) only")
+    if engine.optimizer is None:
+        raise ValueError("the engine has no optimizer, expected one to train; pass one, or run with test_only")
+    if engine.max_epoch < 1:
+        raise ValueError(f"max_epoch is {engine.max_epoch}, expected at least 1")
+    warmup = sum(engine.warmup)
+    if warmup >= engine.max_epoch:
+        raise ValueError(
+            f"warmup_epochs {engine.warmup[0]} and warmup_generator_epochs {engine.warmup[1]} leave no joint epoch of "
+            f"max_epoch {engine.max_epoch}; lower them or train longer"
+        )
+    schedule.linear_factor(0, engine.max_epoch, engine.constant_epochs)
+    check_open_layers(engine.model, open_layers)
+    loader = engine.train_loader
+    check_batch(engine.world, loader.batch_size, getattr(loader.sampler, "num_instances", 1))
+    views = engine.views_of([item[0] for item in loader.dataset.train])
+    for scheme in engine.schemes:
+        scheme.check(views, engine.datamanager.height, engine.datamanager.width)
+        scheme.begin_epoch(0, engine.max_epoch - warmup)
+    if toolkit.keeps_past_images(loader.dataset):
+        log.warning(
+            "the transform random_patch keeps images of earlier batches, which no checkpoint holds: a run "
+            "that is resumed will differ from one that was not interrupted"
+        )
+
+
+def lookalikes_for(schemes, dataset):
+    """The lookalikes that the schemes need of a torchreid dataset's training images; None if none of them needs any.
+
+    Returns:
+        {image path: paths of its lookalikes} or None
+    Raises:
+        ValueError: an image has none, or the dataset's transform would make other images of the training images.
+    """
+    if not any(scheme.needs_lookalikes for scheme in schemes):
+        return None
+    if toolkit.keeps_past_images(dataset):
+        raise ValueError(
+            "data.transforms holds random_patch, which would paste parts of lookalikes into training images; take it "
+            "out for this scheme and for those that it is compared with"
+        )
+    return lookalikes_of([item[0] for item in dataset.train])
+
+
+def check_open_layers(model, layers):
+    """Refuse names in open_layers (a name, a list or None) that the backbone does not have.
+
+    Raises:
+        ValueError: one sentence.
+    """
+    for layer in [layers] if isinstance(layers, str) else layers or ():
+        if not hasattr(model, layer):
+            raise ValueError(
+                f"open_layers holds {layer!r}, expected attributes of {type(model).__name__}: "
+                f"{', '.join(name for name, _ in model.named_children())}"
+            )
+
+
+def make_folder(path):
+    """Make the run folder.
+
+    Raises:
+        ValueError: it cannot be made.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"save_dir {path!r} cannot be made ({error}); choose another data.save_dir") from error

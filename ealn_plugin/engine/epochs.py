@@ -1,0 +1,134 @@
+"""Epochs that can be resumed at any batch, bit for bit, with any number of data workers.
+
+torchreid's samplers and transforms draw from the global random states, so what an epoch contains depends on
+everything drawn before. Here the order of an epoch depends on (seed, epoch) alone and the augmentation of a sample on
+(seed, epoch, position), so an epoch can be entered anywhere and in any process.
+"""
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ealn_plugin import toolkit
+from ealn_plugin.system.interrupts import ignore_interrupts
+from ealn_plugin.system.randomness import derived_seed, own_randomness, seed_transforms
+
+
+class SeededSamples(Dataset):
+    """A torchreid dataset whose sample at (epoch, position, index) is augmented from (seed, epoch, position).
+
+    The epoch is part of the key, not of the dataset, so that the same worker processes serve epoch after epoch.
+
+    Args:
+        dataset: of torchreid. seed: of all samples.
+        lookalikes: {image path: paths of its lookalikes}; each sample then brings one of them, drawn from (seed, epoch,
+            position) as well, under "lookalike", augmented exactly as the image is. None: samples are torchreid's.
+    """
+
+    def __init__(self, dataset, seed, lookalikes=None):
+        self.dataset, self.seed, self.lookalikes = dataset, seed, lookalikes
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, key):
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys):
+        """The samples of a whole batch, which is how torch's loaders ask for them.
+
+        In a worker process the global random states belong to the worker and are simply seeded; in the main process
+        they are put back.
+        """
+        if torch.utils.data.get_worker_info() is not None:
+            return [self._sample(*key) for key in keys]
+        with own_randomness():
+            return [self._sample(*key) for key in keys]
+
+    def _sample(self, epoch, position, index):
+        seed = derived_seed(self.seed, "sample", epoch, position)
+        seed_transforms(seed)
+        sample = self.dataset[index]
+        if self.lookalikes is not None:
+            choices = self.lookalikes[sample["impath"]]
+            chosen = choices[derived_seed(self.seed, "lookalike", epoch, position) % len(choices)]
+            seed_transforms(seed)
+            sample["lookalike"] = toolkit.image_of(self.dataset, chosen)
+        return sample
+
+
+def epoch_order(sampler, batch_size, seed, epoch):
+    """The batches of an epoch: a list of lists of (position, dataset index), incomplete batches dropped.
+
+    Args:
+        sampler: any iterable of dataset indices, torchreid's samplers above all.
+    """
+    with own_randomness(derived_seed(seed, "order", epoch)):
+        indices = [int(index) for index in sampler]
+    full = len(indices) // batch_size * batch_size
+    keys = list(enumerate(indices[:full]))
+    return [keys[start : start + batch_size] for start in range(0, full, batch_size)]
+
+
+class EpochLoader:
+    """Batches of torchreid's train loader, epoch by epoch, with its settings, from worker processes that stay.
+
+    Starting workers anew for every epoch would cost about as much as loading some hundred images, and more the more
+    memory the main process holds.
+
+    Args:
+        loader: torchreid's train loader.
+        seed: of the epochs' orders and of the samples' augmentation.
+        world: ``World`` of several processes, of which this one loads its part of every batch; None: one process.
+        sampler: iterable of dataset indices, the order of an epoch; None: the loader's.
+
+    Attributes:
+        lookalikes: see ``SeededSamples``; to be set before the first epoch.
+    """
+
+    def __init__(self, loader, seed, world=None, sampler=None):
+        self.loader, self.seed, self.world, self.lookalikes = loader, seed, world, None
+        self.sampler = sampler
+        self._made = None
+        self._keys = []  # of the epoch that is running; the loader below holds this very list
+
+    def epoch(self, epoch, start=0):
+        """The batches of an epoch from batch ``start`` on.
+
+        Returns:
+            (iterable of batches, int): they and the number of batches of the whole epoch.
+        Raises:
+            ValueError: the epoch has no complete batch.
+        """
+        loader = self.loader
+        batches = epoch_order(self.sampler or loader.sampler, loader.batch_size, self.seed, epoch)
+        if not batches:
+            raise ValueError(
+                f"an epoch of {len(loader.dataset)} training images has no complete batch of "
+                f"{loader.batch_size}; lower train.batch_size"
+            )
+        if self.world is not None:
+            batches = self.world.own_part(batches)
+        self._keys[:] = [[(epoch, position, index) for position, index in batch] for batch in batches[start:]]
+        if not self._keys:
+            return (), len(batches)
+        if self._made is None:
+            self._made = self._make(min(loader.num_workers, len(batches)))
+        return self._made, len(batches)
+
+    def close(self):
+        """End the worker processes; the next epoch starts new ones."""
+        self._made = None
+
+    def _make(self, workers):
+        loader = self.loader
+        return DataLoader(
+            SeededSamples(loader.dataset, self.seed, self.lookalikes),
+            batch_sampler=self._keys,
+            num_workers=workers,
+            # workers that stay would carry the images that such a transform remembers into the next epoch
+            persistent_workers=workers > 0 and not toolkit.keeps_past_images(loader.dataset),
+            pin_memory=loader.pin_memory,
+            collate_fn=loader.collate_fn,
+            worker_init_fn=ignore_interrupts,
+            generator=torch.Generator().manual_seed(derived_seed(self.seed, "workers")),
+        )

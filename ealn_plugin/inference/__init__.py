@@ -1,0 +1,1 @@
+"""Features of any image from a trained network."""

@@ -1,0 +1,301 @@
+"""Features of any images from a trained network: what a user of the result calls."""
+
+import contextlib
+import logging
+from dataclasses import dataclass, field
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from ealn_plugin.data.annotations import VIEWPOINTS
+from ealn_plugin.data.viewpoints import View, view_from_name
+from ealn_plugin.evaluation.feature_store import fingerprint_of_networks
+from ealn_plugin.inference.image_inputs import as_list, name_of, read, to_network
+from ealn_plugin.labelling import classifier as viewpoint_classifier
+from ealn_plugin.runs import loading
+from ealn_plugin.system.interrupts import ignore_interrupts
+from ealn_plugin.toolkit import UnreadableImageError
+
+log = logging.getLogger(__name__)
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+MIN_CONFIDENCE = 0.9
+"""Predicted views that are less probable count as unknown, as in tools/label_viewpoints.py."""
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Features of some of the images that were given.
+
+    Attributes:
+        features: float32 [n, dim] on the CPU, rows of length 1.
+        rows: list of n positions in the list of images, ascending; those that cannot be read are missing.
+        views: int64 [n], the values of ``View`` that were used; -1 where none was known.
+        unreadable: {position: sentence} of the images that cannot be read.
+    """
+
+    features: torch.Tensor
+    rows: list
+    views: torch.Tensor
+    unreadable: dict = field(default_factory=dict)
+
+
+class FeatureExtractor:
+    """L2-normalised features of images, the same numbers as in the test phase of training.
+
+    Args:
+        run: run folder of tools/train_ealn.py, one of its checkpoint_*.pth.tar, or a ``LoadedRun``. For weights in
+            torchreid's own format see ``from_model``.
+        device: 'cpu', 'cuda', ...; None: CUDA where there is one. A LoadedRun stays where it is.
+        batch_size: images at a time; the features do not depend on it (beyond 1e-6, the rounding of float32).
+        precision: 'fp32', or 'bf16' or 'fp16' for autocast, whose features differ in the third digit.
+        fusion: where the run has a generator of other views, give the fused front and rear feature, twice as long;
+            an image whose view is neither has its own feature twice. False: the embedding network's own.
+        classifier: what tells front from rear for views='predict': a file of tools/label_viewpoints.py or a
+            ``ViewpointClassifier``.
+        workers: processes that read and resize images; 0: this one.
+
+    Attributes:
+        run: the ``LoadedRun``. dim: length of a feature.
+
+    Raises:
+        FileNotFoundError, CheckpointError, ValueError: no such run, broken files, or an argument out of range.
+    """
+
+    def __init__(self, run, *, device=None, batch_size=64, precision="fp32", fusion=True, classifier=None, workers=0):
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
+        for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} is {value!r}, expected a whole number of at least {least}")
+        if not isinstance(run, loading.LoadedRun):
+            run = loading.load_run(run, checked_device(device))
+        self.run, self.batch_size, self.precision, self.workers = run, batch_size, precision, workers
+        self._extraction = run.extraction()
+        self.fusing = run.fusing if fusion else None
+        if isinstance(classifier, viewpoint_classifier.ViewpointClassifier) or classifier is None:
+            self.classifier = classifier
+        else:
+            self.classifier, _ = viewpoint_classifier.load_classifier(classifier, run.device)
+        self.dim = run.dim if self.fusing is None else 2 * run.dim
+
+    @classmethod
+    def from_model(
+        cls,
+        model,
+        weights,
+        *,
+        height=224,
+        width=224,
+        norm_mean=loading.IMAGENET_MEAN,
+        norm_std=loading.IMAGENET_STD,
+        device=None,
+        **options,
+    ):
+        """A FeatureExtractor of any torchreid model with weights in torchreid's format or a plain state dict.
+
+        Args:
+            model: name, such as 'resnet50'; weights: file, such as model/model-last.pth.tar of a run.
+            height, width: of the images in pixels; norm_mean, norm_std: of their normalization, ImageNet's by default.
+            options: batch_size, precision, workers as in the constructor.
+        Raises:
+            FileNotFoundError, ValueError: no such file or model, or weights of another model.
+        """
+        return cls(
+            loading.load_model(model, weights, height, width, norm_mean, norm_std, checked_device(device)), **options
+        )
+
+    @property
+    def identity(self):
+        """All that the features depend on but the images and the precision, as JSON values.
+
+        Features of extractors with equal identities may be compared with each other.
+        """
+        networks = [self.run.embedding.backbone] + ([] if self.fusing is None else [self.fusing.generators])
+        mean, std = self.run.normalization
+        return {
+            "weights": fingerprint_of_networks(*networks),
+            "model": self.run.config.model.name,
+            "image size": list(self.run.size),
+            "normalization": [mean, std],
+            "dim": self.dim,
+            "fusion": "" if self.fusing is None else self.run.config.ealn.fusion,
+        }
+
+    def __call__(self, images, views=None, progress=False):
+        """Features of one image or many.
+
+        Args:
+            images: one image or a list of them, each one of
+                - the path of a file, read as the engine reads it (``toolkit.read_image``);
+                - a ``PIL.Image`` of any mode;
+                - a numpy array uint8 [height, width, 3], RGB;
+                - a tensor [3, height, width], RGB: uint8, or floating point in [0, 1].
+                Arrays and tensors may also hold many images in a leading dimension. Every size is resized to the
+                network's. A floating-point tensor is not rounded to 8 bits on the way, all others are, as files are.
+            views: from which side the vehicles are seen, for the fused feature; None: what the datasets built in this
+                process know of the paths (viewpoints.csv among it); 'predict': the classifier where they know
+                nothing; or one ``View`` or name ('front', 'rear', 'side', 'unknown') for each image.
+            progress: show a progress bar.
+        Returns:
+            float32 tensor [n, dim] on the CPU, a row for each image, n = 1 for one image.
+        Raises:
+            FileNotFoundError, UnreadableImageError, ValueError: naming the image that cannot be used.
+        """
+        return self.extract(images, views, progress=progress).features
+
+    def extract(self, images, views=None, skip_unreadable=False, progress=False):
+        """As calling it, but tells which views were used and can pass over images that cannot be read.
+
+        Returns:
+            Extracted
+        """
+        parts = list(self.batches(images, views, skip_unreadable, progress))
+        if not parts:
+            return Extracted(torch.empty(0, self.dim), [], torch.empty(0, dtype=torch.long))
+        return Extracted(
+            torch.cat([part.features for part in parts]),
+            [row for part in parts for row in part.rows],
+            torch.cat([part.views for part in parts]),
+            {row: why for part in parts for row, why in part.unreadable.items()},
+        )
+
+    def batches(self, images, views=None, skip_unreadable=False, progress=False):
+        """As ``extract``, batch by batch, for more images than fit in memory: yields Extracted.
+
+        Raises:
+            FileNotFoundError, UnreadableImageError, ValueError: as for calling it, once the image's turn has come.
+        """
+        images = as_list(images)
+        known = self._known_views(images, views)
+        loader = (
+            DataLoader(
+                _Prepared(images, self.run.transform, self.run.size),
+                self.batch_size,
+                num_workers=min(self.workers, len(images)),
+                collate_fn=list,
+                generator=torch.Generator(),  # else it would draw from the global random state
+                worker_init_fn=ignore_interrupts,
+            )
+            if images
+            else ()
+        )
+        done = 0
+        with tqdm(
+            total=len(images), desc="features", unit="img", disable=not progress, leave=False, dynamic_ncols=True
+        ) as bar:
+            for prepared in loader:
+                rows = range(done, done + len(prepared))
+                done += len(prepared)
+                failed = {row: made for row, made in zip(rows, prepared) if isinstance(made, Exception)}
+                for error in failed.values():
+                    if not skip_unreadable or isinstance(error, ValueError):
+                        raise error
+                rows = [row for row in rows if row not in failed]
+                yield self._features(
+                    [made for made in prepared if not isinstance(made, Exception)],
+                    rows,
+                    images,
+                    known[rows],
+                    views,
+                    {row: str(why) for row, why in failed.items()},
+                )
+                bar.update(len(prepared))
+
+    def _features(self, tensors, rows, images, seen, views, unreadable):
+        """The Extracted of one batch of prepared images."""
+        if not rows:
+            return Extracted(torch.empty(0, self.dim), rows, seen, unreadable)
+        if isinstance(views, str) and views == "predict":
+            seen = self._predicted(seen, [images[row] for row in rows])
+        device, kind = self.run.device, PRECISIONS[self.precision]
+        autocast = torch.autocast(device.type, dtype=kind) if kind else contextlib.nullcontext()
+        batch = torch.stack(tensors).to(device)
+        with torch.inference_mode(), autocast:
+            if self.fusing is None:
+                features = self.run.embedding(batch)
+            else:
+                _, features = self._extraction.batch(batch, seen)
+        return Extracted(features.float().cpu().clone(), rows, seen, unreadable)
+
+    # ------------------------------------------------------------------------------------------ views
+    def _known_views(self, images, views):
+        """int64 [images], -1 where nothing is known."""
+        if views is None or (isinstance(views, str) and views == "predict"):
+            if views and self.classifier is None:
+                raise ValueError(
+                    "views is 'predict', but there is no classifier; give classifier=FILE, a file that "
+                    "tools/label_viewpoints.py has saved"
+                )
+            return torch.tensor(
+                [VIEWPOINTS.get(image) if name_of(image) else View.UNKNOWN for image in images], dtype=torch.long
+            )
+        views = [views] if isinstance(views, (str, int)) else list(views)
+        if len(views) != len(images):
+            raise ValueError(f"views has {len(views)} entries, expected {len(images)}, one for each image")
+        return torch.tensor([as_view(view) for view in views], dtype=torch.long)
+
+    def _predicted(self, seen, images):
+        """The views that are known, and predictions for the other images."""
+        unknown = (seen == View.UNKNOWN).nonzero().flatten().tolist()
+        if not unknown:
+            return seen
+        pixels = torch.stack(
+            [viewpoint_classifier.as_pixels(read(images[row]), self.classifier.size) for row in unknown]
+        )
+        confidence, place = viewpoint_classifier.probabilities(self.classifier, pixels).max(1)
+        found = torch.tensor([int(view) for view in viewpoint_classifier.CLASSES])[place]
+        seen = seen.clone()
+        seen[unknown] = torch.where(confidence >= MIN_CONFIDENCE, found, int(View.UNKNOWN))
+        return seen
+
+
+class _Prepared(Dataset):
+    """Images as normalized tensors [3, height, width], or as the error that one raised."""
+
+    def __init__(self, images, transform, size):
+        self.images, self.transform, self.size = images, transform, size
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, row):
+        try:
+            return to_network(self.images[row], self.transform, self.size, row)
+        except (FileNotFoundError, UnreadableImageError, ValueError) as error:
+            return error  # raised in a worker it would arrive with the worker's traceback
+
+
+def as_view(view):
+    """The ``View`` of a View, its number or its name.
+
+    Raises:
+        ValueError: something else.
+    """
+    if isinstance(view, str):
+        return view_from_name(view)
+    try:
+        return View(int(view))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"view {view!r} is not one of {', '.join(f'{int(v)} ({v.name.lower()})' for v in View)}; "
+            "give one of them, or its name"
+        ) from None
+
+
+def checked_device(device):
+    """torch.device of a name, None being CUDA where there is one.
+
+    Raises:
+        ValueError: no such device here.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device is {device!r}, expected 'cpu' or 'cuda' ({str(error).splitlines()[0]})") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {str(device)!r}, but torch sees no GPU here; use 'cpu'")
+    return device

@@ -1,6 +1,0 @@
-"""One self-contained HTML page that shows how runs went."""
-
-from ealn_plugin.report.page import EXTRA, PACKAGES, write_page
-from ealn_plugin.report.runs import open_runs
-
-__all__ = ["EXTRA", "PACKAGES", "open_runs", "write_page"]

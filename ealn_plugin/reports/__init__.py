@@ -1,0 +1,1 @@
+"""From runs and evaluated models to tables, figures and the HTML page."""

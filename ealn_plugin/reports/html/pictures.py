@@ -1,0 +1,272 @@
+"""Sections of pictures: retrieval and generated images, for which networks and test images are needed, and what was
+saved while training."""
+
+import csv
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ealn_plugin.evaluation.feature_store import FeatureStore
+from ealn_plugin.reports import comparison, figures, picture_figures
+from ealn_plugin.reports.exhibits import OTHER_VIEW, FigureUnavailable
+from ealn_plugin.reports.html.blocks import Charts, Line, Note, Section, Table, embed_picture
+from ealn_plugin.system.messages import sentence
+
+log = logging.getLogger(__name__)
+
+DETAILED = 4
+"""Images are shown for so many runs: a page with those of dozens would not open on a phone."""
+_FAILURES = (ValueError, OSError, RuntimeError)
+
+
+# ---------------------------------------------------------------------------------------------- retrieval
+def evaluated(runs, store_folder, num_queries):
+    """Rank the test images of the runs whose networks and dataset are there.
+
+    Args:
+        runs: list of ReportedRun. store_folder: where features are kept. num_queries: on the sheet of ranked lists.
+    Returns:
+        (reporting.Report or None, the sentence that says why there is none)
+    """
+    opened = [run for run in runs if not run.unavailable]
+    if not opened:
+        return None, ""
+    try:
+        return comparison.evaluate_subjects(
+            [run.subject for run in opened], FeatureStore(store_folder), num_queries=num_queries
+        ), ""
+    except _FAILURES as error:
+        log.warning("the test images could not be ranked: %s", error)
+        return None, f"The test images could not be ranked: {sentence(error)}"
+
+
+def retrieval(runs, report, failure, folder):
+    """Sections: CMC curves, and ranked lists.
+
+    Args:
+        runs: list of ReportedRun. report, failure: what ``evaluated`` returned. folder: existing, for the figures.
+    """
+    cmc, lists = Section("cmc", "CMC curves", _left_out(runs)), Section("ranked", "Ranked lists", _left_out(runs))
+    if report is None:
+        for section in (cmc, lists) if failure else ():
+            section.blocks.append(Note(failure, missing=True))
+        return [cmc, lists]
+    cmc.blocks.append(
+        Charts(
+            tuple(
+                embed_picture(
+                    f"{path}.png",
+                    f"CMC curves of {', '.join(curves)} on {dataset}, protocol {protocol}: the share "
+                    "of queries with a match among their first k",
+                    photographs=False,
+                    least=0.55,
+                )
+                for ((dataset, protocol), curves), path in zip(
+                    report.curves.items(), comparison.write_curves(report, folder)
+                )
+            ),
+            width=32,
+        )
+    )
+    cut = any(len(subjects) > DETAILED for subjects in report.lists.values())
+    for dataset, subjects in report.lists.items():
+        report.lists[dataset] = dict(list(subjects.items())[:DETAILED])
+    try:
+        for dataset, path in comparison.write_lists(report, folder).items():
+            lists.blocks.append(
+                embed_picture(
+                    path,
+                    f"Queries of {dataset} beside their nearest gallery images under "
+                    f"{', '.join(report.lists[dataset])}: correct ones framed green, wrong ones red, junk grey",
+                    photographs=True,
+                )
+            )
+        if cut:
+            lists.blocks.append(_first_alone())
+    except _FAILURES as error:
+        lists.blocks.append(Note(f"The ranked lists could not be drawn: {sentence(error)}", missing=True))
+    if not report.lists:
+        lists.blocks.append(
+            Note("There are no ranked lists: none were asked for, or no query has a match.", missing=True)
+        )
+    return [cmc, lists]
+
+
+# ---------------------------------------------------------------------------------------------- what generators make
+@dataclass(frozen=True)
+class _Exhibit:
+    """One kind of figure: ``draw`` makes PNG files of runs in a folder and says why it cannot by FigureUnavailable.
+
+    Attributes:
+        alt: what the picture shows, before the names of its runs.
+        photographs: see ``embed_picture``. networks: it needs them and the test images.
+        single: a picture per run, rather than one of all.
+    """
+
+    draw: Callable
+    alt: str
+    photographs: bool = True
+    networks: bool = True
+    single: bool = False
+
+    @property
+    def limited(self):
+        """Whether only the first runs are shown."""
+        return self.single or self.photographs
+
+
+def _draw_views_over_time(runs, folder):
+    return picture_figures.draw_training(runs, folder, kind=OTHER_VIEW)
+
+
+_SECTIONS = (
+    (
+        "time",
+        "Generated images, epoch by epoch",
+        (
+            _Exhibit(
+                picture_figures.draw_training,
+                "Hard negatives of the same inputs after some epochs of training",
+                networks=False,
+                single=True,
+            ),
+            _Exhibit(
+                _draw_views_over_time,
+                "Other views of the same inputs after some epochs of training",
+                networks=False,
+                single=True,
+            ),
+        ),
+    ),
+    (
+        "hard",
+        "Hard negatives",
+        (
+            _Exhibit(
+                picture_figures.draw_hard_negatives,
+                "Test images beside their hard negatives, the most changed part "
+                "enlarged, with the distances in the embedding",
+                single=True,
+            ),
+        ),
+    ),
+    (
+        "views",
+        "Cross views",
+        (
+            _Exhibit(
+                picture_figures.draw_cross_views,
+                "Test images beside their generated other views and, where it is known, the true one",
+            ),
+        ),
+    ),
+    (
+        "responses",
+        "Response maps",
+        (
+            _Exhibit(
+                picture_figures.draw_responses,
+                "Where the last convolution responds to inputs and to their hard negatives",
+            ),
+        ),
+    ),
+    (
+        "distances",
+        "Distances in the embedding",
+        (
+            _Exhibit(
+                figures.draw_distances,
+                "Histograms of the distances of positives, negatives and generated images",
+                photographs=False,
+                single=True,
+            ),
+        ),
+    ),
+    (
+        "sweep",
+        "Sensitivity to beta1 and beta2",
+        (_Exhibit(figures.draw_sweep, "mAP against beta1 and beta2", photographs=False, networks=False),),
+    ),
+)
+
+
+def generated(runs, folder):
+    """Sections: generated images over time, hard negatives, cross views, responses, distances, the sweep.
+
+    Args:
+        runs: list of ReportedRun. folder: existing, for the figures.
+    """
+    sections = []
+    for key, title, exhibits in _SECTIONS:
+        networks = any(exhibit.networks for exhibit in exhibits)
+        section = Section(key, title, _left_out(runs) if networks else [])
+        pictures, reasons = [], []
+        for exhibit in exhibits:
+            usable = [run for run in runs if not (exhibit.networks and run.unavailable)]
+            _show(exhibit, usable, folder, pictures, reasons)
+        if key == "views" and pictures:
+            reasons += _scores(folder)
+        section.blocks += pictures + (reasons if pictures else reasons[:1])
+        if any(exhibit.limited for exhibit in exhibits) and len(runs) > DETAILED:
+            section.blocks.append(_first_alone())
+        sections.append(section)
+    return sections
+
+
+def _show(exhibit, runs, folder, pictures, reasons):
+    """Draw one exhibit; its Pictures and the Notes on what could not be drawn are added to the lists."""
+    unavailable, before = None, len(pictures)
+    runs = runs[:DETAILED] if exhibit.limited else runs
+    for chosen in [[run] for run in runs] if exhibit.single else [runs] if runs else []:
+        names = ", ".join(run.label for run in chosen)
+        try:
+            pictures += [
+                embed_picture(path, f"{exhibit.alt}: {names}", exhibit.photographs)
+                for path in exhibit.draw(chosen, folder)
+            ]
+        except FigureUnavailable as error:
+            unavailable = Note(f"Not shown: {error}.", missing=True)
+        except _FAILURES as error:
+            log.warning("%s: %s", names, error)
+            reasons.append(Note(f"Not shown for {names}: {sentence(error)}", missing=True))
+    if unavailable and len(pictures) == before:  # a run without hard negatives is no news beside one that has some
+        reasons.append(unavailable)
+
+
+def _first_alone():
+    return Note(f"Shown for the first {DETAILED} runs; name others first with --run to see theirs.", missing=True)
+
+
+def _left_out(runs):
+    """A Note that names the runs without networks or test images, as a list; the section Runs says why."""
+    without = [run.label for run in runs if run.unavailable]
+    if not without:
+        return []
+    return [
+        Note(
+            f"Not shown for {', '.join(without)}: this needs the networks and the test images; the section Runs "
+            "says what is missing.",
+            missing=True,
+        )
+    ]
+
+
+def _scores(folder):
+    """The numbers of the cross views against the true ones as a list of one Table; empty on data without twins."""
+    path = os.path.join(folder, "figure_06_scores.csv")
+    if not os.path.isfile(path):
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    lines = tuple(Line((*row[:2], *(f"{float(cell):.3f}".removesuffix(".000") for cell in row[2:]))) for row in rows)
+    return [
+        Table(
+            "figure_06_scores.csv: generated views against the true ones over all fixed images, beside the "
+            "unchanged input, which a generator has to beat, and the true view itself. SSIM and PSNR: to the "
+            "true view; mAP and rank 1: of the gallery's images of the other view, in [0, 1].",
+            tuple(header),
+            lines,
+            names=2,
+        )
+    ]

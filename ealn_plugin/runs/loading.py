@@ -1,0 +1,172 @@
+"""From a run folder to its trained networks, for whoever uses a result: no dataset is needed, nothing is trained."""
+
+import functools
+import os
+from dataclasses import dataclass
+
+import torch
+
+from ealn_plugin import config as configuration
+from ealn_plugin import toolkit
+from ealn_plugin.engine.checkpoints import state
+from ealn_plugin.engine.pixels import PixelRange
+from ealn_plugin.evaluation.extraction import FeatureExtraction
+from ealn_plugin.models.embedding import EmbeddingNetwork
+from ealn_plugin.models.modes import evaluating
+from ealn_plugin.runs import build
+from ealn_plugin.runs.folder import files_of_run
+from ealn_plugin.runs.weights import CLASSIFIER, load_weights
+from ealn_plugin.system.randomness import own_randomness
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass
+class LoadedRun:
+    """The trained networks of a run, in eval mode and without gradients, and what they expect of an image.
+
+    Attributes:
+        config: the run's configuration (yacs tree, frozen).
+        embedding: ``EmbeddingNetwork``: normalized images [n, 3, height, width] to L2-normalised embeddings [n, dim].
+        schemes: list of ``Scheme`` with their generators and discriminators, [] for a run of EN.
+        pixels: ``PixelRange`` between the normalization of ``embedding`` and the [-1, 1] of the generators.
+        device: torch.device that all of them are on.
+        source: path of the file that the weights came from.
+    """
+
+    config: object
+    embedding: EmbeddingNetwork
+    schemes: list
+    pixels: PixelRange
+    device: torch.device
+    source: str
+
+    def __post_init__(self):
+        for network in (self.embedding, *self.schemes):
+            network.to(self.device).eval().requires_grad_(False)
+        self.pixels.to(self.device)
+
+    @property
+    def size(self):
+        """(height, width) of the images in pixels."""
+        return self.config.data.height, self.config.data.width
+
+    @property
+    def normalization(self):
+        """(mean, std) for pixels in [0, 1], a list of three values each."""
+        return list(self.config.data.norm_mean), list(self.config.data.norm_std)
+
+    @property
+    def fusing(self):
+        """The scheme whose generators make the other view, or None."""
+        return next((scheme for scheme in self.schemes if scheme.makes_other_view), None)
+
+    @functools.cached_property
+    def transform(self):
+        """torchreid's test transform: RGB ``PIL.Image`` to a normalized tensor [3, height, width]."""
+        return toolkit.test_transform(*self.size, *self.normalization)
+
+    @functools.cached_property
+    def dim(self):
+        """Length of an embedding; a ValueError where the model gives no single feature for images of this size."""
+        return check_features(self.embedding.backbone, *self.size, self.device)
+
+    def extraction(self, views_of=None):
+        """The engine's ``FeatureExtraction`` around these networks; ``views_of``: list of paths to [n] views."""
+        return FeatureExtraction(
+            self.embedding, self.pixels, self.schemes, views_of, self.device, self.config.ealn.fusion
+        )
+
+
+def load_run(path, device="cpu"):
+    """The networks of a run of tools/train_ealn.py; its dataset need not be there, and no code in its files is run.
+
+    Args:
+        path: run folder, meaning its last checkpoint, or one of the checkpoint_*.pth.tar in it.
+        device: where to put the networks.
+    Returns:
+        LoadedRun
+    Raises:
+        FileNotFoundError: not a run that has saved a checkpoint.
+        CheckpointError, ValueError: broken files, or a checkpoint that does not fit its configuration.
+    """
+    config_file, checkpoint_file = files_of_run(path)
+    config = configuration.load_config(config_file, ["model.pretrained", False, "model.load_weights", ""])
+    content = state.read(checkpoint_file)
+    with own_randomness():  # the initial weights are drawn, then overwritten
+        model = build.build_embedding_backbone(config, number_of_classes(content["model"]))
+        schemes = build.build_schemes(config)
+    state.check_schemes(schemes, content, checkpoint_file)
+    state.fit_networks(model, schemes, content, checkpoint_file)
+    pixels = PixelRange(config.data.norm_mean, config.data.norm_std)
+    return LoadedRun(config, EmbeddingNetwork(model), schemes, pixels, torch.device(device), checkpoint_file)
+
+
+def load_model(
+    model, weights, height=224, width=224, norm_mean=IMAGENET_MEAN, norm_std=IMAGENET_STD, device="cpu", flag="weights"
+):
+    """Any torchreid model with weights of its own architecture, as a LoadedRun without schemes.
+
+    Args:
+        model: name, such as 'resnet50'.
+        weights: file in torchreid's format, such as model/model-last.pth.tar of a run, or a plain state dict.
+        height, width: of the images in pixels; norm_mean, norm_std: of their normalization, for pixels in [0, 1].
+        device: where to put the network; flag: what the user calls the file of weights in messages.
+    Raises:
+        FileNotFoundError, ValueError: no such file or model, weights of another model, or a size out of range.
+    """
+    config = configuration.load_config(
+        "",
+        [
+            "ealn.scheme",
+            "en",
+            "model.name",
+            model,
+            "model.pretrained",
+            False,
+            "data.height",
+            height,
+            "data.width",
+            width,
+            "data.norm_mean",
+            list(norm_mean),
+            "data.norm_std",
+            list(norm_std),
+        ],
+    )
+    with own_randomness():
+        network = build.build_embedding_backbone(config, 1)
+    load_weights(network, weights, flag)
+    pixels = PixelRange(config.data.norm_mean, config.data.norm_std)
+    return LoadedRun(config, EmbeddingNetwork(network), [], pixels, torch.device(device), os.fspath(weights))
+
+
+def check_features(model, height, width, device):
+    """Try whether a network gives one feature per image, and return its length.
+
+    Raises:
+        ValueError: it does not, or not for images of that size.
+    """
+    name = type(model).__name__
+    try:
+        with evaluating(model):
+            features = model(torch.zeros(2, 3, height, width, device=device))
+    except Exception as error:  # whatever a model raises for a size that it cannot take
+        reason = str(error).strip().partition("\n")[0] or "no message"
+        raise ValueError(
+            f"{name} cannot process images of {height} x {width} pixels ({type(error).__name__}: "
+            f"{reason}); choose another size with --height and --width, or another model"
+        ) from error
+    shape = tuple(features.shape) if torch.is_tensor(features) else type(features).__name__
+    if not torch.is_tensor(features) or features.dim() != 2 or len(features) != 2:
+        raise ValueError(
+            f"{name} returns {shape} for two images in evaluation mode, expected one tensor [2, dim]; "
+            "choose a model that gives one feature per image"
+        )
+    return features.shape[1]
+
+
+def number_of_classes(weights):
+    """How many training identities the classifier in a backbone's state dict was made for; 1 where it has none."""
+    name = f"{CLASSIFIER}.weight"  # so in every single-branch model of torchreid
+    return len(weights[name]) if name in weights else 1

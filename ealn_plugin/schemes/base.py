@@ -1,0 +1,271 @@
+"""What a scheme is: one adversary, the questions that the engine asks it, and what all schemes share.
+
+A scheme holds its generators and discriminators, either of which may be none, and answers what the engine asks in its
+three phases; the engine knows nothing of what happens inside.
+"""
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ealn_plugin.data.viewpoints import View
+from ealn_plugin.losses import adversarial, checks, hinges, selection
+from ealn_plugin.losses import distance as distances
+from ealn_plugin.losses.adaptive import synthetic_weight
+from ealn_plugin.losses.checks import check_not_negative
+from ealn_plugin.losses.transfer import to_device
+
+DIRECTIONS = (("rear", View.FRONT), ("front", View.REAR))  # view that is made, view that it is made from
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the schemes see of one training batch.
+
+    Attributes:
+        images: [batch, 3, height, width] in [-1, 1].
+        pids: [batch] identity labels.
+        views: [batch] values of ``View``, on the CPU: choosing images by view must not wait for the device.
+        groups: [batch] images with the same number share colour and type; -1 where unknown.
+        embeddings: [batch, dim] L2-normalised, of ``images`` under the frozen D_emb in evaluation mode.
+        random: source of every random choice, on the CPU.
+        embed: images [n, 3, h, w] in [-1, 1] to embeddings by the frozen D_emb in evaluation mode, without a graph;
+            there whenever ``embeddings`` are.
+        lookalikes: [batch, 3, height, width] in [-1, 1], a true hard negative of each of ``images``; None unless a
+            scheme needs them.
+    """
+
+    images: torch.Tensor
+    pids: torch.Tensor
+    views: torch.Tensor
+    groups: torch.Tensor
+    embeddings: torch.Tensor | None = None
+    random: torch.Generator | None = field(default=None, repr=False)
+    embed: Callable | None = field(default=None, repr=False)
+    lookalikes: torch.Tensor | None = None
+
+
+class Fakes(NamedTuple):
+    """Generated images [n, 3, height, width] in [-1, 1] and the batch positions [n] of the images they came from."""
+
+    images: torch.Tensor
+    anchor_index: torch.Tensor
+
+    def detach(self):
+        """The same images, cut from the generators' graph."""
+        return Fakes(self.images.detach(), self.anchor_index)
+
+
+class Scheme(nn.Module, abc.ABC):
+    """Base of all schemes: holds ``generators`` and ``discriminators`` and the hyper-parameters all of them share.
+
+    Args:
+        generators, discriminators: networks by name, to be called as modules, ``network(images)``: between several
+            processes that is where the rows of a batch are shared (sharing.py).
+        alpha: margin of Eq. 5, 9 and 10, in units of d.
+        lambda_ed: weight of the embedding losses, Eq. 7, 8, 13 and 14.
+        distance: d of Eq. 2, 'squared' or 'euclidean'.
+        negatives: how x_n is drawn, 'random' (the paper), 'semi_hard', 'hardest' or 'attribute'.
+        gan_loss: 'vanilla' (Eq. 6 and 11) or 'lsgan'.
+        adaptive_weight: 0 (the paper), or the beta of ``synthetic_weight``: D_emb's loss on the fakes then counts the
+            less, the farther their generator is from satisfying its own embedding loss.
+    """
+
+    name = "scheme"
+    makes_other_view = False  # whether ``other_view`` is there for the fused feature
+    needs_lookalikes = False  # whether the batches have to bring ``lookalikes``
+    differentiated_twice = ()  # names of networks whose gradient is differentiated again, by a gradient penalty
+    uses_embeddings = None  # whether it looks at ``Batch.embeddings``; None: if it has generators
+    embedding_active = True  # whether D_emb minimises this scheme's embedding loss at the moment
+
+    def __init__(
+        self,
+        generators,
+        discriminators,
+        alpha=0.6,
+        lambda_ed=1.0,
+        distance="squared",
+        negatives="random",
+        gan_loss="vanilla",
+        adaptive_weight=0.0,
+    ):
+        super().__init__()
+        checks.check_choice("negatives", negatives, selection.NEGATIVES)
+        checks.check_choice("gan_loss", gan_loss, adversarial.KINDS)
+        checks.check_margins(distance, alpha=alpha)
+        check_not_negative("lambda_ed", lambda_ed)
+        check_not_negative("adaptive_weight", adaptive_weight)
+        self.generators, self.discriminators = nn.ModuleDict(generators), nn.ModuleDict(discriminators)
+        self.alpha, self.lambda_ed, self.distance = alpha, lambda_ed, distance
+        self.negatives, self.gan_loss, self.adaptive_weight = negatives, gan_loss, adaptive_weight
+        if self.uses_embeddings is None:
+            self.uses_embeddings = bool(len(self.generators))
+        self._misfit = None  # the generators' embedding loss in this step
+
+    def check(self, views, height, width):
+        """Refuse training data that the scheme cannot learn from.
+
+        Args:
+            views: [images] values of ``View`` of the training set.
+            height, width: image size in pixels.
+        Raises:
+            ValueError: one sentence.
+        """
+        device = next(self.parameters(), torch.zeros(())).device
+        with torch.no_grad():
+            self.probe(torch.zeros(1, 3, height, width, device=device))
+
+    def probe(self, images):
+        """Run every network on images [1, 3, height, width]: they say themselves which sizes they take."""
+        for network in (*self.generators.values(), *self.discriminators.values()):
+            network(images)
+
+    def begin_epoch(self, epoch, max_epoch):
+        """Called before each epoch. Joint epochs count from 0; ``epoch`` is below 0 in a warm-up, of ``max_epoch``."""
+
+    @abc.abstractmethod
+    def generate(self, batch):
+        """{name: Fakes}, with the generators' graph when gradients are enabled."""
+
+    @abc.abstractmethod
+    def generator_loss(self, batch, fakes, embed):
+        """(scalar, {name: detached tensor}) minimised by the generators.
+
+        Args:
+            fakes: what ``generate`` returned, with its graph.
+            embed: images in [-1, 1] to L2-normalised embeddings by the frozen D_emb in evaluation mode.
+        """
+
+    @abc.abstractmethod
+    def discriminator_loss(self, batch, fakes):
+        """(scalar, {name: detached tensor}) minimised by the discriminators; ``fakes`` are detached."""
+
+    @abc.abstractmethod
+    def embedding_loss(self, batch, real, fake):
+        """(scalar, {name: detached tensor}) that D_emb minimises beside the loss of EN.
+
+        Args:
+            real: [batch, dim] embeddings of the real images.
+            fake: {name: (embeddings [n, dim], anchor_index [n])} of each kind of fake.
+        """
+
+    def other_view(self, images, views):
+        """Images [n, 3, h, w] of the opposite view, where ``makes_other_view``.
+
+        Args:
+            images: [n, 3, h, w] in [-1, 1].
+            views: [n] values of ``View``.
+        """
+        return images
+
+    def pictures(self, images, views):
+        """{name: images [n, 3, h, w]}: what a person should see of the scheme for the given images."""
+        return {}
+
+    # ------------------------------------------------------------------------------------------ shared pieces
+    def distance_to_negatives(self, batch):
+        """d(x, x_n) [batch] under the frozen D_emb and which entries are valid [batch]."""
+        index, valid = self.negatives_of(batch, batch.embeddings)
+        return distances.distance(batch.embeddings, batch.embeddings[index], self.distance), valid
+
+    def negatives_of(self, batch, embeddings):
+        """x_n of every image, drawn as ``negatives`` says by these embeddings: (index [batch], valid [batch])."""
+        embeddings = embeddings.detach()
+        pairwise = distances.pairwise_distance(embeddings, embeddings, self.distance)
+        d_positive = None
+        if self.negatives == "semi_hard":
+            d_positive, _ = self.distance_to_positives(batch, embeddings)
+        return selection.select_negatives(
+            pairwise, batch.pids, self.negatives, groups=batch.groups, generator=batch.random, d_positive=d_positive
+        )
+
+    def distance_to_positives(self, batch, real):
+        """d(x, x_p) [batch] for random positives and which entries are valid [batch]."""
+        index, valid = selection.select_positives(batch.pids, generator=batch.random)
+        return distances.distance(real, real[index], self.distance), valid
+
+    def pushed_away(self, batch, real, fake, anchor, valid=True):
+        """Eq. 5, which is Eq. 10 as well, and the distances that it looks at.
+
+        Args:
+            real: [batch, dim] embeddings; fake: [n, dim], made from the images anchor [n].
+            valid: [n] bool, fakes that count, or True for all.
+        Returns:
+            (scalar, d(x, fake) [n]).
+        """
+        d_positive, has_positive = self.distance_to_positives(batch, real)
+        d_fake = distances.distance(real[anchor], fake, self.distance)
+        valid = has_positive[anchor] & valid
+        return hinges.hard_embedding_loss(d_positive[anchor], d_fake, self.alpha, valid), d_fake
+
+    def remember_misfit(self, loss):
+        """Keep Eq. 4 or Eq. 9 of this step, a scalar, for ``embedding_weight``."""
+        self._misfit = loss.detach()
+
+    def embedding_weight(self):
+        """(weight of D_emb's loss on the fakes, {name: tensor} to log): lambda_ed, times w with adaptive_weight."""
+        if not self.adaptive_weight or self._misfit is None:
+            return self.lambda_ed, {}
+        weight = synthetic_weight(self._misfit, self.adaptive_weight)
+        return self.lambda_ed * weight, {f"weight/{self.name}": weight}
+
+
+class ViewScheme(Scheme):
+    """Base of the schemes that turn front into rear images and back; at test time they make the other half of the
+    fused feature.
+
+    Side images and images of unknown view take no part in it. Fakes are named after the view that they show.
+    """
+
+    makes_other_view = True
+
+    @abc.abstractmethod
+    def turn(self, images, view):
+        """Images [n, 3, h, w] of the opposite view to images of ``view``, 'front' or 'rear'."""
+
+    def check(self, views, height, width):
+        """Also refuses a training set without labelled front and rear images."""
+        super().check(views, height, width)
+        front, rear = int((views == View.FRONT).sum()), int((views == View.REAR).sum())
+        if not front or not rear:
+            raise ValueError(
+                f"the cross-view scheme needs training images labelled front and rear, but of {len(views)} images "
+                f"{front} are front and {rear} are rear; put a viewpoints.csv or the key-point files into the dataset "
+                "folder (see datasets.md), or train with ealn.scheme hard"
+            )
+
+    def generate(self, batch):
+        """A rear image of every front image ('rear') and a front image of every rear image ('front')."""
+        fakes = {}
+        for made, source in DIRECTIONS:
+            index = where(batch.views == source, batch.images.device)
+            images = self.turn(batch.images[index], made) if len(index) else batch.images[:0]
+            fakes[made] = Fakes(images, index)
+        return fakes
+
+    def other_view(self, images, views):
+        """The opposite view of front and rear images; side and unknown images come back as they are."""
+        result = images.clone()
+        for made, source in DIRECTIONS:
+            chosen = where(views == source, images.device)
+            if len(chosen):
+                result[chosen] = self.turn(images[chosen], made).to(images.dtype)
+        return result
+
+    def pictures(self, images, views):
+        """The other view of each image."""
+        return {"other_view": self.other_view(images, views)}
+
+
+def where(mask, device):
+    """Positions [k] at which a mask [n] on the CPU is set, on ``device``."""
+    return to_device(mask.nonzero().flatten(), device)
+
+
+def detached(parts):
+    """The same values without their graph."""
+    return {name: value.detach() for name, value in parts.items()}

@@ -1,0 +1,1 @@
+"""What knows no vehicles: files written whole, processes, messages, randomness, signals and optional packages."""

@@ -1,0 +1,100 @@
+"""ealn_plugin/runs/loading.py: a run's networks come back as the engine had them, with nothing but the run folder."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from ealn_plugin import config as configuration
+from ealn_plugin import toolkit
+from ealn_plugin.engine.checkpoints.file import BEST, LAST, CheckpointError
+from ealn_plugin.evaluation.feature_store import fingerprint_of_networks
+from ealn_plugin.reports.subjects import RunSubject
+from ealn_plugin.runs import loading
+
+
+@pytest.fixture
+def alone(run_folder, tmp_path):
+    """The run folder where its dataset does not exist."""
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(run_folder, folder)
+    config = (folder / "config.yaml").read_text(encoding="utf-8")
+    root = configuration.load_config(str(folder / "config.yaml")).data.root
+    (folder / "config.yaml").write_text(config.replace(root, str(tmp_path / "no data")), encoding="utf-8")
+    return folder
+
+
+def test_the_networks_are_the_engines(run_folder, alone):
+    engine = RunSubject(str(run_folder), "run").engine()
+    run = loading.load_run(alone)
+    assert fingerprint_of_networks(run.embedding.backbone, *run.schemes) == fingerprint_of_networks(
+        engine.model, *engine.schemes
+    )
+    assert [scheme.name for scheme in run.schemes] == ["hard", "view"] and run.fusing is run.schemes[1]
+    assert run.source == str(alone / LAST) and run.size == (32, 32) and run.device == torch.device("cpu")
+    for network in (run.embedding, *run.schemes):
+        assert not any(module.training for module in network.modules())
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_images_are_prepared_as_the_data_manager_does(run_folder, veri_root):
+    engine = RunSubject(str(run_folder), "run").engine()
+    loader = engine.test_loader["veri776"]["query"]
+    item = loader.dataset[3]
+    run = loading.load_run(run_folder)
+    assert torch.equal(run.transform(toolkit.read_image(item["impath"])), item["img"])
+    assert run.normalization == toolkit.normalization_of(engine.datamanager)
+    with torch.no_grad():
+        views = engine.views_of([item["impath"]])
+        own, fused = run.extraction().batch(item["img"][None], views)
+    assert own.shape == (1, 512) and fused.shape == (1, 1024)
+    engine.embedding.eval()
+    with torch.no_grad():
+        own_there, fused_there = engine.extraction.batch(item["img"][None], views)
+    torch.testing.assert_close(own, own_there, rtol=0, atol=1e-6)
+    torch.testing.assert_close(fused, fused_there, rtol=0, atol=1e-6)
+
+
+def test_a_checkpoint_of_the_run_may_be_named(run_folder):
+    run = loading.load_run(os.path.join(run_folder, BEST))
+    assert run.source == os.path.join(run_folder, BEST)
+
+
+def test_global_randomness_stays_as_it_was(run_folder):
+    torch.manual_seed(3)
+    np.random.seed(3)
+    expected = torch.rand(1), np.random.rand()
+    torch.manual_seed(3)
+    np.random.seed(3)
+    loading.load_run(run_folder)
+    assert (torch.rand(1), np.random.rand()) == expected
+
+
+def test_what_is_no_run_gets_a_sentence(alone, tmp_path):
+    with pytest.raises(FileNotFoundError, match="the run '/no' has no config.yaml; give the data.save_dir"):
+        loading.load_run("/no")
+    (tmp_path / "config.yaml").write_text("{}", encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match="has no checkpoint_last.pth.tar"):
+        loading.load_run(tmp_path)
+    (alone / LAST).write_bytes((alone / LAST).read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match="truncated or not a checkpoint"):
+        loading.load_run(alone)
+
+
+def test_a_config_that_does_not_fit_the_checkpoint_gets_a_sentence(alone):
+    text = (alone / "config.yaml").read_text(encoding="utf-8")
+    for old, new, sentence in (
+        ("scheme: hard_view", "scheme: hard", r"trained with the schemes \['hard', 'view'\]"),
+        ("squeezenet1_1", "squeezenet1_0", "of another architecture"),
+    ):
+        assert old in text
+        (alone / "config.yaml").write_text(text.replace(old, new), encoding="utf-8")
+        with pytest.raises(CheckpointError, match=sentence):
+            loading.load_run(alone)
+
+
+def test_the_number_of_classes():
+    assert loading.number_of_classes({"classifier.weight": torch.zeros(7, 3)}) == 7
+    assert loading.number_of_classes({"fc.weight": torch.zeros(7, 3)}) == 1
