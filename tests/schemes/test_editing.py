@@ -7,10 +7,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from ealn_plugin import FeatureExtractor
 from ealn_plugin.losses.selection import select_positives
+from ealn_plugin.reports.exhibits import TrainedRun
+from ealn_plugin.reports.subjects import RunSubject
 from ealn_plugin.schemes import editing
 from ealn_plugin.schemes.base import Batch
-from tests.helpers.standins import build_engine, small_schemes
+from tests.helpers.standins import build_engine, small_schemes, train_run
 
 
 def embed(images):
@@ -317,3 +320,19 @@ def test_edits_of_a_batch_do_not_depend_on_its_embeddings_unless_chosen_by_them(
 def test_options_out_of_range(kind, options, message):
     with pytest.raises(ValueError, match=message):
         build(kind, **options)
+
+
+def test_photographs_without_views_or_attributes_will_do(datamanager, tmp_path):
+    for kind in ("edit", "paste"):
+        engine = build_engine(datamanager, (kind,), views={})
+        results = engine.run(save_dir=str(tmp_path / kind), max_epoch=1, progress=False, test_untrained=False)
+        assert results["datasets"]
+
+
+def test_a_run_folder_gives_features_and_pictures(veri_root, tmp_path):
+    folder = train_run(tmp_path, veri_root, "hard", ["ealn.hard.generator", "edit", "ealn.diagnose_every", 1])
+    extractor = FeatureExtractor(str(folder))
+    image = str(next((veri_root / "VeRi" / "image_test").iterdir()))
+    assert torch.isfinite(extractor([image])).all()
+    hard = TrainedRun(RunSubject(str(folder), "run")).generated["hard"]
+    assert hard.images.shape == (len(hard.anchor), 3, 32, 32)
