@@ -7,7 +7,7 @@ engine, and no other code.
 import torch
 from torch.nn import functional as F
 
-from ealn_plugin.benchmark.reference_step import ReferenceStep, _mean
+from ealn_plugin.benchmark.reference_step import ReferenceStep, valid_mean
 from ealn_plugin.losses.embedding_network import embedding_network_loss
 from ealn_plugin.losses.selection import select_positives
 from ealn_plugin.models.editing_generator import draw_regions
@@ -83,7 +83,7 @@ class ReferenceEditStep(ReferenceStep):
         inside = holes.float().expand_as(pictures)
         again = ((painted - pictures).abs() * inside).sum() / inside.sum()
         logits, looked_at = self._look(painted, holes)
-        realism = _mean(F.softplus(-logits), looked_at)
+        realism = valid_mean(F.softplus(-logits), looked_at)
         total = self.hard.lambda_l1 * again + self.hard.lambda_rf * realism
         self._descend(self.gan_optimizers[0], total)
         values.update({"loss/G_hard_hole": again.item(), "loss/G_hard_gan": realism.item(), "loss/G": total.item()})
@@ -96,7 +96,7 @@ class ReferenceEditStep(ReferenceStep):
     def _judged(self, name, real, fake):
         on_real, looked_at = self._look(real, self._edited)
         on_fake, _ = self._look(fake, self._edited)
-        return _mean(F.softplus(-on_real), looked_at) + _mean(F.softplus(on_fake), looked_at)
+        return valid_mean(F.softplus(-on_real), looked_at) + valid_mean(F.softplus(on_fake), looked_at)
 
     def _train_embedding(self, images, pids, anchors, fakes, values):
         """EN with Eq. 5, and the neutral edits as positives."""
@@ -109,7 +109,7 @@ class ReferenceEditStep(ReferenceStep):
             hard, neutral = self.embedding(self.pixels.to_embedding(both))[1].chunk(2)
         positive, valid = select_positives(pids, self.random)
         d_hard, d_neutral = (real - hard).pow(2).sum(1), (real - neutral).pow(2).sum(1)
-        pushed = _mean(F.relu((real - real[positive]).pow(2).sum(1) + self.hard.alpha - d_hard), valid)
+        pushed = valid_mean(F.relu((real - real[positive]).pow(2).sum(1) + self.hard.alpha - d_hard), valid)
         near = F.relu(d_neutral + self.hard.alpha - d_hard).mean()
         values.update({"loss/E_hard": pushed.item(), "loss/E_neutral": near.item()})
         total = total + self.hard.lambda_ed * (pushed + near)

@@ -137,7 +137,7 @@ class RegionScheme(Scheme):
         """
         valid = selection.negative_mask(batch.pids).any(dim=1) if self.pastes else True
         loss, d_fake = self.pushed_away(batch, real, *fake[self.name], valid)
-        parts = {f"loss/E_{self.name}": loss, f"distance/{self.name}_learned": d_fake.mean()}
+        parts = {f"loss/E_{self.name}": loss, f"distance/{self.name}": d_fake.mean()}
         if "neutral" in fake:
             has_twin = torch.ones_like(d_fake, dtype=torch.bool) & valid
             if self.neutral == "own":
@@ -250,7 +250,7 @@ class EditingScheme(RegionScheme):
             d_negative, valid = self.distance_to_negatives(batch)
             belt = hinges.hard_generator_loss(d_fake, d_negative, self.beta1, self.beta2, valid)
             total = total + self.pixel_weight * belt
-            parts.update({"loss/G_hard_belt": belt, "distance/hard": d_fake.mean()})
+            parts["loss/G_hard_belt"] = belt
         return total, detached(parts)
 
     def discriminator_loss(self, batch, fakes):

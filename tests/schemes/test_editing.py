@@ -143,7 +143,7 @@ def test_without_neutral_edits_there_is_equation_5_alone(kind):
     fake = {name: (embed(made.images), made.anchor_index) for name, made in fakes.items()}
     assert set(scheme.embedding_loss(batch, batch.embeddings, fake)[1]) == {
         f"loss/E_{scheme.name}",
-        f"distance/{scheme.name}_learned",
+        f"distance/{scheme.name}",
     }
 
 
