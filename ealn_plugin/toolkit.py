@@ -310,6 +310,16 @@ def set_image_reader(dataset: Any, reader: Callable[[str], Tensor] | None) -> No
     dataset.image_reader = reader
 
 
+def image_of(dataset: Any, path: str) -> Tensor:
+    """The tensor [3, height, width] that a torchreid image dataset would make of an image file if it were its own.
+
+    Raises:
+        FileNotFoundError, UnreadableImageError: as ``read_image``.
+    """
+    reader = getattr(dataset, "image_reader", None)
+    return dataset.transform(read_image(path)) if reader is None else reader(path)
+
+
 def _ask_image_readers() -> None:
     """Give torchreid's image datasets the question whether they have an image reader."""
     own = ImageDataset.__getitem__

@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 cv2.setNumThreads(0)
 
 from tests.helpers.processes import Processes  # noqa: E402
-from tests.helpers.standins import build_datamanager, make_veri_folder, train_run  # noqa: E402
+from tests.helpers.standins import build_datamanager, make_veri_folder, render_small, train_run  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -48,6 +48,12 @@ def _fresh_logging():
 def veri_root(tmp_path_factory):
     """Root of a stand-in VeRI-776: 6 training and 4 test vehicles, 3 cameras, front and rear views."""
     return make_veri_folder(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def rendered_root(tmp_path_factory):
+    """Root of a small rendered VeRI-776 with two lookalikes of every training image."""
+    return render_small(tmp_path_factory.mktemp("rendered"), lookalikes=2)
 
 
 @pytest.fixture

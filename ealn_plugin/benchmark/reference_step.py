@@ -100,7 +100,7 @@ class ReferenceStep:
             d_fake = self._embedded_distance(real, fakes["hard"])
             d_negative, valid = self._negatives(real, pids)
             belt = F.relu(self.hard.beta1 - d_fake) + F.relu(d_fake + self.hard.beta2 - d_negative)
-            belt = _mean(belt, valid)
+            belt = valid_mean(belt, valid)
             total = total + realism + self.hard.lambda_ed * belt
             values.update({"loss/G_hard_gan": realism.item(), "loss/G_hard_belt": belt.item()})
         if self.view and any(len(anchors[made]) for made, _ in _DIRECTIONS):
@@ -120,7 +120,7 @@ class ReferenceStep:
             realism = F.softplus(-self.judges[made](fakes[made])).mean()
             cycle = (self.generators[back](fakes[made]) - pictures[index]).abs().mean()
             near = F.relu(self._embedded_distance(real[index], fakes[made]) + self.view.alpha - d_negative[index])
-            near = _mean(near, valid[index])
+            near = valid_mean(near, valid[index])
             total = total + realism + self.view.lambda_cyc * cycle + self.view.lambda_ed * near
             values.update(
                 {
@@ -164,7 +164,7 @@ class ReferenceStep:
                 positive, valid = select_positives(pids, self.random)
                 d_positive = (real - real[positive]).pow(2).sum(1)
                 d_fake = (real[index] - embeddings).pow(2).sum(1)
-                pushed = _mean(F.relu(d_positive[index] + scheme.alpha - d_fake), valid[index])
+                pushed = valid_mean(F.relu(d_positive[index] + scheme.alpha - d_fake), valid[index])
                 values[f"loss/E_{scheme.name}"] = pushed.item()
                 total = total + scheme.lambda_ed * pushed
         self._descend(self.optimizer, total)
@@ -173,7 +173,7 @@ class ReferenceStep:
             "positive": select_positives(pids, self.random),
             "negative": select_negatives(None, pids, generator=self.random),
         }.items():
-            values[f"distance/{name}"] = _mean((real - real[other]).pow(2).sum(1), valid).item()
+            values[f"distance/{name}"] = valid_mean((real - real[other]).pow(2).sum(1), valid).item()
 
     def _fake_embeddings(self, pictures):
         """Embeddings of one scheme's fakes, which have statistics of their own and leave the running ones alone."""
@@ -211,7 +211,7 @@ def stock(network: nn.Module) -> nn.Module:
     return network
 
 
-def _mean(values, valid):
+def valid_mean(values, valid):
     """Mean of the valid values [n]; 0 without any."""
     return (values * valid).sum() / valid.sum().clamp(min=1)
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
 from ealn_plugin.benchmark.measuring import PeakMemory, machine
+from ealn_plugin.benchmark.reference_edits import ReferenceEditStep
 from ealn_plugin.benchmark.reference_step import ReferenceStep
 from ealn_plugin.benchmark.workload import RandomImages
 from ealn_plugin.config import CfgNode
@@ -20,6 +21,7 @@ from ealn_plugin.data.synthetic.presets import PRESETS
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.acceleration import keep_freed_memory
 from ealn_plugin.runs import build
+from ealn_plugin.schemes import EditingScheme
 
 VERI_IDENTITIES = 575  # VeRI-776's training vehicles
 MATRIX_SIDE = {"cuda": 8192, "cpu": 1024}
@@ -138,7 +140,8 @@ def joint_engine(config: CfgNode, data: Any) -> Any:
 def reference_of(config: CfgNode, engine: Any) -> ReferenceStep:
     """The reference step with the engine's present weights and the configuration's optimisers."""
     options = configuration.optimizer_options(config)
-    return ReferenceStep(
+    edits = any(isinstance(scheme, EditingScheme) for scheme in engine.schemes)
+    return (ReferenceEditStep if edits else ReferenceStep)(
         engine,
         lambda model: toolkit.build_optimizer(model, **options),
         config.ealn.gan_lr,

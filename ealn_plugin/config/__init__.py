@@ -3,7 +3,15 @@
 from yacs.config import CfgNode
 
 from ealn_plugin.config.checks import check_config
-from ealn_plugin.config.defaults import GENERATOR_FREE, LR_SCHEDULERS, NAMES, SCHEMES, TRANSFORMS, default_config
+from ealn_plugin.config.defaults import (
+    GENERATOR_FREE,
+    LR_SCHEDULERS,
+    NAMES,
+    SCHEMES,
+    TRANSFORMS,
+    default_config,
+    parts_of,
+)
 from ealn_plugin.config.loading import load_config, run_config, split_arguments
 from ealn_plugin.config.merging import flat
 from ealn_plugin.config.options import datamanager_options, optimizer_options, recorded
@@ -21,6 +29,7 @@ __all__ = [
     "flat",
     "load_config",
     "optimizer_options",
+    "parts_of",
     "recorded",
     "run_config",
     "split_arguments",

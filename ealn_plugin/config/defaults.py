@@ -15,6 +15,8 @@ NAMES = {
     "stargan": "EN + StarGAN",
     "hard_cyclegan": "Hard-EALN + CycleGAN",
     "hard_stargan": "Hard-EALN + StarGAN",
+    "en_paste": "EN + pasted regions",
+    "hard_truth": "Hard, renderer's fakes",
 }
 """Schemes and what the paper calls them."""
 SCHEMES = (
@@ -28,8 +30,11 @@ SCHEMES = (
     "hard_stargan",
     "en_mix",
     "en_perturb",
+    "en_paste",
+    "hard_truth",
 )
-GENERATOR_FREE = ("en", "en_mix", "en_perturb")
+GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste", "hard_truth")
+"""Values of ealn.scheme without generators."""
 TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 RENDERED_FOLDERS = {"veri776": "VeRi", "vehicleid": "VehicleID_V1.0"}
 LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")
@@ -105,7 +110,8 @@ test:
 """
 _EALN = """
 scheme: hard_view             # en | hard | view | hard_view; comparators: cyclegan | stargan | hard_cyclegan |
-                              # hard_stargan; controls without generators: en_mix | en_perturb (docs/schemes.md)
+                              # hard_stargan; controls without generators: en_mix | en_perturb | en_paste; the
+                              # renderer's own hard negatives: hard_truth (docs/schemes.md)
 distance: squared             # d of Eq. 2: squared | euclidean
 triplets: random              # of EN: random | batch_hard (with scheme en the control "mere mining") | all_active
 negatives: random             # x_n of Eq. 4 and 9: random | semi_hard | hardest | attribute
@@ -115,6 +121,20 @@ beta2: 0.3                    # Eq. 4
 lambda_ed: 1.0                # Eq. 7, 8, 13, 14
 lambda_cyc: 10.0              # Eq. 13
 gan_loss: vanilla             # Eq. 6, 11: vanilla | lsgan
+hard:                         # of the schemes hard and, where they apply, en_paste (docs/schemes.md)
+  generator: resnet           # resnet, the paper's | edit: only regions change, and D_emb's gradient reaches no pixel
+  content: repaint            # of edit: repaint | blend (pasted from another vehicle, then repainted along the seams)
+  neutral: least              # edits as positives: none | least (of the candidates) | own (pasted from its vehicle)
+  choose: pixels              # which candidate becomes the negative: pixels | persistent | embedding | belt
+  candidates: 3               # edits made of each image
+  regions: [1, 3]             # fewest and most ellipses of an edit
+  radii: [0.04, 0.125]        # their half axes as shares of the image
+  seam: 1                     # pixels to each side of the border that blend repaints
+  learn: true                 # the editing generator goes on learning beside D_emb; false: in the warm-up alone
+  lambda_l1: 1.0              # weights of its losses: L1 in holes of real images,
+  lambda_rf: 0.1              # real against fake,
+  pixel_weight: 0.0           # Eq. 4 into the pixels
+paired_groups: false          # batches hold vehicles of one colour and type in pairs, where the data set knows them
 generator: {filters: 64, blocks: 9, padding: reflect, residual: false, max_change: 1.0}
 discriminator: {filters: 64, layers: 3}   # StarGAN's: these filters, layers by the image size
 stargan: {lambda_cls: 1.0, lambda_rec: 10.0, lambda_gp: 10.0}   # StarGAN, Choi et al. 2018
@@ -148,7 +168,8 @@ test_untrained: true          # evaluate the network before training as well
 protocols: []                 # protocols of the targets; empty: those of the dataset
 view_order: [front, rear]     # what 0 and 1 mean in VehicleID's view lists
 cache_dir: ''                 # folder that keeps decoded, resized images from run to run; '': none is kept
-render: {preset: '', layout: veri776, seed: 0, image_size: 0}   # render this benchmark when data.root lacks it
+render: {preset: '', layout: veri776, seed: 0, image_size: 0, lookalikes: 0}   # render this benchmark when data.root
+                              # lacks it, with so many lookalikes of each training image, which hard_truth needs
 """
 _CHOICES = {
     "data.type": ("image",),
@@ -171,6 +192,10 @@ _CHOICES = {
     "ealn.gan_optim": ("adam", "sgd"),
     "ealn.fake_statistics": ("batch", "running"),
     "ealn.fusion": ("by_view", "own_first"),
+    "ealn.hard.generator": ("resnet", "edit"),
+    "ealn.hard.content": ("repaint", "blend"),
+    "ealn.hard.neutral": ("none", "least", "own"),
+    "ealn.hard.choose": ("pixels", "persistent", "embedding", "belt"),
     "ealn.vggm_feature": ("after_relu", "before_relu"),
     "ealn.render.preset": ("", "tiny", "small", "full"),
     "ealn.render.layout": ("veri776", "vehicleid"),
@@ -200,6 +225,11 @@ _RANGES = {
     "ealn.gan_beta1": (0, 0.9999),
     "ealn.gan_beta2": (0, 0.999999),
     "train.seed": (0, 2**32 - 1),
+    "ealn.hard.candidates": (1, None),
+    "ealn.hard.seam": (1, None),
+    "ealn.hard.lambda_l1": (0, None),
+    "ealn.hard.lambda_rf": (0, None),
+    "ealn.hard.pixel_weight": (0, None),
     "ealn.generator.filters": (1, None),
     "ealn.generator.blocks": (0, None),
     "ealn.generator.max_change": (0, 2),
@@ -221,6 +251,7 @@ _RANGES = {
     "ealn.diagnose_every": (0, None),
     "ealn.render.seed": (0, None),
     "ealn.render.image_size": (0, None),
+    "ealn.render.lookalikes": (0, None),
 }
 _LISTS = {
     "train.stepsize": int,
@@ -231,9 +262,18 @@ _LISTS = {
     "train.open_layers": str,
     "train.new_layers": str,
     "ealn.protocols": str,
+    "ealn.hard.regions": int,
+    "ealn.hard.radii": float,
     "data.norm_mean": float,
     "data.norm_std": float,
 }
+
+
+def parts_of(scheme: str) -> tuple[str, ...]:
+    """What a value of ``ealn.scheme`` puts together, such as ('hard', 'view') for hard_view; () for en."""
+    if scheme == "hard_truth":  # hard negatives as well, but in the place of a generator's
+        return ("truth",)
+    return tuple(word for word in scheme.split("_") if word != "en")
 
 
 def default_config() -> CfgNode:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ealn_plugin import toolkit
+from ealn_plugin.data.lookalike_lists import lookalikes_of
 from ealn_plugin.distributed.world import check_batch
 from ealn_plugin.engine import schedule
 from ealn_plugin.schemes.base import Scheme
@@ -85,6 +86,24 @@ def check_training(engine: Any, visrank: bool, open_layers: str | Sequence[str] 
             "the transform random_patch keeps images of earlier batches, which no checkpoint holds: a run "
             "that is resumed will differ from one that was not interrupted"
         )
+
+
+def lookalikes_for(schemes: Sequence[Scheme], dataset: Any) -> dict[str, Any] | None:
+    """The lookalikes that the schemes need of a torchreid dataset's training images; None if none of them needs any.
+
+    Returns:
+        {image path: paths of its lookalikes} or None
+    Raises:
+        ValueError: an image has none, or the dataset's transform would make other images of the training images.
+    """
+    if not any(scheme.needs_lookalikes for scheme in schemes):
+        return None
+    if toolkit.keeps_past_images(dataset):
+        raise ValueError(
+            "data.transforms holds random_patch, which would paste parts of lookalikes into training images; take it "
+            "out for this scheme and for those that it is compared with"
+        )
+    return lookalikes_of([item[0] for item in dataset.train])
 
 
 def check_open_layers(model: nn.Module, layers: str | Sequence[str] | None) -> None:

@@ -18,13 +18,14 @@ from ealn_plugin.engine import optimizers, schedule
 from ealn_plugin.engine.acceleration import compile_networks, keep_freed_memory, use_channels_last
 from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.engine.checkpoints import state
-from ealn_plugin.engine.checks import check_scheduler, check_training, checked_schemes, make_folder
+from ealn_plugin.engine.checks import check_scheduler, check_training, checked_schemes, lookalikes_for, make_folder
 from ealn_plugin.engine.epochs import EpochLoader
 from ealn_plugin.engine.evaluating import EvaluatingEngine
 from ealn_plugin.engine.monitoring.monitor import Monitor
 from ealn_plugin.engine.monitoring.observer import Observer
 from ealn_plugin.engine.optimizers import adversarial_optimizers
 from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS, gather
+from ealn_plugin.engine.pairing import PairedIdentitySampler
 from ealn_plugin.engine.pixels import PixelRange
 from ealn_plugin.engine.schedule import JOINT
 from ealn_plugin.engine.step import build_step
@@ -125,7 +126,8 @@ class EALNEngine(EvaluatingEngine):
             self.embedding, self.pixels, self.schemes, self.views_of, self.device, fusion
         )
         self.sharing = share_work(self.world, self.embedding, self.schemes, self._optimizers(), acceleration.sync_norm)
-        self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world)
+        sampler = self._paired_order() if losses.paired_groups and optimizer is not None else None
+        self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world, sampler)
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
         self.settings: dict[str, Any] = {}
         self.changes: list[dict[str, Any]] = []
@@ -157,11 +159,19 @@ class EALNEngine(EvaluatingEngine):
             views=views,
             groups=to_device(groups, self.device),
             random=self.random,
+            lookalikes=self._lookalikes_in(data),
         )
         if not self.world.is_main:  # dropout differs between the processes, and comes out again after a resume
             seed_everything(derived_seed(self.seed, "process", self.world.rank, self.global_step))
         with self.sharing:
             return self.step(images, batch, self.stage)
+
+    def _lookalikes_in(self, data):
+        """The lookalikes of a batch of all processes, in [-1, 1], or None where the loader brings none."""
+        if "lookalike" not in data:
+            return None
+        own = data["lookalike"].to(self.device, non_blocking=True)
+        return self.pixels.to_generator(self.world.gather_rows(own))
 
     # ------------------------------------------------------------------------------------------ a run
     def run(
@@ -213,6 +223,7 @@ class EALNEngine(EvaluatingEngine):
             if self.constant_epochs is None:
                 self.constant_epochs = schedule.default_constant_epochs(max_epoch)
             check_training(self, evaluation.visrank, open_layers if fixbase_epoch else None)
+            self.epochs.lookalikes = lookalikes_for(self.schemes, self.train_loader.dataset)
         self._restore(resume, start_from, fixed)
         if test_only:
             self.results = self.test(**tests)
@@ -358,6 +369,13 @@ class EALNEngine(EvaluatingEngine):
         """Name of the stage of each epoch, '' where nothing learns."""
         stages = [schedule.stage_of(epoch, *self.warmup) for epoch in range(self.max_epoch)]
         return [stage.name if stage.embedding or self.adversaries else "" for stage in stages]
+
+    def _paired_order(self) -> PairedIdentitySampler:
+        loader = self.train_loader
+        items = loader.dataset.train
+        groups = APPEARANCE.lookup([item[0] for item in items]).tolist()
+        instances = getattr(loader.sampler, "num_instances", 1)
+        return PairedIdentitySampler(items, groups, loader.batch_size, instances)
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         return [optimizer for optimizer in (self.optimizer, *self.adversaries.values()) if optimizer is not None]

@@ -5,7 +5,7 @@ everything drawn before. Here the order of an epoch depends on (seed, epoch) alo
 (seed, epoch, position), so an epoch can be entered anywhere and in any process.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,10 +21,15 @@ class SeededSamples(Dataset):
     """A torchreid dataset whose sample at (epoch, position, index) is augmented from (seed, epoch, position).
 
     The epoch is part of the key, not of the dataset, so that the same worker processes serve epoch after epoch.
+
+    Args:
+        dataset: of torchreid. seed: of all samples.
+        lookalikes: {image path: paths of its lookalikes}; each sample then brings one of them, drawn from (seed, epoch,
+            position) as well, under "lookalike", augmented exactly as the image is. None: samples are torchreid's.
     """
 
-    def __init__(self, dataset: Any, seed: int) -> None:
-        self.dataset, self.seed = dataset, seed
+    def __init__(self, dataset: Any, seed: int, lookalikes: Mapping[str, Any] | None = None) -> None:
+        self.dataset, self.seed, self.lookalikes = dataset, seed, lookalikes
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -44,8 +49,15 @@ class SeededSamples(Dataset):
             return [self._sample(*key) for key in keys]
 
     def _sample(self, epoch: int, position: int, index: int) -> Any:
-        seed_transforms(derived_seed(self.seed, "sample", epoch, position))
-        return self.dataset[index]
+        seed = derived_seed(self.seed, "sample", epoch, position)
+        seed_transforms(seed)
+        sample = self.dataset[index]
+        if self.lookalikes is not None:
+            choices = self.lookalikes[sample["impath"]]
+            chosen = choices[derived_seed(self.seed, "lookalike", epoch, position) % len(choices)]
+            seed_transforms(seed)
+            sample["lookalike"] = toolkit.image_of(self.dataset, chosen)
+        return sample
 
 
 def epoch_order(sampler: Iterable[int], batch_size: int, seed: int, epoch: int) -> list[list[tuple[int, int]]]:
@@ -71,10 +83,16 @@ class EpochLoader:
         loader: torchreid's train loader.
         seed: of the epochs' orders and of the samples' augmentation.
         world: ``World`` of several processes, of which this one loads its part of every batch; None: one process.
+        sampler: iterable of dataset indices, the order of an epoch; None: the loader's.
+
+    Attributes:
+        lookalikes: see ``SeededSamples``; to be set before the first epoch.
     """
 
-    def __init__(self, loader: Any, seed: int, world: World | None = None) -> None:
+    def __init__(self, loader: Any, seed: int, world: World | None = None, sampler: Any = None) -> None:
         self.loader, self.seed, self.world = loader, seed, world
+        self.lookalikes: Mapping[str, Any] | None = None
+        self.sampler = sampler
         self._made: Any = None
         self._keys: list[Any] = []  # of the epoch that is running; the loader below holds this very list
 
@@ -87,7 +105,7 @@ class EpochLoader:
             ValueError: the epoch has no complete batch.
         """
         loader = self.loader
-        batches = epoch_order(loader.sampler, loader.batch_size, self.seed, epoch)
+        batches = epoch_order(self.sampler or loader.sampler, loader.batch_size, self.seed, epoch)
         if not batches:
             raise ValueError(
                 f"an epoch of {len(loader.dataset)} training images has no complete batch of "
@@ -111,7 +129,7 @@ class EpochLoader:
     def _make(self, workers: int) -> DataLoader[Any]:
         loader = self.loader
         return DataLoader(
-            SeededSamples(loader.dataset, self.seed),
+            SeededSamples(loader.dataset, self.seed, self.lookalikes),
             batch_sampler=self._keys,
             num_workers=workers,
             # workers that stay would carry the images that such a transform remembers into the next epoch

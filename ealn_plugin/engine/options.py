@@ -24,6 +24,7 @@ class LossOptions:
         label_smooth: smooth the labels by 0.1 as torchreid does (the paper does not).
         distance: d of Eq. 2, 'squared' or 'euclidean'.
         triplets: those of EN, 'random', 'batch_hard' or 'all_active'.
+        paired_groups: draw the vehicles of a batch in pairs of one colour and type, see ``PairedIdentitySampler``.
     Raises:
         ValueError: an option out of its range.
     """
@@ -34,6 +35,7 @@ class LossOptions:
     label_smooth: bool = False
     distance: str = "squared"
     triplets: str = "random"
+    paired_groups: bool = False
 
     def __post_init__(self) -> None:
         check_choice("triplets", self.triplets, ("random", "batch_hard", "all_active"))

@@ -84,9 +84,10 @@ class AdversarialStep:
         return values
 
     def _fakes(self, images: Tensor, batch: Batch, values: dict[str, Tensor]) -> tuple[Batch, list[dict[str, Fakes]]]:
-        """The batch, with embeddings where generators learn from it, and each scheme's {name: Fakes}, detached."""
-        if "generators" in self.adversaries:
+        """The batch, with embeddings where a scheme looks at them, and each scheme's {name: Fakes}, detached."""
+        if any(scheme.uses_embeddings for scheme in self.schemes):
             batch = self._with_embeddings(images, batch)
+        if "generators" in self.adversaries:
             fakes, parts = self._generator_phase(batch)
             values.update(parts)
             return replace(batch, generator_losses=parts), fakes
@@ -98,9 +99,15 @@ class AdversarialStep:
         return torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp)
 
     def _with_embeddings(self, images: Tensor, batch: Batch) -> Batch:
-        with frozen(self.embedding, evaluate=True), torch.no_grad(), self._precision(images):
-            seen = self._seen(images, batch.images, batch.random)
-            return replace(batch, embeddings=self.embedding(seen))
+        def embed(seen: Tensor) -> Tensor:
+            with frozen(self.embedding, evaluate=True), torch.no_grad(), self._precision(images):
+                return self.embedding(seen)
+
+        return replace(
+            batch,
+            embeddings=embed(self._seen(images, batch.images, batch.random)),
+            embed=lambda generated: embed(self._of_generated(generated, batch.random)),
+        )
 
     def _seen(self, images: Tensor, generator_range: Tensor, random: torch.Generator | None) -> Tensor:
         """What D_emb is given of real images, known in both normalizations."""

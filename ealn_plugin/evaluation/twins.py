@@ -5,7 +5,6 @@ Every score stands beside two others: that of the input itself, handed over unch
 has made nothing), and that of the twin (what a perfect picture scores; in retrieval it is no upper bound).
 """
 
-import csv
 import os
 from collections.abc import Mapping
 from os import PathLike
@@ -17,49 +16,31 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ealn_plugin.data.pairs import read_pairs
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.query_ranks import NoValidQuery
 from ealn_plugin.evaluation.ranking import rank_features
 from ealn_plugin.losses.distance import distance
-from ealn_plugin.system.entrances import command
 
-TWINS = "twins.csv"
+TWINS, UNMARKED_TWINS = "twins.csv", "unmarked_twins.csv"
 # Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity",
 # IEEE TIP 2004: Gaussian window of 11 x 11 with deviation 1.5, K1 and K2 for a range of 1.
 _WINDOW, _DEVIATION, _K1, _K2 = 11, 1.5, 0.01, 0.03
 
 
-def read_twins(folder: str | PathLike[str]) -> dict[str, str]:
+def read_twins(folder: str | PathLike[str], name: str = TWINS) -> dict[str, str]:
     """The twins of a rendered dataset.
 
     Args:
-        folder: the dataset's folder with its twins.csv, header ``image,twin``, paths relative to it.
+        folder: the dataset's folder with the list, header ``image,twin``, paths relative to it.
+        name: of the list: ``TWINS``, or ``UNMARKED_TWINS`` for the same vehicles without their marks.
     Returns:
-        {absolute path of an image: absolute path of its twin}; empty where there is no twins.csv.
+        {absolute path of an image: absolute path of its twin}; empty where there is no such list.
     Raises:
         ValueError: the file has another header, or a line that does not name two files.
     """
-    path = os.path.join(folder, TWINS)
-    if not os.path.isfile(path):
-        return {}
-    twins = {}
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.reader(file, strict=True)
-        try:
-            header = next(rows, [])
-            if header != ["image", "twin"]:
-                raise ValueError(f"it has the header {header}, expected image,twin")
-            for row in rows:
-                if not row:
-                    continue
-                if len(row) != 2 or not all(row) or "\0" in row[0] + row[1]:
-                    raise ValueError(f"line {rows.line_num} has {len(row)} names, expected an image and its twin")
-                image, twin = (os.path.abspath(os.path.join(folder, name)) for name in row)
-                twins[image] = twin
-        except (ValueError, csv.Error) as error:
-            raise ValueError(f"{path}: {error}; render the dataset again with {command('make-synthetic')}") from error
-    return twins
+    return dict(read_pairs(os.path.join(folder, name), ["image", "twin"], "twin"))
 
 
 def opposite(views: ArrayLike) -> NDArray[np.int64]:

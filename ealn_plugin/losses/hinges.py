@@ -43,3 +43,12 @@ def view_generator_loss(d_fake: Tensor, d_negative: Tensor, alpha: float, valid:
     d_fake, d_negative [n]: d(x, G_view(x)) and d(x, x_n); valid [n] bool, None for all. Returns a scalar.
     """
     return masked_mean(F.relu(d_fake + alpha - d_negative), valid)
+
+
+def twin_loss(d_twin: Tensor, d_fake: Tensor, alpha: float, valid: Tensor | None = None) -> Tensor:
+    """[d(x, twin) + alpha - d(x, G_hard(x))]+, averaged: an edit without identity stays nearer than one with it.
+
+    d_twin, d_fake: [n]; valid [n] bool, None for all. Eq. 5 with the twin in the place of x_p: the same operation made
+    both, so that the traces of editing do not tell them apart. Returns a scalar.
+    """
+    return masked_mean(F.relu(d_twin + alpha - d_fake), valid)

@@ -1,6 +1,7 @@
 """The choice of positives x_p and negatives x_n inside a batch."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -108,3 +109,43 @@ def _require(tensor: Tensor | None, strategy: str, name: str) -> Tensor:
     if tensor is None:
         raise ValueError(f"negatives '{strategy}' need `{name}`, but None was given; pass it or choose 'random'")
     return tensor
+
+
+@torch.no_grad()
+def select_partners(pids: Tensor, views: Tensor, groups: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """For each image a random image of another identity whose regions can be pasted into it -> index [n].
+
+    Of the same view and group where there is one, else of the same view, else any; an image without any other identity
+    in the batch gets its own index. pids, views, groups: [n]; -1 in views or groups is unknown and equals nothing.
+    generator: a torch.Generator on the CPU, None for torch's global state.
+    """
+    others = negative_mask(pids)
+    same_view = others & _equal(views)
+    index, _ = _draw(_first_of([same_view & _equal(groups), same_view, others]), generator)
+    return index
+
+
+@torch.no_grad()
+def select_own(pids: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:
+    """For each image the next image of its identity and view in the batch -> (index [n], valid [n] bool).
+
+    pids, views: [n]; images whose views are unknown are taken to be of one view. Without one the own index.
+    """
+    candidates = positive_mask(pids) & (views.unsqueeze(0) == views.unsqueeze(1))
+    own = torch.arange(len(pids), device=pids.device)
+    after = (own.unsqueeze(0) - own.unsqueeze(1)) % max(len(pids), 1)
+    valid = candidates.any(dim=1)
+    nearest = after.masked_fill(~candidates, len(pids)).argmin(dim=1) if len(pids) else own
+    return torch.where(valid, nearest, own), valid
+
+
+def _first_of(masks: Sequence[Tensor]) -> Tensor:
+    """Per row the first of the masks, each [n, m] bool, in which anything is set -> [n, m] bool."""
+    result = masks[-1]
+    for mask in reversed(masks[:-1]):
+        result = torch.where(mask.any(dim=1, keepdim=True), mask, result)
+    return result
+
+
+def _equal(labels: Tensor) -> Tensor:
+    return (labels.unsqueeze(0) == labels.unsqueeze(1)) & (labels >= 0).unsqueeze(1)

@@ -5,28 +5,35 @@ torchreid.models.build_model can call them.
 """
 
 from ealn_plugin.models.discriminators import PatchGAN, patchgan_70
+from ealn_plugin.models.editing_generator import EditingGenerator, draw_regions, seams
 from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone, l2_normalize
 from ealn_plugin.models.generators import ResnetGenerator, resnet_generator_9blocks
 from ealn_plugin.models.modes import frozen, running_statistics, untouched_statistics
 from ealn_plugin.models.reconstructing import ReconstructingGenerator
+from ealn_plugin.models.small_resnet import SmallResNet, resnet_small
 from ealn_plugin.models.stargan import StarGANDiscriminator, StarGANGenerator
 from ealn_plugin.models.vggm import VGGM, load_vggm_weights, vgg_cnn_m_1024
 
 __all__ = [
     "VGGM",
+    "EditingGenerator",
     "EmbeddingNetwork",
     "PatchGAN",
     "ReconstructingGenerator",
     "ResnetGenerator",
+    "SmallResNet",
     "StarGANDiscriminator",
     "StarGANGenerator",
     "check_backbone",
+    "draw_regions",
     "frozen",
     "l2_normalize",
     "load_vggm_weights",
     "patchgan_70",
     "resnet_generator_9blocks",
+    "resnet_small",
     "running_statistics",
+    "seams",
     "untouched_statistics",
     "vgg_cnn_m_1024",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ealn_plugin import config as configuration
 from ealn_plugin import visualization
 from ealn_plugin.evaluation.twins import retrieve_other_views, score_pictures, ssim, summarize
 from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, FigureUnavailable
@@ -222,9 +223,9 @@ def draw_training(runs: Sequence[Any], out: str, inputs: int = 4, columns: int =
     return paths
 
 
-def _makes(run: Any, kind: str):
-    words = set(run.config.ealn.scheme.split("_"))
-    return bool(words & ({"hard"} if kind == HARD else {"view", "cyclegan", "stargan"}))
+def _makes(run: Any, kind: str) -> bool:
+    parts = set(configuration.parts_of(run.config.ealn.scheme))
+    return bool(parts & ({"hard"} if kind == HARD else {"view", "cyclegan", "stargan"}))
 
 
 def _stages(run: Any):

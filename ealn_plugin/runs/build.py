@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
 from ealn_plugin.data.images import speed_up
-from ealn_plugin.data.synthetic import render_dataset
+from ealn_plugin.data.synthetic import add_companions, render_dataset
 from ealn_plugin.distributed.world import World
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.checkpoints import file as checkpoint
@@ -20,6 +20,7 @@ from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.engine.ealn import EALNEngine
 from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS
 from ealn_plugin.models import (
+    EditingGenerator,
     ReconstructingGenerator,
     StarGANDiscriminator,
     StarGANGenerator,
@@ -30,10 +31,13 @@ from ealn_plugin.runs.weights import fill_weights, number_of_classes
 from ealn_plugin.schemes import (
     CrossViewScheme,
     CycleGANScheme,
+    EditingScheme,
     HardNegativeScheme,
     MixedNegativesScheme,
+    PastedRegionsScheme,
     PerturbedCopiesScheme,
     StarGANScheme,
+    TrueHardNegativesScheme,
 )
 from ealn_plugin.schemes.base import Scheme
 from ealn_plugin.system.randomness import seed_everything
@@ -190,6 +194,8 @@ def render_if_missing(config: CfgNode) -> None:
         seed=render.seed,
         image_size=render.image_size or None,
     )
+    if render.lookalikes:
+        add_companions(folder, render.lookalikes)
     log.info("the rendered %s benchmark is in %s", render.preset, folder)
 
 
@@ -228,8 +234,8 @@ def build_scheduler(config: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
     )
 
 
-def build_schemes(config: CfgNode) -> list[Scheme]:
-    """The list of schemes that ``ealn.scheme`` names: its words, 'en' being none."""
+def build_schemes(config):
+    """The list of schemes that ``ealn.scheme`` names; none for 'en'."""
     ealn = config.ealn
     constraint = dict(alpha=ealn.alpha, lambda_ed=ealn.lambda_ed, distance=ealn.distance)
     paper = dict(constraint, negatives=ealn.negatives, gan_loss=ealn.gan_loss, adaptive_weight=ealn.adaptive_weight)
@@ -241,6 +247,8 @@ def build_schemes(config: CfgNode) -> list[Scheme]:
         return patchgan_70(**ealn.discriminator)
 
     def hard() -> Scheme:
+        if ealn.hard.generator == "edit":
+            return _build_editing(config)
         hard_generator = ReconstructingGenerator(**ealn.generator) if ealn.reconstructions else generator()
         return HardNegativeScheme(
             hard_generator,
@@ -280,9 +288,44 @@ def build_schemes(config: CfgNode) -> list[Scheme]:
         "cyclegan": cyclegan,
         "stargan": lambda: _build_stargan(config),
         "mix": lambda: MixedNegativesScheme(negatives=ealn.negatives, **constraint),
+        "paste": lambda: PastedRegionsScheme(**_region_options(config)),
         "perturb": lambda: PerturbedCopiesScheme(**constraint),
+        "truth": lambda: TrueHardNegativesScheme(**constraint),
     }
-    return [builders[word]() for word in ealn.scheme.split("_") if word != "en"]
+    return [builders[part]() for part in configuration.parts_of(ealn.scheme)]
+
+
+def _region_options(config):
+    ealn, hard = config.ealn, config.ealn.hard
+    return dict(
+        alpha=ealn.alpha,
+        lambda_ed=ealn.lambda_ed,
+        distance=ealn.distance,
+        gan_loss=ealn.gan_loss,
+        negatives=ealn.negatives,
+        beta1=ealn.beta1,
+        beta2=ealn.beta2,
+        neutral=hard.neutral,
+        choose=hard.choose,
+        candidates=hard.candidates,
+        number=hard.regions,
+        radii=hard.radii,
+    )
+
+
+def _build_editing(config):
+    ealn, hard = config.ealn, config.ealn.hard
+    return EditingScheme(
+        EditingGenerator(ealn.generator.filters),
+        patchgan_70(in_channels=4, **ealn.discriminator),
+        content=hard.content,
+        learn=hard.learn,
+        lambda_l1=hard.lambda_l1,
+        lambda_rf=hard.lambda_rf,
+        pixel_weight=hard.pixel_weight,
+        seam=hard.seam,
+        **_region_options(config),
+    )
 
 
 def _build_stargan(config: CfgNode) -> StarGANScheme:

@@ -2,19 +2,23 @@
 
 from ealn_plugin.schemes.base import Batch, Fakes, Scheme, ViewScheme
 from ealn_plugin.schemes.comparators import CycleGANScheme, StarGANScheme
-from ealn_plugin.schemes.controls import MixedNegativesScheme, PerturbedCopiesScheme
+from ealn_plugin.schemes.controls import MixedNegativesScheme, PerturbedCopiesScheme, TrueHardNegativesScheme
 from ealn_plugin.schemes.cross_view import CrossViewScheme
+from ealn_plugin.schemes.editing import EditingScheme, PastedRegionsScheme
 from ealn_plugin.schemes.hard_negative import HardNegativeScheme
 
 __all__ = [
     "Batch",
     "CrossViewScheme",
     "CycleGANScheme",
+    "EditingScheme",
     "Fakes",
     "HardNegativeScheme",
     "MixedNegativesScheme",
+    "PastedRegionsScheme",
     "PerturbedCopiesScheme",
     "Scheme",
     "StarGANScheme",
+    "TrueHardNegativesScheme",
     "ViewScheme",
 ]

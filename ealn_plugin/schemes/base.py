@@ -38,6 +38,10 @@ class Batch:
         random: source of every random choice, on the CPU.
         generator_losses: {name: detached tensor} that the schemes' ``generator_loss`` returned in this step, once the
             generators' phase is over; {} before it and in steps without one.
+        embed: images [n, 3, h, w] in [-1, 1] to embeddings by the frozen D_emb in evaluation mode, without a graph;
+            there whenever ``embeddings`` are.
+        lookalikes: [batch, 3, height, width] in [-1, 1], a true hard negative of each of ``images``; None unless a
+            scheme needs them.
     """
 
     images: torch.Tensor
@@ -46,6 +50,8 @@ class Batch:
     groups: torch.Tensor
     embeddings: torch.Tensor | None = None
     random: torch.Generator | None = field(default=None, repr=False)
+    embed: Callable | None = field(default=None, repr=False)
+    lookalikes: torch.Tensor | None = None
 
     def embedded(self) -> Tensor:
         """``embeddings``, where a loss cannot do without them.
@@ -91,9 +97,10 @@ class Scheme(nn.Module, abc.ABC):
 
     name = "scheme"
     makes_other_view = False  # whether ``other_view`` is there for the fused feature
-    differentiated_twice: tuple[
-        str, ...
-    ] = ()  # names of networks whose gradient is differentiated again, by a gradient penalty
+    needs_lookalikes: bool = False  # whether the batches have to bring ``lookalikes``
+    # names of networks whose gradient is differentiated again, by a gradient penalty
+    differentiated_twice: tuple[str, ...] = ()
+    uses_embeddings: bool | None = None  # whether it looks at ``Batch.embeddings``; None: if it has generators
     embedding_active = True  # whether D_emb minimises this scheme's embedding loss at the moment
 
     def __init__(
@@ -116,6 +123,8 @@ class Scheme(nn.Module, abc.ABC):
         self.generators, self.discriminators = nn.ModuleDict(generators), nn.ModuleDict(discriminators)
         self.alpha, self.lambda_ed, self.distance = alpha, lambda_ed, distance
         self.negatives, self.gan_loss, self.adaptive_weight = negatives, gan_loss, adaptive_weight
+        if self.uses_embeddings is None:
+            self.uses_embeddings = bool(len(self.generators))
 
     def check(self, views: Tensor, height: int, width: int) -> None:
         """Refuse training data that the scheme cannot learn from.

@@ -61,6 +61,35 @@ class MixedNegativesScheme(_Control):
         return self.lambda_ed * loss, detached({"loss/E_mix": loss, "distance/mix": masked_mean(d_mixed, valid)})
 
 
+class TrueHardNegativesScheme(_Control):
+    """The renderer's hard negatives in the place of G_hard(x) in Eq. 5: the same shot, the vehicle with other marks.
+
+    What a perfect generator would give, and so the room for any other; only rendered datasets can tell it. Each image
+    comes with one of its lookalikes, drawn by chance and augmented as the image itself.
+
+    Args: as in ``Scheme``.
+    """
+
+    name = "truth"
+    needs_lookalikes = True
+
+    def generate(self, batch):
+        """The lookalikes of the batch.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if batch.lookalikes is None:
+            raise ValueError("the batch has no lookalikes, expected one of every image; train with EALNEngine.run")
+        everything = torch.arange(len(batch.images), device=batch.images.device)
+        return {"truth": Fakes(batch.lookalikes, everything)}
+
+    def embedding_loss(self, batch, real, fake):
+        """lambda_ed times Eq. 5 on the lookalikes."""
+        loss, d_truth = self.pushed_away(batch, real, *fake["truth"])
+        return self.lambda_ed * loss, detached({"loss/E_truth": loss, "distance/truth": d_truth.mean()})
+
+
 class PerturbedCopiesScheme(_Control):
     """Randomly perturbed copies of the images in the place of the generated hard negatives of Eq. 5.
 

@@ -1,9 +1,11 @@
+import logging
 import pathlib
 import subprocess
 import sys
 
 import pytest
 
+from ealn_plugin.data.synthetic import PRESETS, Preset
 from tests.helpers.tool_modules import load_tool
 
 TOOL = pathlib.Path(__file__).parents[2] / "tools" / "make_synthetic.py"
@@ -27,6 +29,23 @@ def test_renders_a_data_set_and_finds_it_again(tmp_path):
     assert third.returncode == 1
     assert third.stderr.startswith("error: ") and "another image_size" in third.stderr
     assert len(third.stderr.splitlines()) == 1
+
+
+def test_lookalikes_are_added_to_a_finished_data_set(tool, tmp_path, monkeypatch, capsys, caplog):
+    caplog.set_level(logging.INFO)
+    small = Preset(4, 10, 8, 4, 10, 8, cameras=4, models=5, image_size=32)
+    monkeypatch.setitem(PRESETS, "tiny", small)
+    options = ["--root", str(tmp_path), "--processes", "1"]
+    assert tool.main(options) == 0
+    before = sorted((tmp_path / "VeRi").rglob("*"))
+    assert tool.main([*options, "--lookalikes", "3"]) == 0
+    assert "30 lookalikes of its training images and 10 unmarked twins" in caplog.text
+    assert len((tmp_path / "VeRi" / "lookalikes.csv").read_text().splitlines()) == 31
+    assert tool.main(options) == 0 and set(before) < set((tmp_path / "VeRi").rglob("*"))
+    assert tool.main([*options, "--lookalikes", "1"]) == 1
+    assert "has 3 lookalikes" in capsys.readouterr().err
+    assert tool.main([*options, "--lookalikes", "-1"]) == 1
+    assert "--lookalikes is -1" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from ealn_plugin import toolkit
 from ealn_plugin.engine import epochs as sampling
 from ealn_plugin.system import randomness
 from tests.helpers.standins import build_datamanager
@@ -36,6 +37,35 @@ def test_the_rest_of_an_epoch_is_the_same_with_workers(veri_root):
         rest, again = batches(build_datamanager(veri_root, workers=workers, **options), start=1)
         assert again == count
         assert_equal(whole[1:], rest)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_lookalike_is_augmented_as_its_image(veri_root, workers):
+    options = dict(transforms=["random_flip", "random_crop", "color_jitter", "random_erase"], workers=workers)
+    plain, _ = batches(build_datamanager(veri_root, **options))
+    manager = build_datamanager(veri_root, **options)
+    epochs = sampling.EpochLoader(manager.train_loader, 3)
+    epochs.lookalikes = {item[0]: [item[0]] for item in manager.train_loader.dataset.data}  # itself: equal pixels
+    loader, _ = epochs.epoch(2)
+    found = list(loader)
+    assert_equal(plain, [(data["impath"], data["img"]) for data in found])
+    assert all(torch.equal(data["img"], data["lookalike"]) for data in found)
+
+
+def test_lookalikes_are_drawn_by_epoch_and_position(veri_root):
+    manager = build_datamanager(veri_root, transforms=[])
+    dataset = manager.train_loader.dataset
+    paths = [item[0] for item in dataset.data]
+    pixels = [toolkit.image_of(dataset, path) for path in paths[:3]]
+
+    def chosen(seed, epoch):
+        samples = sampling.SeededSamples(dataset, seed, dict.fromkeys(paths, paths[:3]))
+        found = [samples[epoch, position, 7]["lookalike"] for position in range(60)]
+        return [next(number for number, one in enumerate(pixels) if torch.equal(one, image)) for image in found]
+
+    draws = [chosen(1, 4), chosen(1, 4), chosen(1, 5), chosen(2, 4)]
+    assert draws[0] == draws[1] and draws[0] not in draws[2:]
+    assert all(8 < draws[0].count(number) < 32 for number in range(3))
 
 
 def test_epochs_and_seeds_differ(veri_root):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ealn_plugin.data.lookalike_lists import read_lookalikes
 from ealn_plugin.data.vehicleid import VehicleID, _read_attribute, read_list
 from ealn_plugin.data.veri776 import VeRi776, read_appearance
 from ealn_plugin.data.viewpoints import read_keypoints, read_viewpoints_csv, viewpoints_csv
@@ -46,6 +47,7 @@ FILES = {
     "keypoint_train.txt": (read_keypoints, f"VeRi/image_train/0001_c001_00016450_0.jpg {POINTS} 3\n"),
     "viewpoints.csv": (read_viewpoints_csv, "image,view,confidence\na.jpg,front,0.5\nb.jpg,rear\n"),
     "twins.csv": (lambda path: read_twins(path.parent), "image,twin\na/b.jpg,c/d.jpg\n"),
+    "lookalikes.csv": (lambda path: read_lookalikes(str(path.parent)), "image,lookalike,kind\na/b.jpg,c/d.jpg,x\n"),
     "diagnostics.csv": (lambda path: read_table(path.parent), "epoch,step,hard/x\n1,2,0.5\n"),
     "train_list.txt": (read_list, "0000001 42\n0000002 43 0\n0000003 43 -1\n"),
     "color_attr.txt": (_read_attribute, "42 7\n43 8\n"),

@@ -6,8 +6,10 @@ from PIL import Image
 
 from ealn_plugin import EALNEngine, schemes, toolkit
 from ealn_plugin import config as configuration
+from ealn_plugin.data import synthetic
 from ealn_plugin.data.viewpoints import View, write_viewpoints_csv
 from ealn_plugin.models import (
+    EditingGenerator,
     PatchGAN,
     ReconstructingGenerator,
     ResnetGenerator,
@@ -40,6 +42,16 @@ def make_veri_folder(root, train=6, test=4, cameras=3, views=("front", "rear"), 
     return root
 
 
+def render_small(root, lookalikes=0):
+    """A rendered VeRI-776 of 6 training and 4 test vehicles at 40 pixels; returns ``root``."""
+    counts = dict(train_vehicles=6, train_images=30, train_tracks=14, test_vehicles=4, test_images=16, test_tracks=9)
+    preset = synthetic.Preset(**counts, cameras=4, models=7, image_size=40)
+    folder = synthetic.render_dataset(root, "veri776", preset, 1, processes=1, progress=False)
+    if lookalikes:
+        synthetic.add_companions(folder, lookalikes, 1, progress=False)
+    return root
+
+
 def small_schemes(names=("hard", "view"), residual=True, **options):
     """Schemes with networks of a few hundred parameters, StarGAN's for 32 x 32 pixels."""
     small = dict(filters=4, blocks=1, residual=residual)
@@ -64,7 +76,10 @@ def small_schemes(names=("hard", "view"), residual=True, **options):
             StarGANGenerator(**small), StarGANDiscriminator((32, 32), filters=2), **options
         ),
         "mix": lambda: schemes.MixedNegativesScheme(**options),
+        "edit": lambda: schemes.EditingScheme(EditingGenerator(2), PatchGAN(4, filters=4, layers=1), **options),
+        "paste": lambda: schemes.PastedRegionsScheme(**options),
         "perturb": lambda: schemes.PerturbedCopiesScheme(**options),
+        "truth": lambda: schemes.TrueHardNegativesScheme(**options),
     }
     return [made[name]() for name in names]
 

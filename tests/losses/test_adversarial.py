@@ -127,3 +127,16 @@ def test_nothing_waits_for_the_device():
         assert discriminator_adversarial_loss(logits, logits, kind).requires_grad
         assert generator_adversarial_loss(logits, kind).requires_grad
     assert cycle_loss(logits, logits).requires_grad
+
+
+@pytest.mark.parametrize("kind", ["vanilla", "lsgan"])
+def test_logits_that_do_not_count_are_as_if_they_were_not_there(kind):
+    real, fake = (torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    valid = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(2)) < 0.4
+    torch.testing.assert_close(
+        generator_adversarial_loss(fake, kind, valid), generator_adversarial_loss(fake[valid], kind)
+    )
+    torch.testing.assert_close(
+        discriminator_adversarial_loss(real, fake, kind, valid),
+        discriminator_adversarial_loss(real[valid], fake[valid], kind),
+    )

@@ -34,6 +34,8 @@ def load(*options):
         ("hard_stargan", ["hard", "stargan"]),
         ("en_mix", ["mix"]),
         ("en_perturb", ["perturb"]),
+        ("en_paste", ["paste"]),
+        ("hard_truth", ["truth"]),
     ],
 )
 def test_the_ablation_is_composition(name, expected):
@@ -95,6 +97,53 @@ def test_options_reach_the_comparators_and_controls():
     assert (cycle.gan_loss, cycle.lambda_cyc, cycle.lambda_ed) == ("lsgan", 3, 0)
     (mix,) = build.build_schemes(load("ealn.scheme", "en_mix", "ealn.negatives", "hardest", "ealn.alpha", "0.3"))
     assert (mix.negatives, mix.alpha) == ("hardest", 0.3)
+
+
+def test_options_reach_the_editing_schemes():
+    options = (
+        "ealn.hard.choose",
+        "belt",
+        "ealn.hard.candidates",
+        "5",
+        "ealn.hard.radii",
+        "[0.1, 0.2]",
+        "ealn.beta1",
+        "0.4",
+    )
+    (edit,) = build.build_schemes(
+        load(
+            "ealn.scheme",
+            "hard",
+            "ealn.hard.generator",
+            "edit",
+            "ealn.hard.learn",
+            "False",
+            "ealn.lambda_ed",
+            "2",
+            *options,
+        )
+    )
+    (blend,) = build.build_schemes(
+        load(
+            "ealn.scheme",
+            "hard",
+            "ealn.hard.generator",
+            "edit",
+            "ealn.hard.content",
+            "blend",
+            "ealn.hard.neutral",
+            "own",
+        )
+    )
+    (paste,) = build.build_schemes(load("ealn.scheme", "en_paste", *options))
+    assert type(edit).__name__ == "EditingScheme" and (edit.learn, edit.content, edit.lambda_ed) == (
+        False,
+        "repaint",
+        2,
+    )
+    for scheme in (edit, paste):
+        assert (scheme.choose, scheme.candidates, scheme.radii, scheme.beta1) == ("belt", 5, (0.1, 0.2), 0.4)
+    assert blend.pastes and blend.neutral == "own" and not len(paste.generators)
 
 
 def test_remedies_are_off_unless_asked_for():

@@ -76,6 +76,21 @@ def test_perturbed_copies_take_the_place_of_the_hard_negatives():
     torch.testing.assert_close(parts["distance/perturb"], ((real - fake[0]) ** 2).sum(1).mean())
 
 
+def test_true_hard_negatives_take_the_place_of_the_generated_ones():
+    torch.manual_seed(0)
+    (hard,) = small_schemes(["hard"], alpha=1.5, lambda_ed=0.3)
+    truth, real = controls.TrueHardNegativesScheme(alpha=1.5, lambda_ed=0.3), embeddings_of(6)
+    lookalikes = torch.rand(6, 3, 16, 16)
+    made = truth.generate(Batch(**{**vars(make_batch()), "lookalikes": lookalikes}))["truth"]
+    assert made.images is lookalikes and made.anchor_index.tolist() == list(range(6))
+    fake = (embeddings_of(6, seed=5), made.anchor_index)
+    ours, parts = truth.embedding_loss(make_batch(), real, {"truth": fake})
+    torch.testing.assert_close(ours, hard.embedding_loss(make_batch(), real, {"hard": fake})[0])
+    torch.testing.assert_close(parts["distance/truth"], ((real - fake[0]) ** 2).sum(1).mean())
+    with pytest.raises(ValueError, match="has no lookalikes"):
+        truth.generate(make_batch())
+
+
 def test_perturbation_is_bounded_random_and_repeatable():
     images = make_batch(size=40).images * 0.6
     first, again, other = (perturb(images, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))

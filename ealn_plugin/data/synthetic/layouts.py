@@ -164,9 +164,9 @@ def write_annotations(folder: Path, records: Sequence[Any], drawn: Population) -
     for r in sorted(records, key=lambda record: record.paths[0]):
         views += [(path, renderer.view_name(r.picture.shot.azimuth)) for path in r.paths]
         twins += [(path, twin_path(r.paths[0])) for path in r.paths if r.identity.split == "test"]
-    _write_csv(folder / "viewpoints.csv", ("image", "view"), sorted(views))
-    _write_csv(folder / "twins.csv", ("image", "twin"), sorted(twins))
-    _write_csv(
+    write_csv(folder / "viewpoints.csv", ("image", "view"), sorted(views))
+    write_csv(folder / "twins.csv", ("image", "twin"), sorted(twins))
+    write_csv(
         folder / "attributes.csv",
         ("vehicle", "model", "type", "colour", "marks"),
         [
@@ -189,7 +189,7 @@ def _write_lines(path: Path, lines, encoding: str = "ascii") -> None:
     path.write_bytes(("\n".join(lines) + "\n").encode(encoding))
 
 
-def _write_csv(path: Path, header, rows) -> None:
+def write_csv(path: Path, header: Any, rows: Any) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)

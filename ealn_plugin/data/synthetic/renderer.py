@@ -218,7 +218,7 @@ class Renderer:
         grain = rng.standard_normal((side, side, 3), dtype=np.float32) * self.cameras[camera].noise
         return np.round(grain).astype(np.int16)
 
-    def render(self, mesh: Mesh, size: tuple[float, float], camera: int, shot: Shot) -> Rendering:
+    def render(self, mesh, size, camera, shot, framed=None):
         """Render one picture.
 
         Args:
@@ -226,6 +226,8 @@ class Renderer:
             size: (length, height) of the vehicle in metres.
             camera: index into the list of cameras.
             shot: the Shot.
+            framed: mesh.Mesh that the picture is cropped for, the same vehicle with other marks; None: `mesh`. Two such
+                pictures of one shot differ in the marks alone.
 
         Returns:
             Rendering
@@ -235,7 +237,8 @@ class Renderer:
         pose = place_camera(eye, shot.azimuth, eye.elevation + rng.uniform(-2.5, 2.5), *size)
         canvas = self._crop_background(camera, rng)
         flat = project(mesh.points, pose)
-        scale, shift = fit_frame(flat, self.canvas_size, eye, rng)
+        outline = flat if framed is None else project(framed.points, pose)
+        scale, shift = fit_frame(outline, self.canvas_size, eye, rng)
         scale, shift = scale.astype(np.float32), shift.astype(np.float32)
         canvas = _cast_shadow(canvas, mesh, pose, eye, scale, shift)
         colours, visible = shade(mesh, pose, eye)

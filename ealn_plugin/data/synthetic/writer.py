@@ -4,16 +4,12 @@ import contextlib
 import dataclasses
 import json
 import logging
-import multiprocessing
 import os
 import pathlib
 import shutil
-import signal
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent import futures
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,8 +20,9 @@ import tqdm
 
 from ealn_plugin.data.files import RENDERED
 from ealn_plugin.data.synthetic import layouts, population, presets, renderer
+from ealn_plugin.data.synthetic.processes import render_tasks
 from ealn_plugin.system.locks import wait_for_lock
-from ealn_plugin.system.workers import core_count, end_with_parent
+from ealn_plugin.system.workers import core_count
 
 log = logging.getLogger(__name__)
 MARKER = RENDERED
@@ -100,7 +97,7 @@ def render_dataset(
             log.info("%s is complete already: %s", target, _describe(read_marker(target)["counts"]))  # type: ignore[index]
             return target
         root.mkdir(parents=True, exist_ok=True)
-        with _only_writer(root, style.folder):  # type: ignore[attr-defined]
+        with only_writer(root, style.folder):
             if _finished(target, parameters):  # another process has finished it meanwhile
                 return target
             _render_into(target, style, parameters, preset, processes or core_count(), progress)
@@ -161,7 +158,7 @@ def _finished(target, parameters):
 
 
 @contextlib.contextmanager
-def _only_writer(root: Path, name):
+def only_writer(root, name):
     """Let one process at a time render into `root`, and remove what killed runs left there."""
     with open(root / f".{name}.lock", "w", encoding="ascii") as file:
         if not wait_for_lock(file, lambda: log.info("waiting for another process that renders into %s", root)):
@@ -232,7 +229,7 @@ def _picture_count(task):
 
 def _run(tasks, arguments, processes: int | None, progress: bool, target):
     """Render all tasks; returns the Records in the order of the tasks."""
-    results = _sequential(tasks, arguments) if processes == 1 else _parallel(tasks, arguments, processes)
+    results = render_tasks(_Worker, arguments, tasks, processes)
     records = [None] * len(tasks)
     with tqdm.tqdm(
         total=sum(map(_picture_count, tasks)), unit="img", desc=f"rendering {target.name}", disable=not progress
@@ -242,67 +239,6 @@ def _run(tasks, arguments, processes: int | None, progress: bool, target):
             records[index] = [Record(task.identity, *row) for row in zip(task.pictures, task.paths, key_points)]
             bar.update(_picture_count(task))
     return [record for rows in records for record in rows]  # type: ignore[attr-defined]
-
-
-@contextlib.contextmanager
-def _one_opencv_thread():
-    """Switch OpenCV's thread pool off; a process forked while it runs would wait for threads that it does not have."""
-    threads = cv2.getNumThreads()
-    if threads != 1:
-        cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        if threads != 1:
-            cv2.setNumThreads(threads)
-
-
-def _sequential(tasks, arguments):
-    """Yield (task number, key points) one after another, rendered in this process."""
-    with _one_opencv_thread():
-        worker = _Worker(*arguments)
-        for index, task in enumerate(tasks):
-            yield index, worker.render(task)
-
-
-def _parallel(tasks, arguments, processes: int | None):
-    """Return an iterator of (task number, key points) as worker processes finish; it raises a worker's failure."""
-    # Forked workers start at once; spawned ones would import the whole package with torch. All are forked here, before
-    # the progress bar starts its thread.
-    method = "fork" if sys.platform.startswith("linux") else "spawn"
-    pool = futures.ProcessPoolExecutor(processes, multiprocessing.get_context(method), _start_worker, arguments)
-    with _one_opencv_thread():
-        waiting = {pool.submit(_render_task, task): index for index, task in enumerate(tasks)}
-    return _collect(pool, waiting)
-
-
-def _collect(pool, waiting):
-    try:
-        for future in futures.as_completed(waiting):
-            yield waiting[future], future.result()
-    except futures.process.BrokenProcessPool as error:
-        raise RuntimeError(
-            "a rendering process ended unexpectedly (out of memory, or killed, or the calling script "
-            "has no 'if __name__ == \"__main__\"' guard): run again with fewer processes."
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_worker = None
-
-
-def _start_worker(*arguments) -> None:
-    global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    end_with_parent()
-    if cv2.getNumThreads() != 1:
-        cv2.setNumThreads(1)
-    _worker = _Worker(*arguments)
-
-
-def _render_task(task):
-    return _worker.render(task)
 
 
 class _Worker:
@@ -328,7 +264,12 @@ class _Worker:
         return found
 
     def _save(self, image, paths, quality) -> None:
-        data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()
-        for path in paths:
-            with open(f"{self.folder}/{path}", "wb") as file:
-                file.write(data)
+        save_jpeg(image, [f"{self.folder}/{path}" for path in paths], quality)
+
+
+def save_jpeg(image: np.ndarray, paths: list[str], quality: int) -> None:
+    """Write an image, uint8 [height, width, 3] (BGR), as one JPEG file of a quality in [0, 100] under all the paths."""
+    data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()
+    for path in paths:
+        with open(path, "wb") as file:
+            file.write(data)
