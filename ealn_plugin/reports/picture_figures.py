@@ -311,7 +311,7 @@ def draw_training(runs, out, inputs=4, columns=6, kind=HARD):
 
 def _makes(run, kind):
     parts = set(configuration.parts_of(run.config.ealn.scheme))
-    return bool(parts & ({"hard"} if kind == HARD else {"view", "cyclegan", "stargan"}))
+    return bool(parts & ({"hard"} if kind == HARD else set(configuration.OTHER_VIEW_PARTS)))
 
 
 def _stages(run):
