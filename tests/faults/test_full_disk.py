@@ -172,7 +172,7 @@ def test_standard_output_that_is_full(tmp_path):
                 sys.executable,
                 "-c",
                 (
-                    "import sys\nfrom ealn_plugin import cli\n"
+                    "import sys\nfrom ealn_plugin.system import cli\n"
                     f"code = cli.exit_code(lambda: (cli.start_log({str(tmp_path)!r}, 'a.log'), cli.log.info('hello'), "
                     "print('x' * 100000)), 'stopped')\n"
                     "sys.exit(code)"
