@@ -4,7 +4,7 @@ import logging
 import sys
 
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import Parser
+from ealn_plugin.commands.arguments import Parser, not_negative
 from ealn_plugin.system.cli import exit_code
 from ealn_plugin.system.entrances import register
 from ealn_plugin.system.files import check_writable
@@ -24,6 +24,14 @@ def build_parser():
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (default 0)")
     parser.add_argument("--image-size", type=int, metavar="PX", help="width and height (default: the preset's)")
     parser.add_argument("--processes", type=int, metavar="N", help="rendering processes (default: the cores)")
+    parser.add_argument(
+        "--lookalikes",
+        type=not_negative,
+        default=0,
+        metavar="K",
+        help="also K pictures of every training image's shot with other marks (lookalikes.csv), and the twins of the "
+        "test images without marks (unmarked_twins.csv); a finished data set gets them added (default 0)",
+    )
     parser.add_argument("--contact-sheet", metavar="FILE", help="also write an overview picture (PNG)")
     return parser
 
@@ -45,6 +53,8 @@ def render(options):
     if options.contact_sheet:
         sheet = synthetic.write_contact_sheet(options.contact_sheet, options.preset, options.seed)
         logging.info("contact sheet: %s", sheet)
-    synthetic.render_dataset(
+    folder = synthetic.render_dataset(
         options.root, options.layout, options.preset, options.seed, options.image_size, options.processes
     )
+    if options.lookalikes:
+        synthetic.add_companions(folder, options.lookalikes, options.processes)

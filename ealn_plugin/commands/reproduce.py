@@ -49,6 +49,11 @@ def parse_arguments(arguments=None):
         help="also vary these margins under Hard-EALN (Fig. 10)",
     )
     parser.add_argument(
+        "--bounds",
+        action="store_true",
+        help="on rendered datasets: run hard_truth as well, and print what the truth gives and gains as a share of it",
+    )
+    parser.add_argument(
         "--jobs",
         type=int,
         default=0,
@@ -67,15 +72,20 @@ def reproduce(args):
     flags = dict(root=args.root, sources=args.sources, targets=args.targets)
     configuration.load_config(args.config_file, args.opts, training=True, **flags)
     register()
+    from ealn_plugin.reports import bounds
     from ealn_plugin.reports import paper_tables as grids
     from ealn_plugin.runs import grid as reproduction
+    from ealn_plugin.runs.truth import render_truth
 
     options = [*reproduction.PRESETS[args.preset], *args.opts]
     config = configuration.load_config(args.config_file, options, training=True, **flags)
     warmup = config.ealn.warmup_epochs
-    runs = reproduction.plan(args.out, args.schemes, args.seeds, options, warmup)
+    schemes = list(dict.fromkeys([*args.schemes, bounds.TRUTH])) if args.bounds else args.schemes
+    runs = reproduction.plan(args.out, schemes, args.seeds, options, warmup)
     cells = reproduction.sweep(args.out, args.seeds, options, {name: SWEEP[name] for name in args.sweep}, warmup)
     start_log(args.out, "reproduce.log")
+    if args.bounds:
+        render_truth(config)
     every = [*runs, *(run for _, _, run in cells)]
     results = reproduction.execute_all(
         every, args.config_file, reproduction.runs_at_a_time(args.jobs, every, config.use_gpu), **flags
@@ -85,13 +95,15 @@ def reproduce(args):
         (name, value, run.seed, grids.Grid({("hard", run.seed): one}).mean("hard", grid.protocol, "mAP").mean)
         for (name, value, run), one in zip(cells, results[len(runs) :])
     ]
-    write(args.out, grid, found, sorted({name for each in every for name in rendered_datasets(each.folder)}))
+    known = bounds.bounds_tables(bounds.measure_bounds(grid, runs)) if args.bounds else {}
+    write(args.out, grid, found, known, sorted({name for each in every for name in rendered_datasets(each.folder)}))
 
 
-def write(out, grid, found, rendered=()):
+def write(out, grid, found, known, rendered=()):
     """tables.md, one CSV per table, sweep.csv, and the tables on the screen.
 
     Args:
+        out: folder of the grid. grid: of the runs. found: of the sweep. known: {title: rows} of the bounds.
         rendered: names of the datasets that are rendered, which the tables say.
     """
     from ealn_plugin.data.files import RENDERED_NOTE
@@ -99,13 +111,16 @@ def write(out, grid, found, rendered=()):
 
     notes = [f"{name}: {RENDERED_NOTE}" for name in rendered]
     tables = grids.tables(grid)
-    for number, rows in enumerate(tables.values(), 1):
+    files = [f"table_{number}" for number, _ in enumerate(tables, 1)]
+    files += [title.partition(":")[0].lower().replace(" ", "_") for title in known]
+    tables |= known
+    for file, rows in zip(files, tables.values()):
         columns = list(dict.fromkeys(column for row in rows for column in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write_atomically(os.path.join(out, f"table_{number}.csv"), text.getvalue())
+        write_atomically(os.path.join(out, f"{file}.csv"), text.getvalue())
     write_atomically(
         os.path.join(out, "tables.md"),
         "\n\n".join([*(grids.as_markdown(title, rows) for title, rows in tables.items()), *notes]) + "\n",

@@ -35,6 +35,8 @@ SCHEMES = (
 )
 GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste", "hard_truth")
 """Values of ealn.scheme without generators."""
+OTHER_VIEW_PARTS = ("view", "cyclegan", "stargan")
+"""Parts of a scheme, see ``parts_of``, whose generators make the other half of the fused feature."""
 TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 RENDERED_FOLDERS = {"veri776": "VeRi", "vehicleid": "VehicleID_V1.0"}
 LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")

@@ -1,7 +1,7 @@
 """What a grid of runs says: means over seeds, paired differences to EN with their intervals, Tables I, II and III."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,21 +89,39 @@ def tables(grid: Grid) -> dict[str, list[dict[str, str]]]:
     others = [scheme for scheme in grid.schemes if scheme not in (*ABLATION, *OTHER_VIEWS)]
     name = f"{grid.dataset}, {grid.protocol}"
     return {
-        f"Table I: {name}": _measured(grid, (*ABLATION, *others), primary, ("mAP",)) + _published(grid, primary),
+        f"Table I: {name}": measured_rows(grid, (*ABLATION, *others), primary, ("mAP",)) + _published(grid, primary),
         f"Table II: {grid.dataset}, mAP by view": (
-            _measured(grid, (*ABLATION, *others), by_view, [title for title, *_ in by_view]) + _published(grid, by_view)
+            measured_rows(grid, (*ABLATION, *others), by_view, [title for title, *_ in by_view])
+            + _published(grid, by_view)
         ),
-        f"Table III: {name}, ways to make the other view": _measured(grid, OTHER_VIEWS, making, ("mAP", "cross view")),
+        f"Table III: {name}, ways to make the other view": measured_rows(
+            grid, OTHER_VIEWS, making, ("mAP", "cross view")
+        ),
     }
 
 
-def _measured(grid: Grid, schemes, columns, compared):
+def measured_rows(
+    grid: Grid,
+    schemes: Sequence[str],
+    columns: Sequence[tuple[str, str, str]],
+    compared: Collection[str],
+    names: Mapping[str, str] = NAMES,
+) -> list[dict[str, str]]:
+    """Rows of a table: means over the seeds, and the differences to EN.
+
+    Args:
+        grid: Grid. schemes: in the order of the rows; those that the grid does not hold are left out.
+        columns: list of (title, protocol, metric). compared: titles that get a column of differences.
+        names: {scheme: what the table calls it}.
+    Returns:
+        list of {column: text}
+    """
     rows = []
     for scheme in schemes:
         if scheme not in grid.schemes:
             continue
         row = {
-            "network": NAMES.get(scheme, scheme),
+            "network": names.get(scheme, scheme),
             "source": f"measured, {len(grid.values(scheme, *columns[0][1:]))} seed(s)",
         }
         row.update({title: _text(grid.mean(scheme, protocol, metric)) for title, protocol, metric in columns})

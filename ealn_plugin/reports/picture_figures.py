@@ -225,7 +225,7 @@ def draw_training(runs: Sequence[Any], out: str, inputs: int = 4, columns: int =
 
 def _makes(run: Any, kind: str) -> bool:
     parts = set(configuration.parts_of(run.config.ealn.scheme))
-    return bool(parts & ({"hard"} if kind == HARD else {"view", "cyclegan", "stargan"}))
+    return bool(parts & ({"hard"} if kind == HARD else set(configuration.OTHER_VIEW_PARTS)))
 
 
 def _stages(run: Any):

@@ -108,6 +108,29 @@ def test_runs_side_by_side_are_those_one_after_the_other(veri_root, tmp_path, mo
     assert "starting behind the warm-up" in (tmp_path / "two" / "seed_2" / "hard" / "train.log").read_text()
 
 
+def test_bounds_stand_beside_the_tables(rendered_root, tmp_path, capsys):
+    arguments = ["--schemes", "en", "en_perturb", "--seeds", "1", "2", "--jobs", "1", "--bounds"]
+    assert reproduce(rendered_root, tmp_path, *arguments) == 0
+    out = capsys.readouterr().out
+    assert "Bounds: veri776, veri_image" in out and "Share of the room: veri776, veri_image" in out
+    with open(tmp_path / "bounds.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["network"] for row in rows] == [
+        "EN",
+        "perfect model and colour, nothing else",
+        "Hard, renderer's fakes",
+        "EN, fused with the true other view",
+        "EN, fused with the other view without marks",
+        "Hard, renderer's fakes, fused with the true other view",
+    ]
+    assert rows[1]["mAP"].endswith("± 0.0") and all("±" in row["cross view - EN"] for row in rows[1:])
+    with open(tmp_path / "share_of_the_room.csv", encoding="utf-8", newline="") as file:
+        assert [row["network"] for row in csv.DictReader(file)] == ["en_perturb"]
+    assert "**Bounds: veri776" in (tmp_path / "tables.md").read_text()
+    trained = json.loads((tmp_path / "seed_1" / "hard_truth" / "results.json").read_text())
+    assert trained["config"]["ealn"]["scheme"] == "hard_truth"
+
+
 @pytest.mark.parametrize(
     "arguments, options, message",
     [
@@ -115,6 +138,7 @@ def test_runs_side_by_side_are_those_one_after_the_other(veri_root, tmp_path, mo
         (["--schemes", "hard"], SMALL, "expected en among them"),
         (["--seeds", "1", "1"], SMALL, "--seeds are 1 1"),
         ([], ["ealn.alhpa", "1"], "did you mean ealn.alpha"),
+        (["--bounds"], SMALL, "was not rendered, so its truth is not known; leave --bounds out"),
     ],
 )
 def test_nonsense_gets_one_sentence(veri_root, tmp_path, capsys, arguments, options, message):

@@ -1,8 +1,17 @@
 """Rendered vehicles: a benchmark with the layout of VeRi-776 or VehicleID that anyone can make anywhere."""
 
-from ealn_plugin.data.synthetic.companions import add_companions
+from ealn_plugin.data.synthetic.companions import add_companions, has_companions
 from ealn_plugin.data.synthetic.contact_sheet import write_contact_sheet
 from ealn_plugin.data.synthetic.presets import PRESETS, Preset
 from ealn_plugin.data.synthetic.writer import is_complete, read_marker, render_dataset
 
-__all__ = ["PRESETS", "Preset", "add_companions", "is_complete", "read_marker", "render_dataset", "write_contact_sheet"]
+__all__ = [
+    "PRESETS",
+    "Preset",
+    "add_companions",
+    "has_companions",
+    "is_complete",
+    "read_marker",
+    "render_dataset",
+    "write_contact_sheet",
+]

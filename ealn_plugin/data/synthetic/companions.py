@@ -83,6 +83,18 @@ def add_companions(
         ) from error
 
 
+def has_companions(folder: str | os.PathLike) -> bool:
+    """Return whether a data set has finished companions of this version, however many lookalikes."""
+    return (_marker(pathlib.Path(folder)) or {}).get("format") == FORMAT
+
+
+def _marker(folder):
+    try:
+        return json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
 def _parameters_of(folder):
     marker = writer.read_marker(folder)
     if marker is None:
@@ -93,9 +105,8 @@ def _parameters_of(folder):
 
 
 def _finished(folder, lookalikes):
-    try:
-        found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    found = _marker(folder)
+    if found is None:
         return False
     if found.get("format") != FORMAT or found.get("lookalikes") != lookalikes:
         raise FileExistsError(
