@@ -4,6 +4,8 @@ Like the step that it extends it shares the networks' weights at the start, EN's
 engine, and no other code.
 """
 
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
@@ -22,7 +24,7 @@ class ReferenceEditStep(ReferenceStep):
     Args, Raises: as ``ReferenceStep``.
     """
 
-    def __init__(self, engine, *args, **kwargs):
+    def __init__(self, engine: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(engine, *args, **kwargs)
         scheme = self.hard
         other = [

@@ -211,7 +211,7 @@ def stock(network: nn.Module) -> nn.Module:
     return network
 
 
-def valid_mean(values, valid):
+def valid_mean(values: Any, valid: Any) -> Any:
     """Mean of the valid values [n]; 0 without any."""
     return (values * valid).sum() / valid.sum().clamp(min=1)
 

@@ -4,6 +4,8 @@ import argparse
 import difflib
 import os
 import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
 
 from ealn_plugin import config as configuration
 from ealn_plugin.config import default_config, flat
@@ -19,18 +21,18 @@ class Parser(argparse.ArgumentParser):
         settings: whether the sub-command takes ``KEY VALUE`` pairs.
     """
 
-    def __init__(self, name, description, settings=False):
+    def __init__(self, name: str, description: Any, settings: bool = False) -> None:
         super().__init__(
             prog=program(name), description=as_called(description), formatter_class=argparse.RawDescriptionHelpFormatter
         )
         self._settings, self._arguments = settings, []
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         """Say what is wrong, with the setting that may be meant, and exit with code 2."""
         unknown = message.partition("unrecognized arguments: ")[2].split()
         super().error(message + (setting_meant(unknown[0], self._arguments) if unknown and self._settings else ""))
 
-    def parse_with_settings(self, arguments=None):
+    def parse_with_settings(self, arguments: Sequence[str] | None = None) -> Any:
         """Parse flags and ``KEY VALUE`` pairs in any order; the pairs are in ``opts``.
 
         Args:
@@ -46,14 +48,14 @@ class Parser(argparse.ArgumentParser):
         return args
 
 
-def add_settings(parser):
+def add_settings(parser: argparse.ArgumentParser) -> None:
     """Let ``KEY VALUE`` pairs follow the flags."""
     parser.add_argument(
         "opts", nargs="*", metavar="KEY VALUE", help="settings by name, such as ealn.scheme hard train.max_epoch 20"
     )
 
 
-def setting_meant(flag, arguments=()):
+def setting_meant(flag: str, arguments: Sequence[str] = ()) -> str:
     """The end of a message about an unknown flag: the settings that it resembles, '' where there are none.
 
     Args:
@@ -72,12 +74,12 @@ def setting_meant(flag, arguments=()):
     return f"; settings are given by name, without dashes: did you mean {choice}?" if meant else ""
 
 
-def positive(text):
+def positive(text: str) -> Any:
     """A whole number of at least 1, for argparse."""
     return _at_least(text, 1)
 
 
-def not_negative(text):
+def not_negative(text: str) -> Any:
     """A whole number of at least 0, for argparse."""
     return _at_least(text, 0)
 
@@ -89,7 +91,7 @@ def _at_least(text, lowest):
     return value
 
 
-def run_settings(args, **more):
+def run_settings(args: argparse.Namespace, **more: Any) -> Any:
     """Flags as [KEY, VALUE, ...] of a run's configuration; what was not given is left out.
 
     Args:
@@ -105,7 +107,7 @@ def run_settings(args, **more):
     return [item for key, value in pairs.items() if value is not None for item in (key, value)]
 
 
-def check_runs(folders, options=(), trained=True):
+def check_runs(folders: Iterable[str], options: Any = (), trained: bool = True) -> None:
     """Refuse what is no run folder, and settings that do not fit its configuration, before torch is imported.
 
     Args:
@@ -122,7 +124,7 @@ def check_runs(folders, options=(), trained=True):
         configuration.load_config(config_file, options)
 
 
-def check_file(path, flag, what):
+def check_file(path: str, flag: str, what: Any) -> None:
     """Refuse a path at which there is no file.
 
     Args:
@@ -134,7 +136,7 @@ def check_file(path, flag, what):
         raise FileNotFoundError(f"{flag} is {path!r}, but there is no such file; give a file of {what}")
 
 
-def check_device(device):
+def check_device(device: Any) -> None:
     """Refuse CUDA where torch sees no GPU; imports torch.
 
     Raises:

@@ -9,6 +9,7 @@ ealn benchmark search --vectors 1000000 --json FILE
 import argparse
 import json
 import sys
+from typing import Any
 
 from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
@@ -22,7 +23,7 @@ from ealn_plugin.system.files import check_writable, write_atomically
 DEMO = "ealn_synthetic.yaml"
 
 
-def add_rank(commands):
+def add_rank(commands: Any) -> None:
     """The sub-command ``rank``."""
     parser = commands.add_parser(
         "rank",
@@ -38,7 +39,7 @@ def add_rank(commands):
     parser.set_defaults(measure=measure_rank)
 
 
-def measure_rank(args):
+def measure_rank(args: argparse.Namespace) -> Any:
     """The figures of the sub-command ``rank``, and what makes a table of them."""
     register()
     from ealn_plugin.benchmark import rank
@@ -48,7 +49,7 @@ def measure_rank(args):
     ), rank.rank_table
 
 
-def add_train(commands):
+def add_train(commands: Any) -> None:
     """The sub-command ``train``."""
     parser = commands.add_parser(
         "train",
@@ -82,7 +83,7 @@ def add_train(commands):
     parser.set_defaults(measure=measure_training)
 
 
-def measure_training(args):
+def measure_training(args: argparse.Namespace) -> Any:
     """The figures of the sub-command ``train``; weights do not matter, so none are downloaded."""
     config = configuration.load_config(args.config_file, [*args.opts, "model.pretrained", "False"])
     register()
@@ -92,7 +93,7 @@ def measure_training(args):
     return figures, train_step.training_table
 
 
-def add_data(commands):
+def add_data(commands: Any) -> None:
     """The sub-command ``data``."""
     parser = commands.add_parser(
         "data",
@@ -117,7 +118,7 @@ def add_data(commands):
     parser.set_defaults(measure=measure_data)
 
 
-def measure_data(args):
+def measure_data(args: argparse.Namespace) -> Any:
     """The figures of the sub-command ``data``."""
     register()
     from ealn_plugin.benchmark import loader
@@ -136,7 +137,7 @@ def measure_data(args):
     return figures, loader.loading_table
 
 
-def add_search(commands):
+def add_search(commands: Any) -> None:
     """The sub-command ``search``."""
     parser = commands.add_parser(
         "search",
@@ -153,7 +154,7 @@ def add_search(commands):
     parser.set_defaults(measure=measure_search)
 
 
-def measure_search(args):
+def measure_search(args: argparse.Namespace) -> Any:
     """The figures of the sub-command ``search``."""
     register()
     from ealn_plugin.benchmark import search
@@ -162,7 +163,7 @@ def measure_search(args):
     return figures, search.search_table
 
 
-def run(args, given):
+def run(args: argparse.Namespace, given: Any) -> None:
     """Measure, print and write; a path that cannot be written is refused first, since figures may take minutes."""
     if args.json:
         check_writable(args.json, "--json")
@@ -173,7 +174,7 @@ def run(args, given):
         write_atomically(args.json, json.dumps(result, indent=2) + "\n")
 
 
-def main(argv=None):
+def main(argv: Any = None) -> int:
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = Parser("benchmark", __doc__, settings=True)

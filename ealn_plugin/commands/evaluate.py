@@ -7,6 +7,7 @@ ealn evaluate --features veri776.npz --out log/evaluation
 
 import argparse
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin import config as configuration
@@ -18,7 +19,7 @@ from ealn_plugin.system.entrances import command, register
 from ealn_plugin.system.extras import check_extra
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     parser = Parser("evaluate", __doc__)
     what = parser.add_argument_group("what to evaluate (several kinds together give one table)")
@@ -99,7 +100,7 @@ def _add_extraction(group):
     group.add_argument("--recompute", action="store_true", help="extract again what is stored in --out")
 
 
-def options_of(args):
+def options_of(args: argparse.Namespace) -> Any:
     """The flags as [KEY, VALUE, ...] of the configuration; flags that were not given are left out."""
     return run_settings(
         args,
@@ -111,7 +112,7 @@ def options_of(args):
     )
 
 
-def check(args):
+def check(args: argparse.Namespace) -> None:
     """Refuse flags that do not go together.
 
     Raises:
@@ -151,7 +152,7 @@ def check(args):
     short_labels(args.run), short_labels(args.features)
 
 
-def subjects_of(args):
+def subjects_of(args: argparse.Namespace) -> Any:
     """The Subjects that the flags ask for, every label different.
 
     Raises:
@@ -200,7 +201,7 @@ def subjects_of(args):
     return subjects
 
 
-def evaluate(args):
+def evaluate(args: argparse.Namespace) -> Any:
     """Evaluate and write; returns the table as text."""
     check(args)
     start_log(args.out, "evaluate.log")
@@ -220,7 +221,7 @@ def evaluate(args):
     return comparison.write_report(report, args.out, not args.no_figures)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = build_parser().parse_args(arguments)
     return exit_code(

@@ -4,9 +4,12 @@ ealn export --run log/ealn_synthetic
 ealn export --model resnet50 --weights model.pth.tar --out log/deployed
 """
 
+import argparse
 import json
 import logging
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, check_file, check_runs
@@ -16,7 +19,7 @@ from ealn_plugin.system.extras import check_extra
 from ealn_plugin.system.files import check_writable, write_atomically
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     parser = Parser("export", __doc__)
     what = parser.add_argument_group("what to export")
@@ -57,7 +60,7 @@ def build_parser():
     return parser
 
 
-def check(args):
+def check(args: argparse.Namespace) -> None:
     """Refuse flags that do not go together; makes --out.
 
     Raises:
@@ -81,7 +84,7 @@ def check(args):
     check_file(args.weights, "--weights", "weights")
 
 
-def load(args):
+def load(args: argparse.Namespace) -> Any:
     """The LoadedRun that the flags name, on the CPU.
 
     Raises:
@@ -96,7 +99,7 @@ def load(args):
     )
 
 
-def write_files(graphs, args, out):
+def write_files(graphs: Any, args: argparse.Namespace, out: str) -> Any:
     """Write and check every graph, and print a line for each file; returns a list of Exported."""
     from ealn_plugin import export
     from ealn_plugin.export.formats import BATCHES
@@ -112,7 +115,7 @@ def write_files(graphs, args, out):
     return written
 
 
-def run_export(args):
+def run_export(args: argparse.Namespace) -> None:
     """Export, check, measure and print.
 
     Raises:
@@ -152,7 +155,7 @@ def run_export(args):
     print(f"\nfiles: {out}")
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 for bad input or a file that differs from PyTorch, with one sentence; 130 when interrupted."""
     args = build_parser().parse_args(arguments)
     return exit_code(lambda: run_export(args), "stopped; files that were checked are in --out")

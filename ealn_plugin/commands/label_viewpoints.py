@@ -8,9 +8,12 @@ Learns from rendered vehicles unless -s names datasets whose views are known. Wr
 the images; images whose views the release itself knows are left out, since viewpoints.csv would override it.
 """
 
+import argparse
 import json
 import logging
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, check_device, check_file
@@ -21,7 +24,7 @@ from ealn_plugin.system.files import write_atomically
 log = logging.getLogger("label_viewpoints")
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     parser = Parser("label-viewpoints", __doc__)
     what = parser.add_argument_group("what to label (nothing: train a classifier and report its accuracy)")
@@ -90,7 +93,7 @@ def _add_training(group):
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, batches and held-out vehicles")
 
 
-def check(args):
+def check(args: argparse.Namespace) -> None:
     """Refuse values that cannot be meant.
 
     Raises:
@@ -119,7 +122,7 @@ def check(args):
             raise FileNotFoundError(f"--images {folder!r} is no folder and holds no image; give a folder that does")
 
 
-def train(args, device):
+def train(args: argparse.Namespace, device: Any) -> Any:
     """Train, calibrate, test and save a classifier; returns it with its report."""
     from ealn_plugin.data.synthetic import render_dataset
     from ealn_plugin.labelling import classifier as viewpoint_classifier
@@ -165,7 +168,7 @@ def _load(part, args):
     return viewpoint_classifier.load_images(paths, args.size, args.workers), torch.tensor(views)
 
 
-def label(target, classifier, args, details):
+def label(target: Any, classifier: Any, args: argparse.Namespace, details: Any) -> None:
     """Predict the views of an ImageFolder, compare them with those known, and write those that are missing."""
     import torch
 
@@ -205,7 +208,7 @@ def label(target, classifier, args, details):
     )
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Train or load a classifier, report its accuracy and label what was asked for."""
     check(args)
     start_log(args.out, "label_viewpoints.log")
@@ -242,7 +245,7 @@ def run(args):
         label(target, classifier, args, details)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = build_parser().parse_args(arguments)
     return exit_code(lambda: run(args), "stopped; files that were not finished are as they were")

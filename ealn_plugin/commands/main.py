@@ -4,6 +4,8 @@ import argparse
 import difflib
 import importlib
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from ealn_plugin import __version__
 
@@ -22,7 +24,7 @@ COMMANDS = {
 """{sub-command: one line about it}"""
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """The parser of what stands before the arguments of a sub-command."""
     lines = "\n".join(f"  {name:18}{purpose}" for name, purpose in COMMANDS.items())
     parser = argparse.ArgumentParser(
@@ -38,7 +40,7 @@ def build_parser():
     return parser
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; returns its exit code, 2 where there is no such command."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = build_parser()
@@ -50,6 +52,6 @@ def main(arguments=None):
     return module_of(name).main(arguments[1:])
 
 
-def module_of(name):
+def module_of(name: str) -> Any:
     """The module of a sub-command."""
     return importlib.import_module(f"ealn_plugin.commands.{name.replace('-', '_')}")

@@ -1,7 +1,10 @@
 """Render a vehicle re-identification data set in the folder layout of VeRi-776 or VehicleID."""
 
+import argparse
 import logging
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, not_negative
@@ -10,7 +13,7 @@ from ealn_plugin.system.entrances import register
 from ealn_plugin.system.files import check_writable
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     parser = Parser("make-synthetic", __doc__)
     parser.add_argument("--root", required=True, help="folder in which VeRi/ or VehicleID_V1.0/ is made")
@@ -36,14 +39,14 @@ def build_parser():
     return parser
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     return exit_code(lambda: render(options), "stopped; nothing was left behind, run the same command to start again")
 
 
-def render(options):
+def render(options: Any) -> None:
     """Render what the options ask for."""
     if options.contact_sheet:
         check_writable(options.contact_sheet, "--contact-sheet")

@@ -4,9 +4,11 @@ ealn report --run log/ealn_synthetic
 ealn report --run log/en log/hard log/hard_view --out log/report.html
 """
 
+import argparse
 import logging
 import os
 import sys
+from collections.abc import Sequence
 
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, check_device, check_runs, run_settings
@@ -17,7 +19,7 @@ from ealn_plugin.system.extras import check_extra
 from ealn_plugin.system.files import check_writable
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     parser = Parser("report", __doc__)
     parser.add_argument("--run", nargs="+", required=True, metavar="DIR", help=f"run folders of {command('train')}")
@@ -55,7 +57,7 @@ def build_parser():
     return parser
 
 
-def report(args):
+def report(args: argparse.Namespace) -> None:
     """Write the page and say where it is.
 
     Raises:
@@ -83,7 +85,7 @@ def report(args):
     print(f"\nreport: {out} ({os.path.getsize(out) / 2**20:.1f} MiB)")
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = build_parser().parse_args(arguments)
     return exit_code(lambda: report(args), "stopped; an older page is as it was")

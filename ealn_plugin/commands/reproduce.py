@@ -1,9 +1,12 @@
 """The paper's tables: ealn reproduce --config-file ealn_synthetic.yaml --preset demo"""
 
+import argparse
 import csv
 import io
 import logging
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
@@ -18,7 +21,7 @@ log = logging.getLogger("reproduce")
 SWEEP = {"beta1": (0.2, 0.4, 0.6, 0.8, 1.0), "beta2": (0.1, 0.2, 0.3, 0.4, 0.5)}
 
 
-def parse_arguments(arguments=None):
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The flags of train_ealn.py and those of a grid."""
     parser = Parser(
         "reproduce",
@@ -67,7 +70,7 @@ def parse_arguments(arguments=None):
     return parser.parse_with_settings(arguments)
 
 
-def reproduce(args):
+def reproduce(args: argparse.Namespace) -> None:
     """Run what is missing of the grid, print and write its tables."""
     flags = dict(root=args.root, sources=args.sources, targets=args.targets)
     configuration.load_config(args.config_file, args.opts, training=True, **flags)
@@ -99,7 +102,7 @@ def reproduce(args):
     write(args.out, grid, found, known, sorted({name for each in every for name in rendered_datasets(each.folder)}))
 
 
-def write(out, grid, found, known, rendered=()):
+def write(out: str, grid: Any, found: Any, known: Any, rendered: Any = ()) -> None:
     """tables.md, one CSV per table, sweep.csv, and the tables on the screen.
 
     Args:
@@ -135,13 +138,13 @@ def write(out, grid, found, known, rendered=()):
     log.info("\ntables: %s", os.path.join(out, "tables.md"))
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = parse_arguments(arguments)
     return exit_code(lambda: run(args), "stopped; the same command goes on where it stopped")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """``reproduce``, without the advice of an interrupted run on how to go on with it alone."""
     try:
         reproduce(args)

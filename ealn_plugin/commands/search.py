@@ -10,6 +10,8 @@ import argparse
 import json
 import logging
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, check_file, check_runs
@@ -20,7 +22,7 @@ from ealn_plugin.system.files import check_writable, write_atomically
 from ealn_plugin.system.messages import counted
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     parser = Parser("search", __doc__)
     commands = parser.add_subparsers(
@@ -146,7 +148,7 @@ def _add_extraction(group):
 
 
 # ---------------------------------------------------------------------------------------------- the network
-def check_network(args):
+def check_network(args: argparse.Namespace) -> None:
     """Refuse flags of the network that do not go together, and files that are not there, before torch is imported.
 
     Raises:
@@ -166,7 +168,7 @@ def check_network(args):
     check_file(args.classifier, "--classifier", command("label-viewpoints"))
 
 
-def check_index(folder):
+def check_index(folder: Any) -> None:
     """Refuse a folder that holds no index.
 
     Raises:
@@ -176,7 +178,7 @@ def check_index(folder):
         raise FileNotFoundError(f"--index {folder!r} holds no index; make one with {command('search')} index")
 
 
-def load():
+def load() -> None:
     """Import what was put off, FAISS included.
 
     Raises:
@@ -188,7 +190,7 @@ def load():
     neighbours.import_faiss()
 
 
-def described(args):
+def described(args: argparse.Namespace) -> Any:
     """The ``description`` of the network that the flags name, or None where they name none."""
     from ealn_plugin.search import gallery
 
@@ -208,7 +210,7 @@ def described(args):
     )
 
 
-def extractor_of(args, manifest=None):
+def extractor_of(args: argparse.Namespace, manifest: Any = None) -> Any:
     """The FeatureExtractor of the flags, or else of the index, and its description."""
     from ealn_plugin.search import gallery
 
@@ -225,7 +227,7 @@ def extractor_of(args, manifest=None):
 
 
 # ---------------------------------------------------------------------------------------------- commands
-def index_command(args):
+def index_command(args: argparse.Namespace) -> None:
     """Build an index, or go on building it."""
     check_extra("search", ("faiss",), "searches")
     check_network(args)
@@ -252,7 +254,7 @@ def index_command(args):
         _extend(writer, extractor, found, args.skip_unreadable)
 
 
-def add_command(args):
+def add_command(args: argparse.Namespace) -> None:
     """Add images to an index."""
     check_extra("search", ("faiss",), "searches")
     check_network(args)
@@ -282,7 +284,7 @@ def _extend(writer, extractor, found, skip_unreadable):
     print("\n".join(results.summary(writer.folder, writer.manifest)))
 
 
-def remove_command(args):
+def remove_command(args: argparse.Namespace) -> None:
     """Remove images from an index."""
     if not (args.images or args.pid or args.missing):
         raise ValueError("there is nothing to remove, expected IMAGES, --pid N or --missing; give one")
@@ -304,7 +306,7 @@ def remove_command(args):
                 "path that a query prints"
             )
 
-        def chosen(records):
+        def chosen(records: Any) -> Any:
             return np.array(
                 [path in paths or (args.missing and not os.path.exists(path)) for path in records.paths]
             ) | np.isin(records.pids, args.pid)
@@ -316,7 +318,7 @@ def remove_command(args):
         print("\n".join(results.summary(args.index, writer.manifest)))
 
 
-def query_command(args):
+def query_command(args: argparse.Namespace) -> None:
     """Find the nearest images."""
     for flag in ("json", "sheet"):
         if getattr(args, flag):
@@ -344,7 +346,7 @@ def query_command(args):
         draw_search_sheet(args.sheet, f"the nearest of {counted(len(index), 'image')}", answers)
 
 
-def info_command(args):
+def info_command(args: argparse.Namespace) -> None:
     """Say what an index holds."""
     check_index(args.index)
     register()
@@ -357,7 +359,7 @@ def info_command(args):
     print("\n".join(results.summary(args.index, store.manifest)))
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = build_parser().parse_args(arguments)
     start_screen(logging.WARNING if args.command in ("query", "info") else logging.INFO)

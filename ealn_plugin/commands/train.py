@@ -4,8 +4,11 @@ On N devices: torchrun --nproc_per_node N tools/train_ealn.py, or torchrun --npr
 the same arguments.
 """
 
+import argparse
 import logging
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from ealn_plugin import config as configuration
 from ealn_plugin.commands.arguments import Parser, add_settings
@@ -17,7 +20,7 @@ from ealn_plugin.system.entrances import register, train_command
 log = logging.getLogger("train_ealn")
 
 
-def parse_arguments(arguments=None):
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The flags of torchreid's scripts/main.py."""
     parser = Parser(
         "train", "Train and test vehicle re-identification with embedding adversarial learning.", settings=True
@@ -31,7 +34,7 @@ def parse_arguments(arguments=None):
     return parser.parse_with_settings(arguments)
 
 
-def configuration_of(args):
+def configuration_of(args: argparse.Namespace) -> Any:
     """The configuration that the arguments ask for.
 
     Raises:
@@ -48,7 +51,7 @@ def configuration_of(args):
     )
 
 
-def run(args, started=None):
+def run(args: argparse.Namespace, started: Any = None) -> None:
     """Train, test and show the results, alone or as one of torchrun's processes; ``started`` as ``runs.train``'s."""
     # torchrun's processes have to meet first: of several with the same error only one tells it.
     config = configuration_of(args) if os.environ.get("WORLD_SIZE", "1") == "1" else None
@@ -75,14 +78,14 @@ def _run(config, world, started):
     )
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = parse_arguments(arguments)
     begun = []
     return exit_code(lambda: run(args, begun.append), "stopped", lambda error: how_to_go_on(begun, error))
 
 
-def how_to_go_on(begun, error):
+def how_to_go_on(begun: Any, error: Any) -> Any:
     """The command that goes on with a run that ``error`` has ended, or '' where nothing is saved.
 
     Args:

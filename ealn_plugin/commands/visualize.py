@@ -4,9 +4,12 @@ ealn visualize --run log/ealn_synthetic
 ealn visualize --run log/en log/hard log/hard_view --figures 4 8 11 --out log/figures
 """
 
+import argparse
 import logging
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, check_device, check_runs, run_settings
@@ -16,7 +19,7 @@ from ealn_plugin.system.entrances import command, register
 from ealn_plugin.system.extras import check_extra
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     listed = "; ".join(f"{number}: {name}" for number, name in choices.FIGURES.items())
     parser = Parser("visualize", __doc__)
@@ -48,7 +51,7 @@ def build_parser():
     return parser
 
 
-def visualize(args):
+def visualize(args: argparse.Namespace) -> Any:
     """Draw; returns {number: list of paths, or a sentence}.
 
     Raises:
@@ -75,7 +78,7 @@ def visualize(args):
         return write_figures(runs, args.figures or list(choices.FIGURES), args.out)
 
 
-def show(args):
+def show(args: argparse.Namespace) -> Any:
     """Draw, and say which figures there are; returns 1 where one that was asked for is missing."""
     found = visualize(args)
     drawn = [path for paths in found.values() if not isinstance(paths, str) for path in paths]
@@ -87,7 +90,7 @@ def show(args):
     return 0
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 for bad input or a figure that was asked for and cannot be drawn; 130 when interrupted."""
     args = build_parser().parse_args(arguments)
     return exit_code(lambda: show(args), "stopped; figures that were finished are in --out")

@@ -73,7 +73,7 @@ def check_config(config: CfgNode) -> None:
         raise ValueError(f"ealn.view_order is {config.ealn.view_order}, expected [front, rear] or [rear, front]")
 
 
-def check_named_root(config):
+def check_named_root(config: CfgNode) -> None:
     """Refuse to render a benchmark into a folder that the user named, unless it is there and empty.
 
     Raises:

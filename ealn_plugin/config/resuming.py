@@ -34,11 +34,13 @@ _KEYS = {
         ealn.triplets ealn.negatives ealn.alpha ealn.beta1 ealn.beta2 ealn.lambda_ed ealn.lambda_cyc
         ealn.stargan.lambda_cls ealn.stargan.lambda_rec ealn.stargan.lambda_gp ealn.gan_lr ealn.gan_beta1 ealn.gan_beta2
         ealn.constant_epochs ealn.view_embedding_off_epochs ealn.discriminator_steps ealn.refresh_fakes
-        ealn.fake_statistics ealn.amp ealn.degrade ealn.lambda_rec ealn.adaptive_weight ealn.sync_norm
+        ealn.fake_statistics ealn.hard.choose ealn.hard.neutral ealn.hard.candidates ealn.hard.regions
+        ealn.hard.radii ealn.hard.content ealn.hard.seam ealn.hard.lambda_l1 ealn.hard.lambda_rf ealn.hard.learn
+        ealn.hard.pixel_weight ealn.amp ealn.degrade ealn.lambda_rec ealn.adaptive_weight ealn.sync_norm
         """,
     KEPT: """
         model.pretrained model.load_weights ealn.start_from ealn.test_untrained ealn.render.preset ealn.render.layout
-        ealn.render.seed ealn.render.image_size
+        ealn.render.seed ealn.render.image_size ealn.render.lookalikes
         """,
     FIXED: """
         model.name data.type data.sources data.split_id data.height data.width data.combineall data.k_tfm
@@ -48,7 +50,8 @@ _KEYS = {
         train.lr_scheduler train.seed loss.name ealn.scheme ealn.distance ealn.gan_loss ealn.generator.filters
         ealn.generator.blocks ealn.generator.padding ealn.generator.residual ealn.generator.max_change
         ealn.discriminator.filters ealn.discriminator.layers ealn.gan_optim ealn.warmup_epochs
-        ealn.warmup_generator_epochs ealn.reconstructions ealn.vggm_feature ealn.view_order
+        ealn.warmup_generator_epochs ealn.reconstructions ealn.hard.generator
+        ealn.paired_groups ealn.vggm_feature ealn.view_order
         """,
 }
 RESUMING = {key: rule for rule, keys in _KEYS.items() for key in keys.split()}

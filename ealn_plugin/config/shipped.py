@@ -2,11 +2,12 @@
 
 import difflib
 import pathlib
+from typing import Any
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
 
 
-def shipped_configs():
+def shipped_configs() -> Any:
     """{file name: path} of the plugin's own configurations."""
     folders = [_PACKAGE / "configs"]
     if (_PACKAGE.parent / "setup.py").is_file():  # a checkout; beside an installed package such a folder is another's
@@ -14,7 +15,7 @@ def shipped_configs():
     return {path.name: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
-def find_config(name):
+def find_config(name: Any) -> Any:
     """The path of a configuration: a file on the disk, else the plugin's own of that name.
 
     Args:

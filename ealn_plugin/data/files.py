@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 RENDERED = "synthetic.json"
@@ -54,12 +55,12 @@ def image_names(folder: str) -> list[str]:
     return found
 
 
-def is_image_name(name):
+def is_image_name(name: str) -> Any:
     """Whether a file of that name is looked at: it ends as images do, in any case, and is not hidden."""
     return name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")
 
 
-def check_links(paths):
+def check_links(paths: Any) -> None:
     """Raise FileNotFoundError, naming the first, if any of the paths is a link to nothing."""
     broken = sorted(path for path in paths if os.path.islink(path) and not os.path.exists(path))
     if broken:

@@ -6,6 +6,7 @@ no whole numbers or too large. Labels that are texts are numbered here; numpy's 
 
 import logging
 import os
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 _COLUMNS = (("pid", 1), ("camid", 2))
 
 
-def check_labels(datamanager, classes=None):
+def check_labels(datamanager: Any, classes: Any = None) -> None:
     """Check the labels of all images of a torchreid data manager, and number those that are texts.
 
     Training pids are whole numbers from 0 to ``classes`` - 1, or texts; all other pids and camids are whole numbers, or

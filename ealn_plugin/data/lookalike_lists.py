@@ -8,6 +8,7 @@ import shlex
 
 from ealn_plugin.data.pairs import read_pairs
 from ealn_plugin.data.synthetic import PRESETS, read_marker
+from ealn_plugin.system.entrances import command
 
 LOOKALIKES = "lookalikes.csv"
 _HEADER = ["image", "lookalike", "kind"]
@@ -40,18 +41,19 @@ def lookalikes_of(paths: list[str]) -> dict[str, list[str]]:
     Raises:
         ValueError: an image has none; the sentence has the command that renders them, where one does.
     """
-    known, found = {}, {}
+    known: dict[str, dict[str, list[str]]] = {}
+    choices: dict[str, list[str]] = {}
     for path in paths:
         folder = os.path.dirname(os.path.dirname(os.path.abspath(path)))
         if folder not in known:
             known[folder] = read_lookalikes(folder)
-        found[path] = known[folder].get(os.path.abspath(path))
-        if not found[path]:
+        choices[path] = known[folder].get(os.path.abspath(path), [])
+        if not choices[path]:
             raise ValueError(
                 f"training image {path!r} has no lookalikes in {os.path.join(folder, LOOKALIKES)!r}, expected pictures "
                 f"with other marks of every training image; {_advice(folder)}"
             )
-    return found
+    return choices
 
 
 def _advice(folder):
@@ -62,8 +64,8 @@ def _advice(folder):
     name = next((name for name, preset in PRESETS.items() if vars(preset) == parameters["preset"]), None)
     if name is None:
         return f"render them with ealn_plugin.data.synthetic.add_companions({folder!r}, {_USUAL})"
-    command = ["python", "tools/make_synthetic.py", "--root", os.path.dirname(folder), "--preset", name]
-    command += ["--layout", parameters["layout"], "--seed", parameters["seed"]]
+    words = [*command("make-synthetic").split(), "--root", os.path.dirname(folder), "--preset", name]
+    words += ["--layout", parameters["layout"], "--seed", parameters["seed"]]
     if parameters["image_size"] != PRESETS[name].image_size:
-        command += ["--image-size", parameters["image_size"]]
-    return f"render them: {shlex.join(map(str, [*command, '--lookalikes', _USUAL]))}"
+        words += ["--image-size", parameters["image_size"]]
+    return f"render them: {shlex.join(map(str, [*words, '--lookalikes', _USUAL]))}"

@@ -3,6 +3,8 @@
 import csv
 import os
 
+from ealn_plugin.system.entrances import command
+
 
 def read_pairs(path: str, header: list[str], what: str) -> list[tuple[str, str]]:
     """The pairs of a list.
@@ -31,7 +33,9 @@ def read_pairs(path: str, header: list[str], what: str) -> list[tuple[str, str]]
                     continue
                 if len(row) != len(header) or not all(row[:2]) or "\0" in row[0] + row[1]:
                     raise ValueError(f"line {rows.line_num} has {len(row)} names, expected an image and its {what}")
-                pairs.append(tuple(os.path.abspath(os.path.join(folder, name)) for name in row[:2]))
+                pairs.append(
+                    (os.path.abspath(os.path.join(folder, row[0])), os.path.abspath(os.path.join(folder, row[1])))
+                )
         except (ValueError, csv.Error) as error:
-            raise ValueError(f"{path}: {error}; render the dataset again with tools/make_synthetic.py") from error
+            raise ValueError(f"{path}: {error}; render the dataset again with {command('make-synthetic')}") from error
     return pairs

@@ -5,6 +5,7 @@ A control without any network: what a hard negative teaches that a well-chosen r
 
 import random
 from collections import defaultdict
+from typing import Any
 
 
 class PairedIdentitySampler:
@@ -22,7 +23,7 @@ class PairedIdentitySampler:
         ValueError: no two vehicles share a known group.
     """
 
-    def __init__(self, items, groups, batch_size, num_instances):
+    def __init__(self, items: Any, groups: Any, batch_size: Any, num_instances: Any) -> None:
         self.batch_size, self.num_instances = batch_size, num_instances
         self._rows, self._group = defaultdict(list), {}
         for row, (item, group) in enumerate(zip(items, groups)):

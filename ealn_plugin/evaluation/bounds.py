@@ -14,6 +14,7 @@ from scipy import stats
 
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.protocols import evaluate_protocols
+from ealn_plugin.system.entrances import command
 
 ATTRIBUTES = "attributes.csv"
 DRAWS = 20
@@ -79,14 +80,15 @@ def read_groups(folder: str) -> dict[int, int]:
     """
     path = os.path.join(folder, ATTRIBUTES)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path!r} does not exist, expected a dataset of tools/make_synthetic.py")
-    numbers = {}
+        raise FileNotFoundError(f"{path!r} does not exist, expected a dataset of {command('make-synthetic')}")
+    numbers: dict[tuple[str, str], int] = {}
     try:
         with open(path, encoding="utf-8", newline="") as file:
             rows = [(int(row["vehicle"]), (row["model"], row["colour"])) for row in csv.DictReader(file, strict=True)]
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise ValueError(
-            f"{path!r} is not the list that tools/make_synthetic.py writes ({type(error).__name__}: {error}); render "
+            f"{path!r} is not the list that {command('make-synthetic')} writes "
+            f"({type(error).__name__}: {error}); render "
             "the dataset again"
         ) from error
     return {vehicle: numbers.setdefault(group, len(numbers)) for vehicle, group in rows}

@@ -4,9 +4,11 @@ Choosing takes the place of a gradient through D_emb into pixels: what is chosen
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ealn_plugin.losses.checks import check_choice
 from ealn_plugin.losses.reduction import masked_mean
@@ -14,7 +16,7 @@ from ealn_plugin.losses.reduction import masked_mean
 CHOICES = ("pixels", "persistent", "embedding", "belt")
 
 
-def hole_loss(images, edited, regions):
+def hole_loss(images: Tensor, edited: Tensor, regions: Tensor) -> Tensor:
     """Mean |edited - image| over the pixels of the regions and the channels -> scalar in [0, 2].
 
     images, edited: [n, 3, h, w] in [-1, 1]; regions: [n, 1, h, w] bool. A zero with a gradient without any pixel.
@@ -22,7 +24,7 @@ def hole_loss(images, edited, regions):
     return masked_mean((edited - images).abs(), regions.expand_as(images))
 
 
-def covered_patches(regions, logits):
+def covered_patches(regions: Tensor, logits: Tensor) -> Tensor:
     """Which logits [n, 1, rows, columns] of a PatchGAN look at regions [n, 1, h, w] bool: [n, 1, rows, columns] bool.
 
     A logit stands for its cell of the image divided evenly into rows x columns.
@@ -30,7 +32,7 @@ def covered_patches(regions, logits):
     return F.adaptive_max_pool2d(regions.to(logits.dtype), logits.shape[-2:]) > 0
 
 
-def edit_changes(images, edited, regions):
+def edit_changes(images: Tensor, edited: Tensor, regions: Tensor) -> Any:
     """How much edits change: (total [k, n], mean [k, n]) of |edited - image| over the pixels of their regions.
 
     images: [n, 3, h, w]; edited: [k, n, 3, h, w]; regions: [k, n, 1, h, w] bool. The total is in pixels x values of
@@ -41,7 +43,16 @@ def edit_changes(images, edited, regions):
 
 
 @torch.no_grad()
-def choose_edits(strategy, total, mean, d_edit=None, d_negative=None, beta1=0.6, beta2=0.3, own=None):
+def choose_edits(
+    strategy: str,
+    total: Tensor,
+    mean: Tensor,
+    d_edit: Tensor | None = None,
+    d_negative: Tensor | None = None,
+    beta1: float = 0.6,
+    beta2: float = 0.3,
+    own: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """The hard negative and the identity-neutral twin among k edits of each image.
 
     Args:
@@ -62,20 +73,20 @@ def choose_edits(strategy, total, mean, d_edit=None, d_negative=None, beta1=0.6,
     """
     check_choice("choose", strategy, CHOICES)
     if strategy in ("pixels", "persistent"):
-        far, near = total if strategy == "pixels" else total - own, mean
+        far, near = total if own is None or strategy == "pixels" else total - own, mean
     else:
         if d_edit is None or (strategy == "belt" and d_negative is None):
             raise ValueError(f"choose '{strategy}' needs distances under D_emb, but None was given; choose 'pixels'")
         far, near = d_edit, d_edit
         if strategy == "belt":
-            far = -_violation(d_edit, beta1, d_negative - beta2)
+            far = -_violation(d_edit, beta1, d_negative - beta2)  # type: ignore[operator]
     negative = far.argmax(dim=0)
     if len(far) > 1:
         near = near.scatter(0, negative[None], math.inf)
     return negative, near.argmin(dim=0)
 
 
-def _violation(d_edit, low, high):
+def _violation(d_edit: Tensor, low: float, high: Any) -> Tensor:
     """How far distances lie outside [low, high], the hinges of Eq. 4.
 
     Where the belt is empty, low above high, everything between violates it equally; that, and what lies in a belt, is

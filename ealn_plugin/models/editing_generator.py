@@ -6,9 +6,11 @@ transposed convolutions, whose checkerboard a discriminator and D_emb see at onc
 Checkerboard Artifacts, Distill 2016).
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 _HALVINGS, _LEAST = 4, 16
 
@@ -25,7 +27,7 @@ class EditingGenerator(nn.Module):
     for options out of range.
     """
 
-    def __init__(self, filters=16):
+    def __init__(self, filters: int = 16) -> None:
         super().__init__()
         if filters < 1:
             raise ValueError(f"an editing generator with {filters} filters cannot be built; give a positive number")
@@ -41,19 +43,19 @@ class EditingGenerator(nn.Module):
         )
         self.last = nn.Conv2d(filters, 3, 3, padding=1)
 
-    def forward(self, images, regions):
+    def forward(self, images: Tensor, regions: Tensor) -> Any:
         """See the class."""
         inside = regions > 0.5
         return torch.where(inside, self._painted(images, inside), images)
 
-    def _painted(self, images, inside):
+    def _painted(self, images: Tensor, inside: Any) -> Any:
         if min(images.shape[-2:]) < _LEAST:
             raise ValueError(
                 f"images of {images.shape[-2]}x{images.shape[-1]} pixels are too small for the editing generator, "
                 f"expected {_LEAST} or more; raise data.height and data.width"
             )
         if not len(images):
-            return images + self.last.bias.sum() * 0.0
+            return images + self.last.weight.sum() * 0.0
         levels = [torch.cat([images.masked_fill(inside, 0.0), inside.to(images.dtype)], dim=1)]
         for layer in self.down:
             levels.append(layer(levels[-1]))
@@ -65,15 +67,22 @@ class EditingGenerator(nn.Module):
         return self.last(x).to(images.dtype).tanh()
 
 
-def _layer(channels, out, stride=1, norm=True):
-    layers = [nn.Conv2d(channels, out, 3, stride=stride, padding=1)]
+def _layer(channels: int, out: int, stride: int = 1, norm: bool = True) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Conv2d(channels, out, 3, stride=stride, padding=1)]
     if norm:
         layers.append(nn.GroupNorm(out, out))  # instance normalization with a scale and a shift
     return nn.Sequential(*layers, nn.LeakyReLU(0.2, inplace=True))
 
 
 @torch.no_grad()
-def draw_regions(count, height, width, number=(1, 3), radii=(0.04, 0.125), generator=None):
+def draw_regions(
+    count: int,
+    height: int,
+    width: int,
+    number: tuple[int, ...] = (1, 3),
+    radii: tuple[float, ...] = (0.04, 0.125),
+    generator: torch.Generator | None = None,
+) -> Tensor:
     """Random regions: unions of ellipses -> [count, 1, height, width] bool, on the CPU.
 
     Args:
@@ -88,7 +97,7 @@ def draw_regions(count, height, width, number=(1, 3), radii=(0.04, 0.125), gener
     drawn = torch.rand(count, most, 4, generator=generator, dtype=torch.float64)
     wanted = torch.randint(fewest, most + 1, (count, 1), generator=generator)
     used = torch.arange(most)[None] < wanted
-    distance = 0.0
+    distance: Any = 0.0
     for axis, size in enumerate((height, width)):
         centre = ((0.125 + 0.75 * drawn[:, :, axis]) * size).floor()[..., None]
         radius = ((radii[0] + (radii[1] - radii[0]) * drawn[:, :, 2 + axis]) * size)[..., None]
@@ -99,7 +108,7 @@ def draw_regions(count, height, width, number=(1, 3), radii=(0.04, 0.125), gener
 
 
 @torch.no_grad()
-def seams(regions, width):
+def seams(regions: Tensor, width: Any) -> Any:
     """The border of regions [n, 1, h, w] bool, ``width`` pixels to each side of it -> the same shape, bool."""
     values, size = regions.float(), 2 * width + 1
     grown = F.max_pool2d(values, size, stride=1, padding=width)

@@ -7,8 +7,9 @@ Luo et al., Bag of Tricks and a Strong Baseline for Deep Person Re-identificatio
 """
 
 import logging
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class SmallResNet(nn.Module):
     defaults. Raises ValueError for options out of range.
     """
 
-    def __init__(self, num_classes, loss="triplet", width=20, dim=128):
+    def __init__(self, num_classes: Any, loss: str = "triplet", width: int = 20, dim: int = 128) -> None:
         super().__init__()
         if min(num_classes, width, dim) < 1:
             raise ValueError(
@@ -50,7 +51,7 @@ class SmallResNet(nn.Module):
         self.neck = nn.BatchNorm1d(dim)
         self.classifier = nn.Linear(dim, num_classes, bias=False)
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Any:
         """See the class."""
         if min(images.shape[-2:]) < _LEAST:
             raise ValueError(
@@ -67,18 +68,18 @@ class SmallResNet(nn.Module):
 class _Block(nn.Module):
     """Two 3x3 convolutions beside a 1x1 one."""
 
-    def __init__(self, channels, out, stride):
+    def __init__(self, channels: int, out: int, stride: Any) -> None:
         super().__init__()
         self.body = nn.Sequential(
             *_convolution(channels, out, stride), nn.Conv2d(out, out, 3, padding=1, bias=False), nn.BatchNorm2d(out)
         )
         self.shortcut = nn.Conv2d(channels, out, 1, stride=stride, bias=False)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return nn.functional.relu(self.body(x) + self.shortcut(x))
 
 
-def _convolution(channels, out, stride):
+def _convolution(channels: int, out: int, stride: Any) -> Any:
     return (
         nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False),
         nn.BatchNorm2d(out),
@@ -86,7 +87,9 @@ def _convolution(channels, out, stride):
     )
 
 
-def resnet_small(num_classes=1000, loss="softmax", pretrained=False, use_gpu=True, **kwargs):
+def resnet_small(
+    num_classes: int = 1000, loss: str = "softmax", pretrained: bool = False, use_gpu: bool = True, **kwargs: Any
+) -> Any:
     """Build a SmallResNet the way torchreid's factory calls its models.
 
     pretrained=True only logs a warning: there is nothing to download. Other keyword arguments go to SmallResNet.

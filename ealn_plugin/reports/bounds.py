@@ -16,11 +16,12 @@ from torch.utils.data import DataLoader
 from ealn_plugin.config.defaults import NAMES, OTHER_VIEW_PARTS, parts_of
 from ealn_plugin.evaluation.bounds import Share, perfect_appearance, read_groups, share_of_room
 from ealn_plugin.evaluation.extraction import FeatureExtraction, fuse
-from ealn_plugin.evaluation.protocols import evaluate, protocols_of
+from ealn_plugin.evaluation.protocols import evaluate_protocols, protocols_of
 from ealn_plugin.evaluation.twins import TWINS, UNMARKED_TWINS, read_twins
 from ealn_plugin.models.modes import evaluating
 from ealn_plugin.reports.paper_tables import Grid, measured_rows
 from ealn_plugin.reports.subjects import RunSubject
+from ealn_plugin.system.entrances import command
 from ealn_plugin.system.randomness import own_randomness
 
 TRUTH, APPEARANCE = "hard_truth", "appearance"
@@ -78,8 +79,8 @@ def fused_with_twins(folder: str, name: str, listed: str) -> dict:
     extraction = FeatureExtraction(engine.embedding, engine.pixels, (), engine.views_of, engine.device)
     with own_randomness(), evaluating(engine.embedding):
         own, other = (extraction.dataset(one, name)[0] for one in (loaders, twins))
-    halves = (torch.from_numpy(features.embeddings) for features in (own, other))
-    fused = fuse(*halves, torch.from_numpy(own.views), subject.config.ealn.fusion)
+    first, second = (torch.from_numpy(features.embeddings) for features in (own, other))
+    fused = fuse(first, second, torch.from_numpy(own.views), subject.config.ealn.fusion)
     return _results(subject, name, loaders, dataclasses.replace(own, embeddings=fused.numpy()))
 
 
@@ -93,7 +94,7 @@ def _loader_of_twins(loader, listed):
     if missing:
         raise ValueError(
             f"{missing[0]!r} has no twin in {os.path.join(folder, listed)!r}; render the dataset with "
-            "tools/make_synthetic.py --lookalikes 2"
+            f"{command('make-synthetic')} --lookalikes 2"
         )
     return DataLoader(
         dataset, batch_size=loader.batch_size, num_workers=loader.num_workers, collate_fn=loader.collate_fn
@@ -104,7 +105,7 @@ def _results(subject, name, loaders, features):
     ranking = subject.ranking()
     ranking["ranks"] = sorted({1, 5, 10, *ranking["ranks"]})
     names = protocols_of(loaders, subject.config.ealn.protocols)
-    return {"datasets": {name: evaluate(features, names, **ranking)}}
+    return {"datasets": {name: evaluate_protocols(features, names, **ranking)}}
 
 
 def appearance_of(folder: str, name: str) -> dict:
@@ -117,7 +118,7 @@ def appearance_of(folder: str, name: str) -> dict:
     labels, _ = extraction.dataset(loaders, name)
     groups = read_groups(getattr(loaders["query"].dataset, "dataset_dir", ""))
     names = protocols_of(loaders, subject.config.ealn.protocols)
-    return {"datasets": {name: perfect_appearance(labels, groups, names)}}
+    return {"datasets": {name: perfect_appearance(labels, groups, names)}}  # type: ignore[arg-type]
 
 
 def _no_network(images):

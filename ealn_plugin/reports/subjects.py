@@ -258,7 +258,7 @@ def _extracted(label: str, test_loader, extraction, key, store: FeatureStore, ne
         items = [(*item[:3], split == "query") for split, loader in loaders.items() for item in loader.dataset.data]
         paths = [item[0] for item in items]
 
-        def extract(loaders=loaders, name=name):
+        def extract(loaders: Any = loaders, name: str = name) -> Any:
             os.makedirs(store.folder, exist_ok=True)
             extraction.folder = store.folder
             with own_randomness(), evaluating(*networks):

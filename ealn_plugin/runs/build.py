@@ -234,7 +234,7 @@ def build_scheduler(config: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
     )
 
 
-def build_schemes(config):
+def build_schemes(config: CfgNode) -> Any:
     """The list of schemes that ``ealn.scheme`` names; none for 'en'."""
     ealn = config.ealn
     constraint = dict(alpha=ealn.alpha, lambda_ed=ealn.lambda_ed, distance=ealn.distance)

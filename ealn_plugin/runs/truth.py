@@ -3,8 +3,10 @@
 import logging
 
 from ealn_plugin import toolkit
+from ealn_plugin.config import CfgNode
 from ealn_plugin.data import synthetic
 from ealn_plugin.runs import build
+from ealn_plugin.system.entrances import command
 
 log = logging.getLogger(__name__)
 
@@ -12,7 +14,7 @@ LOOKALIKES = 2
 """Of every training image where the configuration asks for none: one of each kind."""
 
 
-def render_truth(config) -> None:
+def render_truth(config: CfgNode) -> None:
     """Render the datasets of a configuration where they are missing, and lookalikes and unmarked twins into them.
 
     Lookalikes that are there are kept, however many.
@@ -28,7 +30,7 @@ def render_truth(config) -> None:
         if not synthetic.is_complete(folder):
             raise ValueError(
                 f"dataset {name} in {folder or config.data.root!r} was not rendered, so its truth is not known; leave "
-                "--bounds out, or render one with tools/make_synthetic.py"
+                f"--bounds out, or render one with {command('make-synthetic')}"
             )
         if not synthetic.has_companions(folder):
             log.info("rendering %d lookalikes of every training image of %s", LOOKALIKES, name)

@@ -10,6 +10,7 @@ import contextlib
 import pickle
 import warnings
 import zipfile
+from typing import Any
 
 import torch
 
@@ -40,7 +41,7 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 class Inert(dict):
     """Stands for any object of a file; what the file sets on it, it holds as a dict."""
 
-    def __init__(self, *args, **_):
+    def __init__(self, *args: Any, **_: Any) -> None:
         super().__init__()
         for part in args:
             self._take(part)
@@ -57,7 +58,7 @@ class Inert(dict):
     def __call__(self, *_, **__):
         return Inert()
 
-    def append(self, _):
+    def append(self, _: Any) -> None:
         """Items of what was a list are not kept."""
 
     extend = add = append
@@ -81,7 +82,7 @@ class _Call:
         raise pickle.UnpicklingError("it changes a function")
 
 
-def read_file(path):
+def read_file(path: str) -> Any:
     """The content of a file of ``torch.save``, on the CPU.
 
     Returns:
@@ -174,7 +175,7 @@ def _read_zip(path):
             raise pickle.UnpicklingError("it was written by a big-endian machine")
         read = {}
 
-        def storage(key, dtype, count):
+        def storage(key: Any, dtype: Any, count: int) -> Any:
             if key not in read:
                 if archive.getinfo(f"{folder}data/{key}").compress_type != zipfile.ZIP_STORED:
                     raise pickle.UnpicklingError("its numbers are compressed, which torch never does")
@@ -193,7 +194,7 @@ def _read_legacy(path):
         file.seek(0)
         made = {}
 
-        def storage(key, dtype, count):
+        def storage(key: Any, dtype: Any, count: int) -> Any:
             if not 0 <= count * dtype.itemsize <= room:
                 raise pickle.UnpicklingError(f"it claims {count} numbers in {room} bytes")
             return made.setdefault(key, torch.zeros(count, dtype=dtype))
@@ -212,7 +213,7 @@ def _read_legacy(path):
 
 
 # ---------------------------------------------------------------------------------------------- what it holds
-def state_dicts(content, place=""):
+def state_dicts(content: Any, place: str = "") -> Any:
     """Yield (place, {name: tensor}) of everything in a file that may be the weights of a network.
 
     A place is how the file calls it, such as 'model_state_dict' or 'ema/module'; '' is the file itself. A pickled

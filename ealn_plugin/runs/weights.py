@@ -5,6 +5,7 @@ import os
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -43,7 +44,7 @@ class _Fitting:
         return f"{path}{place}: {stripped}{filled} of {layers} layers filled"
 
 
-def number_of_classes(weights):
+def number_of_classes(weights: Any) -> Any:
     """How many training identities the classifier in a backbone's state dict was made for; 1 where it has none."""
     name = f"{CLASSIFIER}.weight"  # so in every single-branch model of torchreid
     return len(weights[name]) if name in weights else 1

@@ -25,6 +25,10 @@ DIRECTIONS = (("rear", View.FRONT), ("front", View.REAR))  # view of the generat
 Loss = tuple[torch.Tensor, dict[str, torch.Tensor]]  # a scalar to be minimised, and what of it is logged, detached
 
 
+def _unknown_embedding(images: Tensor) -> Tensor:
+    raise ValueError("this batch has no embeddings, and no D_emb to make some; set uses_embeddings in the scheme")
+
+
 @dataclass(frozen=True)
 class Batch:
     """What the schemes see of one training batch.
@@ -50,7 +54,7 @@ class Batch:
     groups: torch.Tensor
     embeddings: torch.Tensor | None = None
     random: torch.Generator | None = field(default=None, repr=False)
-    embed: Callable | None = field(default=None, repr=False)
+    embed: Callable[[Tensor], Tensor] = field(default=_unknown_embedding, repr=False)
     lookalikes: torch.Tensor | None = None
 
     def embedded(self) -> Tensor:

@@ -73,7 +73,7 @@ class TrueHardNegativesScheme(_Control):
     name = "truth"
     needs_lookalikes = True
 
-    def generate(self, batch):
+    def generate(self, batch: Batch) -> dict[str, Fakes]:
         """The lookalikes of the batch.
 
         Raises:
@@ -84,7 +84,7 @@ class TrueHardNegativesScheme(_Control):
         everything = torch.arange(len(batch.images), device=batch.images.device)
         return {"truth": Fakes(batch.lookalikes, everything)}
 
-    def embedding_loss(self, batch, real, fake):
+    def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
         """lambda_ed times Eq. 5 on the lookalikes."""
         loss, d_truth = self.pushed_away(batch, real, *fake["truth"])
         return self.lambda_ed * loss, detached({"loss/E_truth": loss, "distance/truth": d_truth.mean()})

@@ -6,9 +6,11 @@ by choosing among several edits. Beside each negative goes a neutral edit, made 
 identity lies, as a positive: so the traces of editing say nothing.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from ealn_plugin.losses import adversarial, checks, edits, hinges, selection
 from ealn_plugin.losses import distance as distances
@@ -16,7 +18,7 @@ from ealn_plugin.losses.checks import check_not_negative
 from ealn_plugin.losses.transfer import to_device
 from ealn_plugin.models.discriminators import patchgan_70
 from ealn_plugin.models.editing_generator import EditingGenerator, draw_regions, seams
-from ealn_plugin.schemes.base import Scheme, detached
+from ealn_plugin.schemes.base import Batch, Fakes, Loss, Scheme, detached
 
 CONTENTS = ("repaint", "paste", "blend")
 NEUTRAL = ("none", "least", "own")
@@ -29,7 +31,7 @@ class Edits(NamedTuple):
     anchor_index: torch.Tensor
     regions: torch.Tensor
 
-    def detach(self):
+    def detach(self) -> "Edits":
         """The same images, cut from the generators' graph."""
         return Edits(self.images.detach(), self.anchor_index, self.regions)
 
@@ -52,21 +54,21 @@ class RegionScheme(Scheme):
 
     def __init__(
         self,
-        generators,
-        discriminators,
-        alpha=0.6,
-        lambda_ed=1.0,
-        distance="squared",
-        gan_loss="vanilla",
-        negatives="random",
-        beta1=0.6,
-        beta2=0.3,
-        neutral="least",
-        choose="pixels",
-        candidates=3,
-        number=(1, 3),
-        radii=(0.04, 0.125),
-    ):
+        generators: Any,
+        discriminators: Any,
+        alpha: float = 0.6,
+        lambda_ed: float = 1.0,
+        distance: str = "squared",
+        gan_loss: str = "vanilla",
+        negatives: str = "random",
+        beta1: float = 0.6,
+        beta2: float = 0.3,
+        neutral: str = "least",
+        choose: str = "pixels",
+        candidates: int = 3,
+        number: Any = (1, 3),
+        radii: Any = (0.04, 0.125),
+    ) -> None:
         super().__init__(generators, discriminators, alpha, lambda_ed, distance, negatives, gan_loss)
         checks.check_margins(distance, beta1=beta1, beta2=beta2)
         checks.check_choice("neutral", neutral, NEUTRAL)
@@ -80,7 +82,7 @@ class RegionScheme(Scheme):
         self.candidates, self.number, self.radii = candidates, tuple(number), tuple(radii)
         self.chosen_by_embedding = choose in ("embedding", "belt")
 
-    def edit(self, images, partners, regions):
+    def edit(self, images: Tensor, partners: Tensor | None, regions: Tensor) -> tuple[Tensor, Tensor]:
         """(edited images [n, 3, h, w], changed [n, 1, h, w] bool) of images in regions; equal outside ``changed``.
 
         Args:
@@ -89,14 +91,14 @@ class RegionScheme(Scheme):
         raise NotImplementedError
 
     @torch.no_grad()
-    def generate(self, batch):
+    def generate(self, batch: Batch) -> dict[str, Any]:
         """An edit of every image that is to be a negative, and one that is to stay a positive."""
         partners = batch.images[_partners(batch)] if self.pastes else None
         made, changed, regions = self._candidates(batch.images, partners, batch.random)
         negative, near = self._choose(batch, made, changed)
         everything = torch.arange(len(batch.images), device=batch.images.device)
 
-        def taken(index):
+        def taken(index: Tensor) -> Edits:
             return Edits(made[index, everything], everything, changed[index, everything])
 
         fakes = {self.name: taken(negative)}
@@ -108,15 +110,19 @@ class RegionScheme(Scheme):
             fakes["neutral"] = Edits(edited, everything, where)
         return fakes
 
-    def _candidates(self, images, partners, random):
+    def _candidates(
+        self, images: Tensor, partners: Tensor | None, random: torch.Generator | None
+    ) -> tuple[Tensor, ...]:
         """(edits [k, n, 3, h, w], changed and regions [k, n, 1, h, w] bool), all of them made in one go."""
         count, k = len(images), self.candidates
-        regions = to_device(draw_regions(k * count, *images.shape[-2:], self.number, self.radii, random), images.device)
+        regions = to_device(
+            draw_regions(k * count, images.shape[-2], images.shape[-1], self.number, self.radii, random), images.device
+        )
         repeated = images.repeat(k, 1, 1, 1)
         edited, changed = self.edit(repeated, None if partners is None else partners.repeat(k, 1, 1, 1), regions)
         return tuple(value.view(k, count, *value.shape[1:]) for value in (edited, changed, regions))
 
-    def _choose(self, batch, made, changed):
+    def _choose(self, batch: Batch, made: Tensor, changed: Tensor) -> tuple[Tensor, Tensor]:
         """(negative [n], neutral [n]): numbers of candidates."""
         changes = edits.edit_changes(batch.images, made, changed)
         d_edit = d_negative = own = None
@@ -126,11 +132,12 @@ class RegionScheme(Scheme):
             own = own * valid
         if self.chosen_by_embedding:
             embedded = batch.embed(made.flatten(0, 1)).view(*made.shape[:2], -1)
-            d_edit = torch.stack([distances.distance(batch.embeddings, one, self.distance) for one in embedded])
+            d_edit = torch.stack([distances.distance(batch.embedded(), one, self.distance) for one in embedded])
             d_negative, _ = self.distance_to_negatives(batch)
-        return edits.choose_edits(self.choose, *changes, d_edit, d_negative, self.beta1, self.beta2, own)
+        total, mean = changes
+        return edits.choose_edits(self.choose, total, mean, d_edit, d_negative, self.beta1, self.beta2, own)
 
-    def embedding_loss(self, batch, real, fake):
+    def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
         """lambda_ed times Eq. 5 on the negatives, and L_twin where there are neutral edits.
 
         Edits that could not be made - pasted ones of an image without a partner in the batch - do not count.
@@ -148,7 +155,7 @@ class RegionScheme(Scheme):
             loss = loss + near
         return self.lambda_ed * loss, detached(parts)
 
-    def pictures(self, images, views):
+    def pictures(self, images: Tensor, views: Tensor) -> dict[str, Tensor]:
         """The negative of each image and its neutral edit, always the same; chosen by pixels, without D_emb."""
         with torch.no_grad():
             partners = images[_far_rows(views).to(images.device)] if self.pastes else None
@@ -183,16 +190,16 @@ class EditingScheme(RegionScheme):
 
     def __init__(
         self,
-        generator=None,
-        discriminator=None,
-        content="repaint",
-        learn=True,
-        lambda_l1=1.0,
-        lambda_rf=0.1,
-        pixel_weight=0.0,
-        seam=1,
-        **options,
-    ):
+        generator: Any = None,
+        discriminator: Any = None,
+        content: str = "repaint",
+        learn: bool = True,
+        lambda_l1: float = 1.0,
+        lambda_rf: float = 0.1,
+        pixel_weight: float = 0.0,
+        seam: int = 1,
+        **options: Any,
+    ) -> None:
         checks.check_choice("content", content, ("repaint", "blend"))
         self.pastes = content == "blend"
         super().__init__(
@@ -207,33 +214,35 @@ class EditingScheme(RegionScheme):
         self.uses_embeddings = self.chosen_by_embedding or pixel_weight > 0
         self.learning = True
 
-    def begin_epoch(self, epoch, max_epoch):
+    def begin_epoch(self, epoch: int, max_epoch: int) -> None:
         """Stop learning with the warm-up, where ``learn`` is False."""
         self.learning = self.learn or epoch < 0
 
-    def probe(self, images):
+    def probe(self, images: Tensor) -> None:
         """Run both networks on images [1, 3, height, width]."""
         regions = torch.ones_like(images[:, :1], dtype=torch.bool)
         self._judge(self.generators["hard"](images, regions), regions)
 
-    def edit(self, images, partners, regions):
+    def edit(self, images: Tensor, partners: Tensor | None, regions: Tensor) -> tuple[Tensor, Tensor]:
         """See ``RegionScheme``."""
         if self.content == "repaint":
             return self.generators["hard"](images, regions), regions
         border = seams(regions, self.seam)
-        return self.generators["hard"](torch.where(regions, partners, images), border), regions | border
+        return self.generators["hard"](
+            torch.where(regions, images if partners is None else partners, images), border
+        ), regions | border
 
-    def _judge(self, images, regions):
+    def _judge(self, images: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of D_rf and which of them look at the regions."""
         logits = self.discriminators["real_fake"](torch.cat([images, regions.to(images.dtype)], dim=1))
         return logits, edits.covered_patches(regions, logits)
 
-    def generator_loss(self, batch, fakes, embed):
+    def generator_loss(self, batch: Batch, fakes: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]) -> Loss:
         """lambda_l1 L1 in holes + lambda_rf L_rf + pixel_weight Eq. 4; nothing while not learning."""
         if not self.learning:
             return batch.images.new_zeros(()), {}
         images = batch.images
-        drawn = draw_regions(len(images), *images.shape[-2:], self.number, self.radii, batch.random)
+        drawn = draw_regions(len(images), images.shape[-2], images.shape[-1], self.number, self.radii, batch.random)
         regions = to_device(drawn, images.device)
         holes = seams(regions, self.seam) if self.pastes else regions
         filled = self.generators["hard"](images, holes)
@@ -246,14 +255,14 @@ class EditingScheme(RegionScheme):
         total = self.lambda_l1 * again + self.lambda_rf * realism
         parts = {"loss/G_hard_hole": again, "loss/G_hard_gan": realism}
         if self.pixel_weight:
-            d_fake = distances.distance(batch.embeddings, embed(edited), self.distance)
+            d_fake = distances.distance(batch.embedded(), embed(edited), self.distance)
             d_negative, valid = self.distance_to_negatives(batch)
             belt = hinges.hard_generator_loss(d_fake, d_negative, self.beta1, self.beta2, valid)
             total = total + self.pixel_weight * belt
             parts["loss/G_hard_belt"] = belt
         return total, detached(parts)
 
-    def discriminator_loss(self, batch, fakes):
+    def discriminator_loss(self, batch: Batch, fakes: Mapping[str, Any]) -> Loss:
         """-L_rf of Eq. 6 where D_rf looks at the regions of the negatives; nothing while not learning."""
         if not self.learning:
             return batch.images.new_zeros(()), {}
@@ -274,37 +283,37 @@ class PastedRegionsScheme(RegionScheme):
     name = "paste"
     pastes = True
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         super().__init__({}, {}, **options)
         self.uses_embeddings = self.chosen_by_embedding
 
-    def edit(self, images, partners, regions):
+    def edit(self, images: Tensor, partners: Tensor | None, regions: Tensor) -> tuple[Tensor, Tensor]:
         """See ``RegionScheme``."""
-        return torch.where(regions, partners, images), regions
+        return torch.where(regions, images if partners is None else partners, images), regions
 
-    def generator_loss(self, batch, fakes, embed):
+    def generator_loss(self, batch: Batch, fakes: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]) -> Loss:
         """Nothing to train."""
         return batch.images.new_zeros(()), {}
 
-    def discriminator_loss(self, batch, fakes):
+    def discriminator_loss(self, batch: Batch, fakes: Mapping[str, Fakes]) -> Loss:
         """Nothing to train."""
         return batch.images.new_zeros(()), {}
 
 
 # ---------------------------------------------------------------------------------------------- partners
-def _partners(batch):
+def _partners(batch: Batch) -> Any:
     """[n] positions of an image of another vehicle, of the same view and group where there is one; else the own."""
     device = batch.pids.device
     return selection.select_partners(batch.pids, to_device(batch.views, device), batch.groups, batch.random)
 
 
-def _own_views(batch):
+def _own_views(batch: Batch) -> Any:
     """(positions [n] of another image of the vehicle in the same view, whether there is one [n])."""
     views = to_device(batch.views, batch.pids.device)
     return selection.select_own(batch.pids, views)
 
 
-def _far_rows(views):
+def _far_rows(views: Tensor) -> Any:
     """[n] for pictures, whose vehicles are not known: the row of the same view that is farthest away in the list.
 
     Images of one vehicle stand together there, so it shows another one, unless there is one alone.
@@ -316,7 +325,7 @@ def _far_rows(views):
     return apart.argmax(dim=1)
 
 
-def _check_regions(candidates, number, radii, neutral):
+def _check_regions(candidates: int, number: Any, radii: Any, neutral: str) -> None:
     least = 2 if neutral == "least" else 1
     if candidates < least:
         raise ValueError(

@@ -6,11 +6,12 @@ import re
 import shlex
 import shutil
 import sys
+from typing import Any
 
 _COMMANDS = "train|evaluate|search|export|report|visualize|reproduce|label-viewpoints|benchmark|make-synthetic"
 
 
-def command(name):
+def command(name: str) -> Any:
     """What starts the sub-command ``name`` for this user.
 
     Returns:
@@ -43,17 +44,17 @@ def _file_of(name):
     return "train_ealn.py" if name == "train" else f"{name.replace('-', '_')}.py"
 
 
-def program(name):
+def program(name: str) -> Any:
     """What the usage line of the sub-command ``name`` begins with."""
     return command(name).removeprefix("python ")
 
 
-def as_called(text):
+def as_called(text: str) -> Any:
     """``text`` with every 'ealn NAME' in it replaced by what starts that sub-command for this user."""
     return re.sub(rf"\bealn ({_COMMANDS})\b", lambda match: command(match[1]), text)
 
 
-def register():
+def register() -> None:
     """Import and register with torchreid what a command line has put off; in any other process nothing is left to do.
 
     Raises:

@@ -11,6 +11,7 @@
 """
 
 import os
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -34,7 +35,7 @@ class UnknownRange(ValueError):
     """Values of which nobody can tell what black and white are; the message is the second half of a sentence."""
 
 
-def read_picture(path, missing="check the path", broken="give an image file"):
+def read_picture(path: Any, missing: str = "check the path", broken: str = "give an image file") -> Any:
     """Read an image file by the rule above, in one attempt.
 
     Args:
@@ -58,7 +59,7 @@ def read_picture(path, missing="check the path", broken="give an image file"):
         ) from error
 
 
-def as_rgb(image):
+def as_rgb(image: Any) -> Any:
     """A ``PIL.Image`` by the rule above, in mode RGB; what is given stays as it is.
 
     Raises:
@@ -80,7 +81,7 @@ def as_rgb(image):
     return image.convert("RGB")
 
 
-def eight_bits(values):
+def eight_bits(values: Any) -> Any:
     """Values of any kind and shape as uint8 of the same shape, by the rule above.
 
     Raises:

@@ -15,6 +15,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -22,6 +23,7 @@ import tqdm
 from ealn_plugin.data.synthetic import layouts, population, presets, renderer, writer
 from ealn_plugin.data.synthetic.lookalikes import KINDS, LOOKALIKES, draw_lookalike, without_marks
 from ealn_plugin.data.synthetic.processes import render_tasks
+from ealn_plugin.system.entrances import command
 from ealn_plugin.system.workers import core_count
 
 log = logging.getLogger(__name__)
@@ -98,7 +100,7 @@ def _marker(folder):
 def _parameters_of(folder):
     marker = writer.read_marker(folder)
     if marker is None:
-        raise ValueError(f"{folder} is no finished rendered data set: render it first with tools/make_synthetic.py.")
+        raise ValueError(f"{folder} is no finished rendered data set: render it first with {command('make-synthetic')}")
     if marker["parameters"].get("format") != writer.FORMAT:
         raise ValueError(f"{folder} was rendered by another version of this program: delete it to render it anew.")
     return marker["parameters"]
@@ -119,7 +121,8 @@ def _finished(folder, lookalikes):
 
 def _render_into(folder, parameters, lookalikes, processes, progress):
     """Render beside the data set, then move everything into it, the marker last."""
-    style, seed = layouts.LAYOUTS[parameters["layout"]], parameters["seed"]
+    style: Any = layouts.LAYOUTS[parameters["layout"]]
+    seed = parameters["seed"]
     drawn = population.draw_population(presets.Preset(**parameters["preset"]), seed, style.ends_only)
     tasks = [_Task(*row) for row in zip(drawn.identities, drawn.pictures, style.names(drawn))]
     partial = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
@@ -216,7 +219,7 @@ class _Worker:
                 seen[other] = changed(real, images[other])
                 if seen[other] >= VISIBLE:
                     break
-            best = max(seen, key=seen.get)
+            best = max(seen, key=lambda other: seen[other])
             waiting[kind].remove(best)
             yield kind, images[best]
 

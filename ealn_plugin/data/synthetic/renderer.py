@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -218,7 +219,7 @@ class Renderer:
         grain = rng.standard_normal((side, side, 3), dtype=np.float32) * self.cameras[camera].noise
         return np.round(grain).astype(np.int16)
 
-    def render(self, mesh, size, camera, shot, framed=None):
+    def render(self, mesh: Mesh, size: tuple[float, float], camera: int, shot: Shot, framed: Any = None) -> Rendering:
         """Render one picture.
 
         Args:

@@ -9,7 +9,7 @@ import pathlib
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def render_dataset(
             log.info("%s is complete already: %s", target, _describe(read_marker(target)["counts"]))  # type: ignore[index]
             return target
         root.mkdir(parents=True, exist_ok=True)
-        with only_writer(root, style.folder):
+        with only_writer(root, style.folder):  # type: ignore[attr-defined]
             if _finished(target, parameters):  # another process has finished it meanwhile
                 return target
             _render_into(target, style, parameters, preset, processes or core_count(), progress)
@@ -158,7 +158,7 @@ def _finished(target, parameters):
 
 
 @contextlib.contextmanager
-def only_writer(root, name):
+def only_writer(root: Any, name: str) -> Iterator[None]:
     """Let one process at a time render into `root`, and remove what killed runs left there."""
     with open(root / f".{name}.lock", "w", encoding="ascii") as file:
         if not wait_for_lock(file, lambda: log.info("waiting for another process that renders into %s", root)):
@@ -229,7 +229,7 @@ def _picture_count(task):
 
 def _run(tasks, arguments, processes: int | None, progress: bool, target):
     """Render all tasks; returns the Records in the order of the tasks."""
-    results = render_tasks(_Worker, arguments, tasks, processes)
+    results = render_tasks(_Worker, arguments, tasks, processes or core_count())
     records = [None] * len(tasks)
     with tqdm.tqdm(
         total=sum(map(_picture_count, tasks)), unit="img", desc=f"rendering {target.name}", disable=not progress

@@ -1,6 +1,7 @@
 """How long a run still takes, when its steps are of several kinds that take different times."""
 
 import time
+from typing import Any
 
 from tqdm import tqdm
 
@@ -13,15 +14,15 @@ class RemainingTime:
         clock: function that returns seconds.
     """
 
-    def __init__(self, kinds, clock=time.monotonic):
+    def __init__(self, kinds: Any, clock: Any = time.monotonic) -> None:
         self.kinds, self._clock = list(kinds), clock
         self._seconds, self._counts, self._since = {}, {}, None
 
-    def begin(self):
+    def begin(self) -> None:
         """An epoch begins: its first step is not timed, since it also starts data workers."""
         self._since = None
 
-    def step(self, kind):
+    def step(self, kind: Any) -> None:
         """A step of this kind was done."""
         now = self._clock()
         if self._since is not None:
@@ -29,7 +30,7 @@ class RemainingTime:
             self._counts[kind] = self._counts.get(kind, 0) + 1
         self._since = now
 
-    def steps_left(self, epoch, batches, done):
+    def steps_left(self, epoch: int, batches: Any, done: Any) -> Any:
         """{kind: number of steps} from batch ``done`` of ``epoch`` on, every epoch having ``batches``."""
         left = {}
         for number, kind in enumerate(self.kinds[epoch:]):
@@ -37,7 +38,7 @@ class RemainingTime:
                 left[kind] = left.get(kind, 0) + batches - (done if number == 0 else 0)
         return {kind: count for kind, count in left.items() if count}
 
-    def text(self, epoch, batches, done):
+    def text(self, epoch: int, batches: Any, done: Any) -> Any:
         """What is known, such as '2:05 left'; '' before anything is.
 
         Steps of a kind that was never timed have no price: the text then says how many there are beside the rest.
