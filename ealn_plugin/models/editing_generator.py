@@ -55,7 +55,7 @@ class EditingGenerator(nn.Module):
                 f"expected {_LEAST} or more; raise data.height and data.width"
             )
         if not len(images):
-            return images + self.last.weight.sum() * 0.0
+            return images + self.last.bias.sum() * 0.0  # type: ignore[union-attr]
         levels = [torch.cat([images.masked_fill(inside, 0.0), inside.to(images.dtype)], dim=1)]
         for layer in self.down:
             levels.append(layer(levels[-1]))

@@ -165,7 +165,7 @@ def check_features(model: nn.Module, height: int, width: int, device: str | torc
     except Exception as error:  # whatever a model raises for a size that it cannot take
         reason = str(error).strip().partition("\n")[0] or "no message"
         raise ValueError(
-            f"{name} fails on images of {height} x {width} pixels ({type(error).__name__}: {reason}); where the reason "
+            f"{name} cannot process images of {height} x {width} pixels ({type(error).__name__}: {reason}); where the reason "
             "is a size, choose another with --height and --width, else another model"
         ) from error
     shape = tuple(features.shape) if torch.is_tensor(features) else type(features).__name__

@@ -55,7 +55,7 @@ class Inert(dict):
             if isinstance(part, (dict, list)):
                 self.update(part)
 
-    def __call__(self, *_, **__):
+    def __call__(self, *_: Any, **__: Any) -> "Inert":
         return Inert()
 
     def append(self, _: Any) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from ealn_plugin import FeatureExtractor
 from ealn_plugin.losses.selection import select_positives
-from ealn_plugin.reports.exhibits import TrainedRun
+from ealn_plugin.reports.exhibits import ExhibitedRun
 from ealn_plugin.reports.subjects import RunSubject
 from ealn_plugin.schemes import editing
 from ealn_plugin.schemes.base import Batch
@@ -334,5 +334,5 @@ def test_a_run_folder_gives_features_and_pictures(veri_root, tmp_path):
     extractor = FeatureExtractor(str(folder))
     image = str(next((veri_root / "VeRi" / "image_test").iterdir()))
     assert torch.isfinite(extractor([image])).all()
-    hard = TrainedRun(RunSubject(str(folder), "run")).generated["hard"]
+    hard = ExhibitedRun(RunSubject(str(folder), "run")).generated["hard"]
     assert hard.images.shape == (len(hard.anchor), 3, 32, 32)

@@ -192,7 +192,7 @@ def _check_optimizers(engine: Any, state: Mapping[str, Any], path: str) -> None:
 def _check_fixed(engine, state, fixed, path):
     """Raise a CheckpointError where the checkpoint ``path`` knows a fixed setting to be another, or of more epochs."""
     done = state["epoch"] + (state["position"] > 0)
-    if engine.optimizer is not None and engine.max_epoch < done:
+    if engine.optimizer is not None and engine.max_epoch is not None and engine.max_epoch < done:
         raise checkpoint.CheckpointError(
             f"train.max_epoch is {engine.max_epoch}, but checkpoint {path!r} is from epoch {done}; give at least {done}"
         )

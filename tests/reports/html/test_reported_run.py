@@ -19,7 +19,7 @@ def test_where_a_missing_dataset_comes_from(tmp_path):
     folder = make_folder(tmp_path / "run", "ealn.render.preset", "small", "ealn.render.image_size", 48)
     (folder / "checkpoint_last.pth.tar").touch()
     assert open_runs([str(folder)])[0].unavailable.endswith(
-        "python tools/make_synthetic.py --root DIR --layout veri776 --preset small --seed 0 --image-size 48; then name "
+        "ealn make-synthetic --root DIR --layout veri776 --preset small --seed 0 --image-size 48; then name "
         "it with --root DIR."
     )
     (other,) = open_runs([str(make_folder(tmp_path / "other"))], recorded=True)

@@ -71,7 +71,7 @@ def test_a_folder_is_enough_and_keys_beside_it_are_used_or_named(run):
     }
     expected = json.loads(json.dumps(earlier["config"]))
     expected["train"].update(max_epoch=3, lr=0.02, weight_decay=0.1)
-    expected["loss"]["triplet"]["margin"], expected["ealn"]["lr"] = 0.9, 0.01
+    expected["loss"]["triplet"]["margin"], expected["ealn"]["gan_lr"] = 0.9, 0.01
     assert results["config"] == expected and saved["epoch"] == 3
     (group,) = saved["optimizer"]["param_groups"]
     assert (group["initial_lr"], group["weight_decay"]) == (0.02, 0.1)
