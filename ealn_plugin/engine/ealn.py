@@ -25,7 +25,7 @@ from ealn_plugin.engine.monitoring.monitor import Monitor
 from ealn_plugin.engine.monitoring.observer import Observer
 from ealn_plugin.engine.optimizers import adversarial_optimizers
 from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS, gather
-from ealn_plugin.engine.pairing import PairedIdentitySampler
+from ealn_plugin.engine.pairing import paired_order
 from ealn_plugin.engine.pixels import PixelRange
 from ealn_plugin.engine.schedule import JOINT
 from ealn_plugin.engine.step import build_step
@@ -126,7 +126,7 @@ class EALNEngine(EvaluatingEngine):
             self.embedding, self.pixels, self.schemes, self.views_of, self.device, fusion
         )
         self.sharing = share_work(self.world, self.embedding, self.schemes, self._optimizers(), acceleration.sync_norm)
-        sampler = self._paired_order() if losses.paired_groups and optimizer is not None else None
+        sampler = paired_order(self.train_loader) if losses.paired_groups and optimizer is not None else None
         self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world, sampler)
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
         self.settings: dict[str, Any] = {}
@@ -341,20 +341,6 @@ class EALNEngine(EvaluatingEngine):
         if not last and self.world.any(stop):
             self._save_and_stop(save_dir, done, 0)
 
-    def _test(self, tests: Mapping[str, Any]) -> None:
-        self.results, self.tested_with = self.test(**tests), self._test_settings(tests)
-
-    def _test_settings(self, tests: Mapping[str, Any]) -> dict[str, Any]:
-        """What the results depend on besides the networks, as plain values, to be kept with them."""
-        names = ("dist_metric", "normalize_feature", "use_metric_cuhk03", "rerank")
-        lists = {"ranks": sorted(tests["ranks"]), "protocols": list(tests["protocols"])}
-        return {
-            **{name: tests[name] for name in names},
-            **lists,
-            "targets": list(self.test_loader),
-            "fusion": self.extraction.fusion,
-        }
-
     def _save_and_stop(self, save_dir: str, epoch: int, position: int) -> NoReturn:
         self.monitor.read()
         self.world.on_main(state.save, self, save_dir, epoch, position)  # nobody leaves before it is saved
@@ -365,18 +351,6 @@ class EALNEngine(EvaluatingEngine):
             state.save(self, save_dir, epoch, position)
 
     # ------------------------------------------------------------------------------------------ small pieces
-    def _stages(self) -> list[str]:
-        """Name of the stage of each epoch, '' where nothing learns."""
-        stages = [schedule.stage_of(epoch, *self.warmup) for epoch in range(self.max_epoch)]
-        return [stage.name if stage.embedding or self.adversaries else "" for stage in stages]
-
-    def _paired_order(self) -> PairedIdentitySampler:
-        loader = self.train_loader
-        items = loader.dataset.train
-        groups = APPEARANCE.lookup([item[0] for item in items]).tolist()
-        instances = getattr(loader.sampler, "num_instances", 1)
-        return PairedIdentitySampler(items, groups, loader.batch_size, instances)
-
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         return [optimizer for optimizer in (self.optimizer, *self.adversaries.values()) if optimizer is not None]
 

@@ -84,6 +84,20 @@ class EvaluatingEngine(toolkit.Engine):
             )
         return results
 
+    def _test(self, tests: Mapping[str, Any]) -> None:
+        self.results, self.tested_with = self.test(**tests), self._test_settings(tests)
+
+    def _test_settings(self, tests: Mapping[str, Any]) -> dict[str, Any]:
+        """What the results depend on besides the networks, as plain values, to be kept with them."""
+        names = ("dist_metric", "normalize_feature", "use_metric_cuhk03", "rerank")
+        lists = {"ranks": sorted(tests["ranks"]), "protocols": list(tests["protocols"])}
+        return {
+            **{name: tests[name] for name in names},
+            **lists,
+            "targets": list(self.test_loader),
+            "fusion": self.extraction.fusion,
+        }
+
     def _primary(self) -> tuple[str, str, dict[str, float]]:
         """The first protocol that could be run: (dataset name, protocol, metrics)."""
         return next(

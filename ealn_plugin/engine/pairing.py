@@ -5,7 +5,10 @@ A control without any network: what a hard negative teaches that a well-chosen r
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
+
+from ealn_plugin.data.annotations import APPEARANCE
 
 
 class PairedIdentitySampler:
@@ -23,7 +26,7 @@ class PairedIdentitySampler:
         ValueError: no two vehicles share a known group.
     """
 
-    def __init__(self, items: Any, groups: Any, batch_size: Any, num_instances: Any) -> None:
+    def __init__(self, items: Sequence[Any], groups: Sequence[int], batch_size: int, num_instances: int) -> None:
         self.batch_size, self.num_instances = batch_size, num_instances
         self._rows, self._group = defaultdict(list), {}
         for row, (item, group) in enumerate(zip(items, groups)):
@@ -67,3 +70,14 @@ class PairedIdentitySampler:
                     rest.remove(alike[-1])
                     chosen.append(alike[-1])
         return chosen
+
+
+def paired_order(loader: Any) -> PairedIdentitySampler:
+    """The sampler of torchreid's train loader in pairs of vehicles of one colour and type, where they are known.
+
+    Raises:
+        ValueError: no two vehicles share a known group.
+    """
+    items = loader.dataset.train
+    groups = APPEARANCE.lookup([item[0] for item in items]).tolist()
+    return PairedIdentitySampler(items, groups, loader.batch_size, getattr(loader.sampler, "num_instances", 1))

@@ -28,6 +28,17 @@ def stage_of(epoch: int, warmup_epochs: int, warmup_generator_epochs: int) -> St
     return GENERATORS if epoch < warmup_epochs + warmup_generator_epochs else JOINT
 
 
+def stage_names(epochs: int, warmup: tuple[int, int], adversarial: bool) -> list[str]:
+    """Name of the stage of each epoch of a run, '' where nothing learns.
+
+    Args:
+        epochs: of the run. warmup: (warmup_epochs, warmup_generator_epochs).
+        adversarial: there are networks beside D_emb.
+    """
+    stages = [stage_of(epoch, *warmup) for epoch in range(epochs)]
+    return [stage.name if stage.embedding or adversarial else "" for stage in stages]
+
+
 def default_generator_epochs(warmup_epochs: int) -> int:
     """A quarter of the embedding network's warm-up, rounded up: a generator has to find its belt, not to converge."""
     return math.ceil(warmup_epochs / 4)

@@ -165,8 +165,8 @@ def check_features(model: nn.Module, height: int, width: int, device: str | torc
     except Exception as error:  # whatever a model raises for a size that it cannot take
         reason = str(error).strip().partition("\n")[0] or "no message"
         raise ValueError(
-            f"{name} cannot process images of {height} x {width} pixels ({type(error).__name__}: {reason}); where the reason "
-            "is a size, choose another with --height and --width, else another model"
+            f"{name} cannot process images of {height} x {width} pixels ({type(error).__name__}: {reason}); where the "
+            "reason is a size, choose another with --height and --width, else another model"
         ) from error
     shape = tuple(features.shape) if torch.is_tensor(features) else type(features).__name__
     if not torch.is_tensor(features) or features.dim() != 2 or len(features) != 2:
