@@ -43,7 +43,7 @@ def measure_bounds(grid: Grid, runs: list) -> Grid:
     """The results of the bounds, as those of a grid.
 
     Args:
-        grid: of finished runs, those of EN and of hard_truth among them. runs: its ``runs.grid.Run``.
+        grid: of finished runs, those of EN and of hard_truth among them. runs: its ``runs.grid.GridCell``.
     Returns:
         Grid with the results of EN, of every scheme and of the bounds, seed by seed.
     Raises:
@@ -134,10 +134,13 @@ def bounds_tables(grid: Grid) -> dict[str, list[dict]]:
     """
     columns = _columns(grid)
     name = f"{grid.dataset}, {grid.protocol}"
-    return {
-        f"Bounds: {name}": measured_rows(grid, _ROWS, columns, [title for title, *_ in columns], LABELS),
-        f"Share of the room: {name}": _share_rows(grid, columns),
-    }
+    rows = measured_rows(grid, _ROWS, columns, [title for title, *_ in columns], LABELS)
+    for row in rows:
+        if row["network"] == LABELS[APPEARANCE]:
+            row["source"] = "known, no network"
+    tables = {f"Bounds: {name}": rows}
+    shares = _share_rows(grid, columns)
+    return {**tables, f"Share of the room: {name}": shares} if shares else tables
 
 
 def _columns(grid):

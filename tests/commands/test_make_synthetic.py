@@ -44,8 +44,9 @@ def test_lookalikes_are_added_to_a_finished_data_set(tool, tmp_path, monkeypatch
     assert tool.main(options) == 0 and set(before) < set((tmp_path / "VeRi").rglob("*"))
     assert tool.main([*options, "--lookalikes", "1"]) == 1
     assert "has 3 lookalikes" in capsys.readouterr().err
-    assert tool.main([*options, "--lookalikes", "-1"]) == 1
-    assert "--lookalikes is -1" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        tool.main([*options, "--lookalikes", "-1"])
+    assert "--lookalikes: -1 is not at least 0" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

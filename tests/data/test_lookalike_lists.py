@@ -54,7 +54,7 @@ def test_the_message_has_the_command_that_makes_them(tmp_path, size):
     with pytest.raises(ValueError) as caught:
         lookalikes_of([str(folder / "image_train" / "a.jpg")])
     command = shlex.split(str(caught.value).partition("render them: ")[2])
-    assert command[:2] == ["python", "tools/make_synthetic.py"]
+    assert command[:2] == ["ealn", "make-synthetic"]
     options = load_tool("make_synthetic").build_parser().parse_args(command[2:])
     assert (options.root, options.layout, options.preset) == (str(folder.parent), "veri776", "tiny")
     assert (options.seed, options.lookalikes) == (4, 2)

@@ -101,7 +101,7 @@ def test_groups_share_model_and_colour(tmp_path):
     found = read_groups(str(tmp_path))
     assert found[1] == found[10] and len({found[1], found[2], found[3]}) == 3
     path.write_text("vehicle,model\n1,a\n")
-    with pytest.raises(ValueError, match="is not the list that tools/make_synthetic.py writes"):
+    with pytest.raises(ValueError, match="is not the list that ealn make-synthetic writes"):
         read_groups(str(tmp_path))
 
 

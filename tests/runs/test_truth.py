@@ -28,5 +28,5 @@ def test_lookalikes_that_are_there_are_kept(rendered_root, tmp_path, monkeypatch
 
 
 def test_photographs_are_refused(veri_root):
-    with pytest.raises(ValueError, match="dataset veri776 in .*VeRi was not rendered"):
+    with pytest.raises(ValueError, match="dataset veri776 in .*VeRi' was not rendered"):
         render_truth(load(veri_root))
