@@ -131,6 +131,7 @@ EXCEPTIONS = {
         "commands/test_train_torchrun.py",
         "data/test_datasets_page.py",
         "distributed/test_two_processes.py",
+        "engine/test_true_negatives.py",
         "engine/test_waiting.py",
     )
 }

@@ -86,7 +86,7 @@ def test_links_and_pictures_exist(target):
 
 def test_the_layout_names_every_file():
     layout = TEXT[TEXT.index("## Layout") :]
-    for folder, hidden in (("ealn_plugin", {"__init__.py", "__pycache__"}), ("tools", {"__pycache__"})):
+    for folder, hidden in (("ealn_plugin", {"__init__.py", "__pycache__", "py.typed"}), ("tools", {"__pycache__"})):
         names = set(os.listdir(os.path.join(ROOT, folder))) - hidden
         assert sorted(name for name in names if name not in layout) == []
 

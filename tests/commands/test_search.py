@@ -197,7 +197,7 @@ def test_queries_that_are_no_images(capsys, tmp_path, index):
     notes = tmp_path / "notes.txt"
     notes.write_text("no picture")
     code, _, err = run(capsys, "query", tmp_path / "nope.jpg", "--index", index, "--device", "cpu")
-    assert code == 1 and err.splitlines()[-1].endswith("nope.jpg' does not exist; check the path")
+    assert code == 1 and err.splitlines()[-1].endswith("nope.jpg' does not exist; give the path of an image file")
     code, _, err = run(capsys, "query", notes, "--index", index, "--device", "cpu")
     assert code == 1 and "notes.txt' cannot be decoded" in err and err.strip().endswith("; give an image file")
     assert "dataset" not in err and "data.root" not in err

@@ -66,7 +66,8 @@ def results_of(save_dir):
     return json.loads((save_dir / "results.json").read_text())
 
 
-@pytest.mark.parametrize("scheme", config.SCHEMES)
+# hard_truth needs lookalikes, which a stand-in dataset has not: tests/engine/test_true_negatives.py
+@pytest.mark.parametrize("scheme", [scheme for scheme in config.SCHEMES if scheme != "hard_truth"])
 def test_every_scheme_from_the_command_line(veri_root, tmp_path, capsys, scheme):
     assert train(veri_root, tmp_path, "ealn.scheme", scheme) == 0
     results = results_of(tmp_path)
@@ -307,7 +308,7 @@ def test_a_command_that_fails_leaves_a_finished_run_alone(veri_root, tmp_path, c
     assert train(veri_root, tmp_path, "ealn.scheme", "hard", "model.resume", tmp_path) == 1
     assert train(tmp_path / "nowhere", tmp_path) == 1
     assert train(veri_root, tmp_path, "ealn.scheme", "en", "train.optim", "sgd", "model.resume", tmp_path) == 1
-    assert "was trained with Adam" in capsys.readouterr().err
+    assert "train.optim is 'sgd', but the run that model.resume names has 'adam'" in capsys.readouterr().err
     after = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file() and path.suffix != ".log"}
     assert before == after
 
@@ -420,7 +421,7 @@ def test_a_disk_that_fills_up(veri_root, tmp_path):
         timeout=200,
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-2000:]
-    assert "could not be written" in done.stderr and "model.resume" in done.stderr
+    assert "could not be written" in done.stderr and "free some space" in done.stderr
     assert not [name for name in os.listdir(tmp_path / "run") if "checkpoint" in name or name.startswith(".writing")]
 
 
@@ -442,6 +443,8 @@ def test_the_demo_renders_what_is_missing(tmp_path, monkeypatch):
         os.path.join(ROOT, "configs", "ealn_synthetic.yaml"),
         "--root",
         str(tmp_path / "data"),
+        "ealn.render.preset",
+        "tiny",
         *SMALL,
         "train.max_epoch",
         "3",

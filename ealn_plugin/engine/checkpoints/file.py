@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import nn
@@ -37,11 +37,35 @@ def save_atomically(state: Mapping[str, Any], path: str) -> None:
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         with replacing(path) as temporary, open(temporary, "wb") as file:
-            torch.save(state, file)
+            writer = _Writer(file)
+            try:
+                torch.save(state, writer)  # type: ignore[arg-type]
+            except RuntimeError as error:  # torch's own writer hides what went wrong with the file
+                raise (writer.error or error) from error
     except UnwritableError as error:
         raise _unwritable(path, error.__cause__) from error
-    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+    except (OSError, RuntimeError) as error:
         raise _unwritable(path, error) from error
+
+
+class _Writer:
+    """A file for ``torch.save`` that remembers why it could not be written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """As that of the file."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        """As that of the file."""
+        self._file.flush()
 
 
 def _unwritable(path: str, error: BaseException | None) -> CheckpointError:
