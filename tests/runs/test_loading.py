@@ -98,3 +98,12 @@ def test_a_config_that_does_not_fit_the_checkpoint_gets_a_sentence(alone):
 def test_the_number_of_classes():
     assert loading.number_of_classes({"classifier.weight": torch.zeros(7, 3)}) == 7
     assert loading.number_of_classes({"fc.weight": torch.zeros(7, 3)}) == 1
+
+
+def test_a_model_of_its_own_size_is_loaded_without_a_gpu(tmp_path):
+    """HACNN makes tensors on the device that it was built for, and takes no other images than its own."""
+    weights = str(tmp_path / "hacnn.pth")
+    torch.save(toolkit.build_model("hacnn", 2, use_gpu=False).state_dict(), weights)
+    assert loading.load_model("hacnn", weights, 160, 64).dim == 1024
+    with pytest.raises(ValueError, match=r"HACNN cannot process images of 64 x 64 pixels \(.*expected \(160, 64\)"):
+        loading.load_model("hacnn", weights, 64, 64).dim  # noqa: B018
