@@ -173,15 +173,16 @@ def test_before_anything_is_saved_no_command_is_printed(finished, tmp_path):
 
 @slow
 def test_the_command_printed_about_an_image_goes_on(tmp_path):
-    """The image went bad after the run's first epoch."""
+    """The images went bad after the run's first epoch: all of them, since an epoch does not draw every one."""
     root = make_veri_folder(tmp_path / "data")
     code, _ = train(root, tmp_path / "run", "ealn.scheme", "en", "train.max_epoch", "1", "data.workers", "2")
-    path = sorted((root / "VeRi" / "image_train").iterdir())[0]
-    good = path.read_bytes()
-    path.write_bytes(b"")
+    good = {path: path.read_bytes() for path in (root / "VeRi" / "image_train").iterdir()}
+    for path in good:
+        path.write_bytes(b"")
     code, output = go_on("model.resume", tmp_path / "run", "train.max_epoch", "2")
-    assert code == 1 and path.name in sentence_in(output)
-    path.write_bytes(good)
+    assert code == 1 and any(path.name in sentence_in(output) for path in good)
+    for path, content in good.items():
+        path.write_bytes(content)
     code, output = ended(pasted(printed_command(output)))
     assert code == 0 and len(results_of(tmp_path / "run")["changes"]) == 1, output[-2000:]
 
