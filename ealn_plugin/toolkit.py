@@ -6,6 +6,7 @@ under ``torchreid``, the PyPI package under ``torchreid.reid``. Both expose them
 only attribute access is used. Of ealn_plugin this module imports what knows no torchreid, from ``system``.
 """
 
+import builtins
 import contextlib
 import contextvars
 import difflib
@@ -440,7 +441,7 @@ def _print(*values, sep=" ", end="\n", file=None, flush=False):
     """What ``print`` means in torchreid's modules."""
     logger = _printing.get()
     if logger is _AS_USUAL or file is not None:
-        print(*values, sep=sep, end=end, file=file, flush=flush)
+        builtins.print(*values, sep=sep, end=end, file=file, flush=flush)
     elif logger is not None:
         text = (" " if sep is None else sep).join(map(str, values)) + ("\n" if end is None else end)
         for line in text.splitlines():

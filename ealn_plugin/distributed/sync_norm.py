@@ -41,6 +41,7 @@ class SyncNorm(_BatchNorm):
         """Any input that has channels; what does not fit the layer does not fit its parameters either."""
 
     def forward(self, input: Tensor) -> Tensor:
+        """As torch's layer, with the statistics of the rows of all processes while training."""
         rows, together = self.sharing.rows, self.synchronised or (self.sharing.fewest or 0) < 2
         if rows is None or not self.training or not together:
             return super().forward(input)

@@ -24,7 +24,7 @@ from ealn_plugin.engine.evaluating import EvaluatingEngine
 from ealn_plugin.engine.monitoring.monitor import Monitor
 from ealn_plugin.engine.monitoring.observer import Observer
 from ealn_plugin.engine.optimizers import adversarial_optimizers
-from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS, gather
+from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS, AccelerationOptions, gather
 from ealn_plugin.engine.pairing import paired_order
 from ealn_plugin.engine.pixels import PixelRange
 from ealn_plugin.engine.schedule import JOINT
@@ -100,8 +100,6 @@ class EALNEngine(EvaluatingEngine):
         self.device = torch.device("cuda" if self.use_gpu else "cpu")
         check_scheduler(scheduler)
         self.model, self.optimizer, self.scheduler = model.to(self.device), optimizer, scheduler
-        if acceleration.channels_last:
-            use_channels_last(self.model, datamanager.height, datamanager.width)
         self.register_model("model", model, optimizer, scheduler)
         self.embedding = EmbeddingNetwork(model)
         for scheme in self.schemes:
@@ -115,11 +113,7 @@ class EALNEngine(EvaluatingEngine):
         self.adversaries = adversarial_optimizers(
             self.schemes, adversaries.gan_optim, adversaries.gan_lr, adversaries.gan_betas
         )
-        for tuned in (optimizer, *self.adversaries.values()):
-            optimizers.tune_optimizer(tuned)
-        if acceleration.compile:
-            backend = "inductor" if acceleration.compile is True else acceleration.compile
-            compile_networks(self.model, self.schemes, backend)
+        self._accelerate(acceleration)
         networks = (self.embedding, optimizer, self.schemes, self.adversaries, self.pixels)
         self.step = build_step(*networks, losses, adversaries, acceleration.amp)
         self.extraction = FeatureExtraction(
@@ -135,6 +129,15 @@ class EALNEngine(EvaluatingEngine):
         self.monitor: Any = None
         self.made_with = state.hyperparameters(self)
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = JOINT, 0, 0, 0, None
+
+    def _accelerate(self, options: AccelerationOptions) -> None:
+        if options.channels_last:
+            use_channels_last(self.model, self.datamanager.height, self.datamanager.width)
+        for optimizer in (self.optimizer, *self.adversaries.values()):
+            optimizers.tune_optimizer(optimizer)
+        if options.compile:
+            backend = "inductor" if options.compile is True else options.compile
+            compile_networks(self.model, self.schemes, backend)
 
     # ------------------------------------------------------------------------------------------ one step
     def views_of(self, paths: Sequence[str]) -> Tensor:
@@ -228,10 +231,7 @@ class EALNEngine(EvaluatingEngine):
         if test_only:
             self.results = self.test(**tests)
             return self._summary()
-        self._start(save_dir, on_start)
-        if monitoring.test_untrained and not self.global_step:
-            log.info("testing the network before training")
-            self.untrained = self.test(**tests)
+        self._start(save_dir, on_start, tests if monitoring.test_untrained else None)
         self._watch(save_dir, monitoring, progress)
         learn = dict(fixbase_epoch=fixbase_epoch, open_layers=open_layers, save_dir=save_dir)
         learn["checkpoint_every"] = monitoring.checkpoint_every
@@ -253,8 +253,12 @@ class EALNEngine(EvaluatingEngine):
             ]
         )
 
-    def _start(self, save_dir: str, on_start: Callable[[], None] | None) -> None:
-        """What comes before the first step, once everything is checked and restored."""
+    def _start(self, save_dir: str, on_start: Callable[[], None] | None, untrained: Mapping[str, Any] | None) -> None:
+        """What comes before the first step, once everything is checked and restored.
+
+        Args:
+            untrained: how to test the network before it is trained; None: not at all.
+        """
         make_folder(save_dir)
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -262,11 +266,17 @@ class EALNEngine(EvaluatingEngine):
             seed_everything(derived_seed(self.seed, "run"))
         if on_start is not None:
             self.world.on_main(on_start)
+        if untrained is not None and not self.global_step:
+            log.info("testing the network before training")
+            self.untrained = self.test(**untrained)
 
     def _watch(self, save_dir: str, options, progress: bool) -> None:
         """Begin to record the run, as MonitoringOptions say."""
         is_main = self.world.is_main
-        self.monitor = Monitor(save_dir, self.max_epoch, options.print_freq, self.global_step, progress, is_main)
+        stages = schedule.stage_names(self.max_epoch, self.warmup, bool(self.adversaries))
+        self.monitor = Monitor(
+            save_dir, self.max_epoch, options.print_freq, self.global_step, progress, is_main, stages
+        )
         self.observer = Observer(self, save_dir, options.sample_every, options.diagnose_every) if is_main else None
 
     def _train_to_the_end(
@@ -301,7 +311,8 @@ class EALNEngine(EvaluatingEngine):
         for scheme in self.schemes:
             scheme.train()
             scheme.begin_epoch(self.epoch - sum(self.warmup), self.max_epoch - sum(self.warmup))
-        self._set_adversarial_rates()
+        rate = self.gan_lr * schedule.linear_factor(self.epoch, self.max_epoch, self.constant_epochs)
+        optimizers.set_rates(self.adversaries, rate)
         loader, self.num_batches = self.epochs.epoch(self.epoch, self.position)
         if not self.stage.embedding and not self.adversaries:
             loader, self.position = (), self.num_batches  # nothing learns in this epoch
@@ -316,7 +327,7 @@ class EALNEngine(EvaluatingEngine):
             if checkpoint_every and self.global_step % checkpoint_every == 0 and self.position < self.num_batches:
                 self.monitor.read()
                 self._save(save_dir, self.epoch, self.position)
-        self.monitor.end_epoch(self._rates())
+        self.monitor.end_epoch(optimizers.rates_of({"embedding": self.optimizer, **self.adversaries}))
 
     def _end_epoch(self, save_dir: str, tests: Mapping[str, Any], start_eval: int, eval_freq: int, stop: Any) -> None:
         """Pictures, diagnostics, test and checkpoints, as often as asked for and always after the last epoch."""
@@ -353,14 +364,3 @@ class EALNEngine(EvaluatingEngine):
     # ------------------------------------------------------------------------------------------ small pieces
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         return [optimizer for optimizer in (self.optimizer, *self.adversaries.values()) if optimizer is not None]
-
-    def _set_adversarial_rates(self) -> None:
-        rate = self.gan_lr * schedule.linear_factor(self.epoch, self.max_epoch, self.constant_epochs)
-        for optimizer in self.adversaries.values():
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-
-    def _rates(self) -> dict[str, float]:
-        rates = {"embedding": self.get_current_lr()}
-        rates.update({name: optimizer.param_groups[0]["lr"] for name, optimizer in self.adversaries.items()})
-        return rates

@@ -1,6 +1,6 @@
 """The optimisers of the adversarial networks, and what makes any optimiser's step faster."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -54,3 +54,15 @@ def adversarial_optimizers(
             else torch.optim.SGD(parameters, lr=rate, momentum=0.9)
         )
     return optimizers  # type: ignore[return-value]
+
+
+def set_rates(optimizers: Mapping[str, torch.optim.Optimizer], rate: float) -> None:
+    """Give every parameter group of the optimisers this learning rate."""
+    for optimizer in optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+
+def rates_of(optimizers: Mapping[str, torch.optim.Optimizer]) -> dict[str, float]:
+    """{name: learning rate}, that of the last parameter group, as torchreid's engines show it."""
+    return {name: optimizer.param_groups[-1]["lr"] for name, optimizer in optimizers.items()}

@@ -29,7 +29,7 @@ from ealn_plugin import toolkit
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.interfaces import JunkRule
-from ealn_plugin.evaluation.query_ranks import NoValidQuery, QueryRanks
+from ealn_plugin.evaluation.query_ranks import NoValidQuery, QueryRanks, check_ranks, mean_and_deviation, metrics_of
 from ealn_plugin.evaluation.ranking import rank_distances
 from ealn_plugin.evaluation.split_ranker import Ranker
 from ealn_plugin.evaluation.splits import (
@@ -91,7 +91,7 @@ class Protocol:
             ProtocolUnavailable: the features cannot support the protocol.
             ValueError: an option or the features are wrong in themselves.
         """
-        ranks = _check_ranks(ranks)
+        ranks = check_ranks(ranks)
         options: dict[str, Any] = dict(
             dist_metric=dist_metric,
             normalize_feature=normalize_feature,
@@ -99,8 +99,8 @@ class Protocol:
             average_precision=average_precision,
             device=device,
         )
-        draws = [_metrics(draw, ranks) for draw in self.rank(features, **options)]
-        metrics = _mean_and_deviation(draws) if self._draws(features) else draws[0]
+        draws = [metrics_of(draw, ranks) for draw in self.rank(features, **options)]
+        metrics = mean_and_deviation(draws) if self._draws(features) else draws[0]
         if use_metric_cuhk03:
             metrics.update(self._cmc_cuhk03(features, Ranker(features, **options), ranks))
         return metrics
@@ -306,28 +306,6 @@ def evaluate_protocols(features: Features, names: Iterable[str], **options: Any)
         except ProtocolUnavailable as error:
             log.warning("protocol left out, %s", error)
     return results
-
-
-def _check_ranks(ranks: Iterable[int]) -> list[int]:
-    ranks = [int(rank) for rank in ranks]
-    if not ranks or min(ranks) < 1:
-        raise ValueError(f"ranks is {ranks}, expected whole numbers of at least 1; use (1, 5, 10)")
-    return ranks
-
-
-def _metrics(result: QueryRanks, ranks: Sequence[int]) -> dict[str, float]:
-    curve = result.cmc(max(ranks))
-    return {
-        "mAP": result.mean_average_precision,
-        **{f"rank{rank}": float(curve[rank - 1]) for rank in ranks},
-        "mINP": result.mean_inverse_negative_penalty,
-    }
-
-
-def _mean_and_deviation(draws: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Metrics of several draws as their means, and their standard deviations as mAP_std and so on."""
-    means = {key: float(np.mean([draw[key] for draw in draws])) for key in draws[0]}
-    return {**means, **{f"{key}_std": float(np.std([draw[key] for draw in draws])) for key in draws[0]}}
 
 
 PROTOCOLS = {

@@ -6,7 +6,7 @@ gallery: exactly its place in a stable argsort. It comes from a binary search in
 values is several times cheaper than sorting indices) or, where a query has few matches, from counting the row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -200,3 +200,27 @@ def ranks_from_positions(
     penalty[valid] = num_matches[valid] / (ranks[ends[valid] - 1] + 1)
     sums = np.bincount(rows, weights=precision, minlength=num_queries)
     return QueryRanks(valid, first_match, sums / np.maximum(num_matches, 1), penalty)
+
+
+def check_ranks(ranks: Iterable[int]) -> list[int]:
+    """The CMC ranks as whole numbers from 1 on, or a ValueError."""
+    ranks = [int(rank) for rank in ranks]
+    if not ranks or min(ranks) < 1:
+        raise ValueError(f"ranks is {ranks}, expected whole numbers of at least 1; use (1, 5, 10)")
+    return ranks
+
+
+def metrics_of(result: QueryRanks, ranks: Sequence[int]) -> dict[str, float]:
+    """{metric: value in [0, 1]}: mAP, the CMC at ``ranks``, and the mean inverse negative penalty."""
+    curve = result.cmc(max(ranks))
+    return {
+        "mAP": result.mean_average_precision,
+        **{f"rank{rank}": float(curve[rank - 1]) for rank in ranks},
+        "mINP": result.mean_inverse_negative_penalty,
+    }
+
+
+def mean_and_deviation(draws: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Metrics of several draws as their means, and their standard deviations as mAP_std and so on."""
+    means = {key: float(np.mean([draw[key] for draw in draws])) for key in draws[0]}
+    return {**means, **{f"{key}_std": float(np.std([draw[key] for draw in draws])) for key in draws[0]}}

@@ -37,6 +37,7 @@ def metadata_of(run: LoadedRun) -> Callable[[str, int], dict[str, str]]:
     }
 
     def describe(name: str, dim: int) -> dict[str, str]:
+        """The metadata of one graph whose features have ``dim`` numbers."""
         networks = [run.embedding.backbone]
         described = {
             **common,

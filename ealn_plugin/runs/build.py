@@ -247,6 +247,7 @@ def build_schemes(config: CfgNode) -> Any:
         return patchgan_70(**ealn.discriminator)
 
     def hard() -> Scheme:
+        """Hard-EALN, with the generator of ealn.hard.generator."""
         if ealn.hard.generator == "edit":
             return _build_editing(config)
         hard_generator = ReconstructingGenerator(**ealn.generator) if ealn.reconstructions else generator()
@@ -261,6 +262,7 @@ def build_schemes(config: CfgNode) -> Any:
         )
 
     def view() -> Scheme:
+        """View-EALN."""
         return CrossViewScheme(
             generator(),
             generator(),
@@ -272,6 +274,7 @@ def build_schemes(config: CfgNode) -> Any:
         )
 
     def cyclegan() -> Scheme:
+        """The comparator CycleGAN."""
         return CycleGANScheme(
             generator(),
             generator(),

@@ -6,6 +6,7 @@ by choosing among several edits. Beside each negative goes a neutral edit, made 
 identity lies, as a positive: so the traces of editing say nothing.
 """
 
+import abc
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -82,13 +83,13 @@ class RegionScheme(Scheme):
         self.candidates, self.number, self.radii = candidates, tuple(number), tuple(radii)
         self.chosen_by_embedding = choose in ("embedding", "belt")
 
+    @abc.abstractmethod
     def edit(self, images: Tensor, partners: Tensor | None, regions: Tensor) -> tuple[Tensor, Tensor]:
         """(edited images [n, 3, h, w], changed [n, 1, h, w] bool) of images in regions; equal outside ``changed``.
 
         Args:
             partners: [n, 3, h, w] images whose content may be pasted, or None where the scheme pastes nothing.
         """
-        raise NotImplementedError
 
     @torch.no_grad()
     def generate(self, batch: Batch) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ealn_plugin import EALNEngine, View, toolkit
 from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.engine.monitoring.monitor import NonFiniteLossError
+from ealn_plugin.engine.optimizers import rates_of
 from ealn_plugin.system.interrupts import TrainingInterrupted
 from tests.helpers.standins import TinyBackbone, build_datamanager, build_engine, small_schemes
 
@@ -199,10 +200,18 @@ def test_torchreids_schedulers_survive_a_checkpoint(datamanager, tmp_path, name)
 
 def test_adversaries_follow_the_papers_schedule(datamanager, tmp_path):
     engine, rates = build_engine(datamanager, gan_lr=0.001), []
-    set_rates = engine._set_adversarial_rates
-    engine._set_adversarial_rates = lambda: (set_rates(), rates.append(engine._rates()["generators"]))
+    train = engine.train
+    engine.train = lambda **given: (train(**given), rates.append(rates_of(engine.adversaries)["generators"]))
     run(engine, tmp_path, max_epoch=5, test_untrained=False)
     assert rates == pytest.approx([0.001, 0.001, 0.001, 0.001 * 2 / 3, 0.001 / 3])
+
+
+def test_the_remaining_time_knows_the_stages(datamanager, tmp_path):
+    """A generators' step is not priced as one of D_emb; EN has no steps where only generators learn."""
+    for schemes, kinds in ((("hard",), ["embedding", "generators", "joint"]), ((), ["embedding", "", "joint"])):
+        engine = build_engine(datamanager, schemes, warmup_epochs=1, warmup_generator_epochs=1)
+        run(engine, tmp_path / str(len(schemes)), max_epoch=3, test_untrained=False)
+        assert engine.monitor._remaining.kinds == kinds
 
 
 def test_warmup_trains_in_stages(datamanager, tmp_path):

@@ -12,7 +12,7 @@ SAME = ["data.workers", "0", "ealn.test_untrained", "False"]
 
 
 @pytest.fixture
-def test_part(veri_root, tmp_path):
+def part_root(veri_root, tmp_path):
     shutil.copytree(veri_root / "VeRi", tmp_path / "part" / "VeRi")
     shutil.rmtree(tmp_path / "part" / "VeRi" / "image_train")
     return tmp_path / "part"
@@ -22,10 +22,10 @@ def run_tool(name, *arguments):
     return load_tool(name).main([str(argument) for argument in arguments])
 
 
-def test_a_run_is_tested_on_it(test_part, veri_root, run_folder, tmp_path):
+def test_a_run_is_tested_on_it(part_root, veri_root, run_folder, tmp_path):
     """The same results as on the whole dataset, by evaluate.py and by train_ealn.py test.evaluate True."""
     found = []
-    for root, name in ((veri_root, "whole"), (test_part, "part")):
+    for root, name in ((veri_root, "whole"), (part_root, "part")):
         out = tmp_path / name
         arguments = ["--run", run_folder, "--root", root, "--out", out, "--workers", 0, "--no-figures"]
         assert run_tool("evaluate", *arguments) == 0
@@ -51,10 +51,10 @@ def test_a_run_is_tested_on_it(test_part, veri_root, run_folder, tmp_path):
     assert found[0] == found[1]
 
 
-def test_a_model_is_tested_on_it(test_part, tmp_path, tiny_resnet):
+def test_a_model_is_tested_on_it(part_root, tmp_path, tiny_resnet):
     out = tmp_path / "out"
     size = ["--height", 32, "--width", 32, "--workers", 0, "--no-figures"]
-    assert run_tool("evaluate", "--model", "resnet18", "-t", "veri776", "--root", test_part, "--out", out, *size) == 0
+    assert run_tool("evaluate", "--model", "resnet18", "-t", "veri776", "--root", part_root, "--out", out, *size) == 0
 
 
 @pytest.fixture
@@ -64,14 +64,14 @@ def tiny_resnet(monkeypatch):
     use_tiny_backbone(monkeypatch, "resnet18")
 
 
-def test_training_on_it_is_refused(test_part, run_folder, tmp_path, capsys):
+def test_training_on_it_is_refused(part_root, run_folder, tmp_path, capsys):
     for sampler in ("RandomIdentitySampler", "RandomSampler"):
         code = run_tool(
             "train_ealn",
             "--config-file",
             run_folder / "config.yaml",
             "--root",
-            test_part,
+            part_root,
             "data.save_dir",
             tmp_path / "run",
             "sampler.train_sampler",
@@ -79,15 +79,15 @@ def test_training_on_it_is_refused(test_part, run_folder, tmp_path, capsys):
             *SAME,
         )
         error = capsys.readouterr().err.splitlines()[-1]
-        assert code == 1 and f"veri776 in '{test_part}' has no training images; unpack them" in error, error
+        assert code == 1 and f"veri776 in '{part_root}' has no training images; unpack them" in error, error
 
 
-def test_the_datasets_say_so(test_part, tmp_path, caplog):
-    dataset = VeRi776(test_part)
+def test_the_datasets_say_so(part_root, tmp_path, caplog):
+    dataset = VeRi776(part_root)
     assert dataset.train == [] and dataset.num_train_pids == 0 and len(dataset.query) == 8
     assert "holds no training images: it can be tested on, not trained on" in caplog.text
-    assert len(VeRi776(test_part, mode="train")) == 0 and len(VeRi776(test_part, mode="gallery")) == 24
-    combined = VeRi776(test_part, combineall=True)
+    assert len(VeRi776(part_root, mode="train")) == 0 and len(VeRi776(part_root, mode="gallery")) == 24
+    combined = VeRi776(part_root, combineall=True)
     assert len(combined.train) == 32 and combined.num_train_pids == 4
     assert {item[1] for item in combined.train} == {0, 1, 2, 3} and combined.data is combined.train
 

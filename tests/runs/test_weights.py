@@ -106,7 +106,7 @@ def read_lines(caplog):
     return [record.getMessage() for record in caplog.records if record.name == "ealn_plugin.runs.weights"]
 
 
-def both_ways(path, saved):
+def assert_both_ways(path, saved):
     """Fills a network for a test and one to start from; both must have what was saved."""
     for load in (load_weights, lambda *given: fill_weights(*given, [0.5] * 3, [0.5] * 3)):
         model = TinyBackbone(7)
@@ -123,7 +123,7 @@ def test_prefixes_are_stripped_and_told(tmp_path, caplog, prefix, key):
     state = behind(prefix)(saved.state_dict())
     state["head.weight"] = torch.zeros(3)
     torch.save(state if key is None else {key: state}, tmp_path / "w.pth")
-    both_ways(tmp_path / "w.pth", saved)
+    assert_both_ways(tmp_path / "w.pth", saved)
     place = f", its '{key}'" if key else ""
     for line in read_lines(caplog)[:2]:
         assert f"w.pth{place}: '{prefix}' stripped from the names, 14 of 16 layers filled" in line
@@ -138,33 +138,33 @@ def test_dictionaries_are_opened(tmp_path, key, prefix):
     optimizer.step()
     beside = {"epoch": 3, "optimizer": optimizer.state_dict(), "args": argparse.Namespace(out=pathlib.Path("log"))}
     torch.save({**beside, key: behind(prefix)(saved.state_dict())}, tmp_path / "w.pth")
-    both_ways(tmp_path / "w.pth", saved)
+    assert_both_ways(tmp_path / "w.pth", saved)
     torch.save({"checkpoint": {"inner": {key: behind(prefix)(saved.state_dict())}}}, tmp_path / "w.pth")
-    both_ways(tmp_path / "w.pth", saved)
+    assert_both_ways(tmp_path / "w.pth", saved)
 
 
 def test_wrappers_within_names(tmp_path):
     saved = TinyBackbone(5)
     state = {key.replace("norm.", "norm._orig_mod.module."): value for key, value in saved.state_dict().items()}
     torch.save(behind("model.")(state), tmp_path / "w.pth")
-    both_ways(tmp_path / "w.pth", saved)
+    assert_both_ways(tmp_path / "w.pth", saved)
 
 
 def test_of_weights_and_their_average_the_weights_are_taken(tmp_path):
     saved, average = TinyBackbone(5), TinyBackbone(5)
     torch.save({"ema": average.state_dict(), "model": saved.state_dict()}, tmp_path / "w.pth")
-    both_ways(tmp_path / "w.pth", saved)
+    assert_both_ways(tmp_path / "w.pth", saved)
     both = {**behind("ema.")(average.state_dict()), **behind("model.")(saved.state_dict())}
     torch.save({"state_dict": both}, tmp_path / "w.pth")
-    both_ways(tmp_path / "w.pth", saved)
+    assert_both_ways(tmp_path / "w.pth", saved)
     torch.save({"model": {"other.weight": torch.zeros(3)}, "ema": average.state_dict()}, tmp_path / "w.pth")
-    both_ways(tmp_path / "w.pth", average)
+    assert_both_ways(tmp_path / "w.pth", average)
 
 
 def test_a_whole_network_was_saved(tmp_path):
     saved = TinyBackbone(5)
     torch.save({"model": torch.nn.DataParallel(saved)}, tmp_path / "w.pth")
-    both_ways(tmp_path / "w.pth", saved)
+    assert_both_ways(tmp_path / "w.pth", saved)
 
 
 def test_a_prefix_that_fits_by_accident_is_none(tmp_path):
