@@ -33,14 +33,13 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",
-    packages=[*find_packages(include=["ealn_plugin", "ealn_plugin.*"]), "ealn_plugin.configs"],
-    package_dir={"ealn_plugin.configs": "configs"},
+    packages=[*find_packages(include=["ealn_plugin", "ealn_plugin.*"]), "ealn_plugin.configs", "ealn_cli"],
+    package_dir={"ealn_plugin.configs": "configs", "ealn_cli": "tools/ealn_cli"},
     package_data={
         "ealn_plugin": ["py.typed"],
         "ealn_plugin.reports.html": ["*.jinja"],
         "ealn_plugin.configs": ["*.yaml"],
     },
-    py_modules=["ealn_cli"],
     entry_points={"console_scripts": ["ealn = ealn_cli:main"]},
     install_requires=[
         "torch>=2.4",

@@ -28,7 +28,7 @@ __all__ = [
     "schemes",
 ]
 
-# A command line puts all this off until its arguments are known to be good (ealn_cli.py, system/entrances.py).
+# A command line puts all this off until its arguments are known to be good (tools/ealn_cli, system/entrances.py).
 if not getattr(sys.modules.get("ealn_cli"), "deferred", False):
     from ealn_plugin import schemes, toolkit
     from ealn_plugin.data import DATASETS, VehicleID, VehicleID13164, VehicleIDLarge, VehicleIDMedium, VeRi776, View

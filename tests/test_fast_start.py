@@ -24,6 +24,8 @@ HEAVY = {
     "cv2",
     "tensorboard",
 }
+ENTRANCE = ROOT / "tools" / "ealn_cli" / "__main__.py"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tools")])}
 TOOLS = {
     name: ROOT / "tools" / ("train_ealn.py" if name == "train" else f"{name.replace('-', '_')}.py") for name in COMMANDS
 }
@@ -42,7 +44,7 @@ def run(script, *arguments, folder=None):
     done = subprocess.run(
         [sys.executable, "-c", WATCHED.replace("FIRST", repr(str(ROOT))), str(script), *map(str, arguments)],
         cwd=folder or ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=120,
@@ -66,14 +68,14 @@ def test_the_help_of_a_tool(name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_sub_command(name):
-    code, said, heavy = run(ROOT / "ealn_cli.py", name, "--help")
+    code, said, heavy = run(ENTRANCE, name, "--help")
     assert code == 0 and said.startswith(f"usage: ealn {name} ") and heavy == set()
     assert "tools/" not in said
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_the_console_script_itself(arguments):
-    code, said, heavy = run(ROOT / "ealn_cli.py", *arguments)
+    code, said, heavy = run(ENTRANCE, *arguments)
     assert code == 0 and heavy == set()
     assert arguments == ["--version"] or all(f"\n  {name} " in said for name in COMMANDS)
 
@@ -118,7 +120,7 @@ def test_the_console_script_itself(arguments):
     ],
 )
 def test_an_error_that_needs_no_network(line, expected, code, tmp_path):
-    found, said, heavy = run(ROOT / "ealn_cli.py", *line.split(), folder=tmp_path)
+    found, said, heavy = run(ENTRANCE, *line.split(), folder=tmp_path)
     assert expected in " ".join(said.split()) and found == code and "Traceback" not in said
     assert heavy == set() and os.listdir(tmp_path) == []
 
@@ -126,7 +128,11 @@ def test_an_error_that_needs_no_network(line, expected, code, tmp_path):
 @pytest.mark.parametrize("first", ["import ealn_plugin", "from ealn_plugin import View", "import ealn_plugin.config"])
 def test_a_program_that_imports_the_package_has_everything_registered(first):
     code = f"{first}\nimport torchreid\nprint(hasattr(torchreid.engine, 'EALNEngine'))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, cwd=ROOT, env=ENVIRONMENT
+    )
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, cwd=ROOT, env=ENVIRONMENT
+    )
     assert done.stdout == "True\n", done.stderr[-2000:]
 
 
@@ -156,7 +162,7 @@ def test_a_process_that_a_command_starts_has_everything_registered(method, tmp_p
     (tmp_path / "script.py").write_text(SPAWNING)
     done = subprocess.run(
         [sys.executable, str(tmp_path / "script.py"), method],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=240,

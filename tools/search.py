@@ -6,7 +6,8 @@ The same as ``ealn search``; the code is in ealn_plugin/commands/.
 import os
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [here, os.path.dirname(here)]
 
 from ealn_cli import main  # noqa: E402  (from this checkout)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from ealn_plugin import config as configuration
+from ealn_plugin.commands import choices
 from ealn_plugin.config import default_config, flat
 from ealn_plugin.runs.folder import CONFIG, files_of_run
 from ealn_plugin.system.entrances import as_called, command, program
@@ -72,6 +73,21 @@ def setting_meant(flag: str, arguments: Sequence[str] = ()) -> str:
         meant = [key for key in keys if key.rpartition(".")[2] in near]
     choice = " or ".join(f"{key} {value}" for key in meant[:3])
     return f"; settings are given by name, without dashes: did you mean {choice}?" if meant else ""
+
+
+def add_model_input(group: Any) -> None:
+    """What images a model of ``--model`` gets: size and normalization; the defaults are those of ImageNet's models."""
+    group.add_argument("--height", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
+    group.add_argument("--width", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
+    group.add_argument(
+        "--norm-mean",
+        nargs=3,
+        type=float,
+        default=list(choices.IMAGENET_MEAN),
+        metavar="M",
+        help="normalization for --model (default: ImageNet's)",
+    )
+    group.add_argument("--norm-std", nargs=3, type=float, default=list(choices.IMAGENET_STD), metavar="S")
 
 
 def positive(text: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import Parser, check_device, check_file, check_runs, run_settings
+from ealn_plugin.commands.arguments import Parser, add_model_input, check_device, check_file, check_runs, run_settings
 from ealn_plugin.reports.names import file_name, short_labels
 from ealn_plugin.system.cli import exit_code, start_log
 from ealn_plugin.system.entrances import command, register
@@ -83,17 +83,7 @@ def _add_ranking(group):
 
 
 def _add_extraction(group):
-    group.add_argument("--height", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
-    group.add_argument("--width", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
-    group.add_argument(
-        "--norm-mean",
-        nargs=3,
-        type=float,
-        default=list(choices.IMAGENET_MEAN),
-        metavar="M",
-        help="normalization for --model (default: ImageNet's)",
-    )
-    group.add_argument("--norm-std", nargs=3, type=float, default=list(choices.IMAGENET_STD), metavar="S")
+    add_model_input(group)
     group.add_argument("--batch-size", type=int, help="images at a time")
     group.add_argument("--workers", type=int, help="processes that load images")
     group.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")

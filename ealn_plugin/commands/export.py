@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import Parser, check_file, check_runs
+from ealn_plugin.commands.arguments import Parser, add_model_input, check_file, check_runs
 from ealn_plugin.system.cli import exit_code
 from ealn_plugin.system.entrances import command, register
 from ealn_plugin.system.extras import check_extra
@@ -26,17 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--run", default="", metavar="DIR", help=f"a run folder of {command('train')}")
     what.add_argument("--model", default="", metavar="NAME", help="a torchreid model, such as resnet50")
     what.add_argument("--weights", default="", metavar="FILE", help="its weights: a torchreid checkpoint or state dict")
-    what.add_argument("--height", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
-    what.add_argument("--width", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
-    what.add_argument(
-        "--norm-mean",
-        nargs=3,
-        type=float,
-        default=choices.IMAGENET_MEAN,
-        metavar="M",
-        help="normalization for --model (default: ImageNet's)",
-    )
-    what.add_argument("--norm-std", nargs=3, type=float, default=choices.IMAGENET_STD, metavar="S")
+    add_model_input(what)
     parser.add_argument(
         "--out", default="", metavar="DIR", help="folder for the files (default: export/ in the run's folder)"
     )

@@ -13,138 +13,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import Parser, check_file, check_runs
+from ealn_plugin.commands.arguments import check_file, check_runs
+from ealn_plugin.commands.search_arguments import build_parser
 from ealn_plugin.system.cli import exit_code, start_screen
 from ealn_plugin.system.entrances import command, register
 from ealn_plugin.system.extras import check_extra
 from ealn_plugin.system.files import check_writable, write_atomically
 from ealn_plugin.system.messages import counted
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the argument parser."""
-    parser = Parser("search", __doc__)
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
-    )
-    _add_index(commands)
-    _add_query(commands)
-    _add_add(commands)
-    _add_remove(commands)
-    info = commands.add_parser("info", help="what an index holds, after checking every checksum")
-    _add_folder(info)
-    info.set_defaults(work=info_command)
-    return parser
-
-
-def _add_index(commands):
-    parser = commands.add_parser("index", help="build an index; run it again to go on where it was stopped")
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="folders of images, or names of datasets")
-    _add_folder(parser)
-    _add_images(parser)
-    _add_model(parser.add_argument_group("the network (one of --run and --model)"))
-    _add_extraction(parser.add_argument_group("extraction"))
-    kinds = parser.add_argument_group("the search")
-    kinds.add_argument(
-        "--kind",
-        choices=choices.SEARCH_KINDS,
-        default="auto",
-        help=f"flat is exact, ivf faster; auto: ivf beyond {choices.FLAT_UP_TO:,} images (default)",
-    )
-    kinds.add_argument("--nlist", type=int, default=0, help="lists of ivf (default: 4 times the root of the images)")
-    kinds.add_argument(
-        "--nprobe",
-        type=int,
-        default=0,
-        help=f"lists that a query looks through (default: as few as reach a recall@{choices.RECALL_AT} of 0.99)",
-    )
-    parser.set_defaults(work=index_command)
-
-
-def _add_query(commands):
-    parser = commands.add_parser("query", help="the nearest images of one or several")
-    parser.add_argument("images", nargs="+", metavar="IMAGE")
-    _add_folder(parser)
-    parser.add_argument("-k", "--topk", type=int, default=10, metavar="K", help="how many (default: 10)")
-    parser.add_argument(
-        "--view",
-        choices=choices.VIEWS,
-        help="from which side the vehicles are seen (default: what the index knows or predicts)",
-    )
-    parser.add_argument("--json", metavar="FILE", help="also write the answers to this file")
-    parser.add_argument("--sheet", metavar="FILE.png", help="also draw them as a contact sheet")
-    parser.add_argument("--kind", choices=["flat", "ivf"], help="flat: search exactly (default: as built)")
-    parser.add_argument("--nprobe", type=int, default=0, help="lists to look through (default: as built)")
-    _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
-    _add_extraction(parser.add_argument_group("extraction"))
-    parser.set_defaults(work=query_command)
-
-
-def _add_add(commands):
-    parser = commands.add_parser("add", help="add images; those that the index has already stay as they are")
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="images, folders of images or names of datasets")
-    _add_folder(parser)
-    _add_images(parser)
-    _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
-    _add_extraction(parser.add_argument_group("extraction"))
-    parser.set_defaults(work=add_command)
-
-
-def _add_remove(commands):
-    parser = commands.add_parser("remove", help="remove images and their features")
-    parser.add_argument("images", nargs="*", metavar="IMAGE")
-    parser.add_argument("--pid", nargs="+", type=int, default=[], metavar="N", help="all images of these vehicles")
-    parser.add_argument("--missing", action="store_true", help="all images whose files are gone")
-    _add_folder(parser)
-    parser.set_defaults(work=remove_command)
-
-
-def _add_folder(parser):
-    parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
-
-
-def _add_images(parser):
-    parser.add_argument("--root", default="reid-data", metavar="DIR", help="folder that holds the dataset folders")
-    parser.add_argument(
-        "--split",
-        nargs="+",
-        choices=choices.SEARCH_SPLITS,
-        default=["gallery"],
-        help="parts of a dataset (default: gallery)",
-    )
-    parser.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read")
-
-
-def _add_model(group):
-    group.add_argument("--run", default="", metavar="DIR", help=f"run folder of {command('train')}, or its checkpoint")
-    group.add_argument("--model", default="", metavar="NAME", help="a torchreid model, such as resnet50")
-    group.add_argument("--weights", default="", metavar="FILE", help="its weights: torchreid checkpoint or state dict")
-    group.add_argument("--height", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
-    group.add_argument("--width", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
-    group.add_argument(
-        "--norm-mean",
-        nargs=3,
-        type=float,
-        default=list(choices.IMAGENET_MEAN),
-        metavar="M",
-        help="normalization for --model (default: ImageNet's)",
-    )
-    group.add_argument("--norm-std", nargs=3, type=float, default=list(choices.IMAGENET_STD), metavar="S")
-    group.add_argument("--no-fusion", action="store_true", help="not the fused feature of runs with generated views")
-    group.add_argument(
-        "--classifier",
-        default="",
-        metavar="FILE",
-        help=f"of {command('label-viewpoints')}: predicts the views that nobody knows",
-    )
-
-
-def _add_extraction(group):
-    group.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
-    group.add_argument("--workers", type=int, default=0, help="processes that load images (default: 0)")
-    group.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
-    group.add_argument("--precision", choices=choices.PRECISIONS, default="fp32")
 
 
 # ---------------------------------------------------------------------------------------------- the network
@@ -359,9 +234,18 @@ def info_command(args: argparse.Namespace) -> None:
     print("\n".join(results.summary(args.index, store.manifest)))
 
 
+WORK = {
+    "index": index_command,
+    "query": query_command,
+    "add": add_command,
+    "remove": remove_command,
+    "info": info_command,
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
-    args = build_parser().parse_args(arguments)
+    args = build_parser(__doc__ or "", WORK).parse_args(arguments)
     start_screen(logging.WARNING if args.command in ("query", "info") else logging.INFO)
     return exit_code(
         lambda: args.work(args),

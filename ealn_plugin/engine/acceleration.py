@@ -9,11 +9,14 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
+from ealn_plugin.engine.optimizers import tune_optimizer
+from ealn_plugin.engine.options import AccelerationOptions
 from ealn_plugin.models.embedding import check_backbone
 from ealn_plugin.schemes.base import Scheme
 
@@ -30,6 +33,27 @@ _LARGE = 2**30
 
 
 _LARGEST_OF_OLD_GLIBC = 2**25
+
+
+def accelerate(
+    model: nn.Module,
+    schemes: Sequence[Scheme],
+    optimizers: Sequence[Any],
+    size: tuple[int, int],
+    options: AccelerationOptions,
+) -> None:
+    """Prepare networks and optimisers as the options say, in place.
+
+    Args:
+        model: torchreid backbone. optimizers: those of all networks; None is passed over.
+        size: (height, width) of the images, in pixels.
+    """
+    if options.channels_last:
+        use_channels_last(model, *size)
+    for optimizer in optimizers:
+        tune_optimizer(optimizer)
+    if options.compile:
+        compile_networks(model, schemes, "inductor" if options.compile is True else options.compile)
 
 
 def use_channels_last(model: nn.Module, height: int, width: int) -> bool:

@@ -15,8 +15,7 @@ from ealn_plugin.data.identities import check_labels
 from ealn_plugin.distributed.sharing import share_work
 from ealn_plugin.distributed.world import World, check_device
 from ealn_plugin.engine import optimizers, schedule
-from ealn_plugin.engine.acceleration import compile_networks, keep_freed_memory, use_channels_last
-from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.acceleration import accelerate, keep_freed_memory
 from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.engine.checks import check_scheduler, check_training, checked_schemes, lookalikes_for, make_folder
 from ealn_plugin.engine.epochs import EpochLoader
@@ -24,7 +23,7 @@ from ealn_plugin.engine.evaluating import EvaluatingEngine
 from ealn_plugin.engine.monitoring.monitor import Monitor
 from ealn_plugin.engine.monitoring.observer import Observer
 from ealn_plugin.engine.optimizers import adversarial_optimizers
-from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS, AccelerationOptions, gather
+from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS, gather
 from ealn_plugin.engine.pairing import paired_order
 from ealn_plugin.engine.pixels import PixelRange
 from ealn_plugin.engine.schedule import JOINT
@@ -113,7 +112,8 @@ class EALNEngine(EvaluatingEngine):
         self.adversaries = adversarial_optimizers(
             self.schemes, adversaries.gan_optim, adversaries.gan_lr, adversaries.gan_betas
         )
-        self._accelerate(acceleration)
+        tuned = [optimizer, *self.adversaries.values()]
+        accelerate(self.model, self.schemes, tuned, (datamanager.height, datamanager.width), acceleration)
         networks = (self.embedding, optimizer, self.schemes, self.adversaries, self.pixels)
         self.step = build_step(*networks, losses, adversaries, acceleration.amp)
         self.extraction = FeatureExtraction(
@@ -129,15 +129,6 @@ class EALNEngine(EvaluatingEngine):
         self.monitor: Any = None
         self.made_with = state.hyperparameters(self)
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = JOINT, 0, 0, 0, None
-
-    def _accelerate(self, options: AccelerationOptions) -> None:
-        if options.channels_last:
-            use_channels_last(self.model, self.datamanager.height, self.datamanager.width)
-        for optimizer in (self.optimizer, *self.adversaries.values()):
-            optimizers.tune_optimizer(optimizer)
-        if options.compile:
-            backend = "inductor" if options.compile is True else options.compile
-            compile_networks(self.model, self.schemes, backend)
 
     # ------------------------------------------------------------------------------------------ one step
     def views_of(self, paths: Sequence[str]) -> Tensor:
@@ -227,7 +218,7 @@ class EALNEngine(EvaluatingEngine):
                 self.constant_epochs = schedule.default_constant_epochs(max_epoch)
             check_training(self, evaluation.visrank, open_layers if fixbase_epoch else None)
             self.epochs.lookalikes = lookalikes_for(self.schemes, self.train_loader.dataset)
-        self._restore(resume, start_from, fixed)
+        state.take_over(self, resume, start_from, fixed)
         if test_only:
             self.results = self.test(**tests)
             return self._summary()
@@ -239,19 +230,6 @@ class EALNEngine(EvaluatingEngine):
         if not self.results or self.tested_with != self._test_settings(tests):  # resumed behind its last epoch
             self._test(tests)
         return self._summary()
-
-    def _restore(self, resume: str, start_from: str, fixed: Collection[str]) -> None:
-        """Take over a checkpoint, if one is named; then every process has the networks of the main one."""
-        if resume:
-            state.restore(self, checkpoint.find(resume), fixed)
-        elif start_from:
-            state.restore_warmup(self, checkpoint.find(start_from))
-        self.world.copy_from_main(
-            [
-                *self.model.state_dict().values(),
-                *(value for scheme in self.schemes for value in scheme.state_dict().values()),
-            ]
-        )
 
     def _start(self, save_dir: str, on_start: Callable[[], None] | None, untrained: Mapping[str, Any] | None) -> None:
         """What comes before the first step, once everything is checked and restored.

@@ -161,25 +161,7 @@ def draw_sensitivity(
         for number, (fixed, rows) in enumerate(lines.items()):
             if len(rows) == 1 < longest:
                 continue
-            colour = COLOURS[number % len(COLOURS)]
-            panel.plot(
-                [row[along] for row in rows],
-                [100 * row.mean for row in rows],
-                color=colour,
-                markersize=5,
-                marker=MARKERS[number % len(MARKERS)],
-                linestyle=DASHES[number % len(DASHES)],
-                label=f"beta{across + 1} = {fixed:g}",
-            )
-            several = [row for row in rows if row.runs > 1]
-            panel.errorbar(
-                [row[along] for row in several],
-                [100 * row.mean for row in several],
-                yerr=[100 * row.deviation for row in several],
-                capsize=3,
-                color=colour,
-                fmt="none",
-            )
+            _draw_settings(panel, rows, along, number, f"beta{across + 1} = {fixed:g}")
         if reference is not None:
             panel.axhline(
                 100 * reference, color="#777777", linewidth=1, linestyle="dotted", label="without hard negatives"
@@ -190,6 +172,29 @@ def draw_sensitivity(
         panel.set_ylim(max(0, low - room), min(100, high + room))
         panel.legend(fontsize=8, framealpha=0.9, edgecolor="#cccccc")
     save(figure, path)
+
+
+def _draw_settings(panel: Any, rows: Sequence[Any], along: int, number: int, label: str) -> None:
+    """One line of settings over the margin ``along``, with bars where a setting has several runs."""
+    colour = COLOURS[number % len(COLOURS)]
+    panel.plot(
+        [row[along] for row in rows],
+        [100 * row.mean for row in rows],
+        color=colour,
+        markersize=5,
+        marker=MARKERS[number % len(MARKERS)],
+        linestyle=DASHES[number % len(DASHES)],
+        label=label,
+    )
+    several = [row for row in rows if row.runs > 1]
+    panel.errorbar(
+        [row[along] for row in several],
+        [100 * row.mean for row in several],
+        yerr=[100 * row.deviation for row in several],
+        capsize=3,
+        color=colour,
+        fmt="none",
+    )
 
 
 # ---------------------------------------------------------------------------------------------- curves over a training

@@ -52,6 +52,22 @@ def capture(engine: Any, epoch: int, position: int) -> dict[str, Any]:
     }
 
 
+def take_over(engine: Any, resume: str, start_from: str, fixed: Collection[str]) -> None:
+    """Take over a checkpoint, if one is named; then every process has the networks of the main one.
+
+    Args:
+        resume, start_from, fixed: as ``EALNEngine.run``.
+    Raises:
+        CheckpointError, FileNotFoundError: with one sentence.
+    """
+    if resume:
+        restore(engine, checkpoint.find(resume), fixed)
+    elif start_from:
+        restore_warmup(engine, checkpoint.find(start_from))
+    networks = (engine.model, *engine.schemes)
+    engine.world.copy_from_main([value for network in networks for value in network.state_dict().values()])
+
+
 def restore(engine: Any, path: str, fixed: Collection[str] = ()) -> None:
     """Put the state of the checkpoint ``path`` into ``engine``.
 

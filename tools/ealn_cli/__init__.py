@@ -19,9 +19,8 @@ def main(arguments=None):
     Returns:
         int: exit code.
     """
-    import ealn_cli  # this module under its own name, also where it runs as __main__
-
-    ealn_cli.deferred = "ealn_plugin" not in sys.modules
+    global deferred
+    deferred = "ealn_plugin" not in sys.modules
     from ealn_plugin.commands.main import main as run
 
     return run(arguments)
@@ -31,6 +30,3 @@ def main(arguments=None):
 # is sent to it may need torchvision, which the package cures where it does not fit torch, or the registered names.
 if sys.modules.get("__mp_main__", sys.modules["__main__"]) is not sys.modules["__main__"]:
     import ealn_plugin  # noqa: F401
-
-if __name__ == "__main__":
-    sys.exit(main())
