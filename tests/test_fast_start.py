@@ -131,8 +131,6 @@ def test_a_program_that_imports_the_package_has_everything_registered(first):
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, cwd=ROOT, env=ENVIRONMENT
     )
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, cwd=ROOT, env=ENVIRONMENT
-    )
     assert done.stdout == "True\n", done.stderr[-2000:]
 
 
