@@ -129,6 +129,7 @@ hard:                         # of the schemes hard and, where they apply, en_pa
   neutral: least              # edits as positives: none | least (of the candidates) | own (pasted from its vehicle)
   choose: pixels              # which candidate becomes the negative: pixels | persistent | embedding | belt
   candidates: 3               # edits made of each image
+  donors: 0                   # pasted content comes from so many training images that look most alike; 0: the batch
   regions: [1, 3]             # fewest and most ellipses of an edit
   radii: [0.04, 0.125]        # their half axes as shares of the image
   seam: 1                     # pixels to each side of the border that blend repaints
@@ -228,6 +229,7 @@ _RANGES = {
     "ealn.gan_beta2": (0, 0.999999),
     "train.seed": (0, 2**32 - 1),
     "ealn.hard.candidates": (1, None),
+    "ealn.hard.donors": (0, None),
     "ealn.hard.seam": (1, None),
     "ealn.hard.lambda_l1": (0, None),
     "ealn.hard.lambda_rf": (0, None),

@@ -36,7 +36,8 @@ _KEYS = {
         ealn.constant_epochs ealn.view_embedding_off_epochs ealn.discriminator_steps ealn.refresh_fakes
         ealn.fake_statistics ealn.hard.choose ealn.hard.neutral ealn.hard.candidates ealn.hard.regions
         ealn.hard.radii ealn.hard.content ealn.hard.seam ealn.hard.lambda_l1 ealn.hard.lambda_rf ealn.hard.learn
-        ealn.hard.pixel_weight ealn.amp ealn.degrade ealn.lambda_rec ealn.adaptive_weight ealn.sync_norm
+        ealn.hard.pixel_weight ealn.hard.donors ealn.amp ealn.degrade ealn.lambda_rec ealn.adaptive_weight
+        ealn.sync_norm
         """,
     KEPT: """
         model.pretrained model.load_weights ealn.start_from ealn.test_untrained ealn.render.preset ealn.render.layout
