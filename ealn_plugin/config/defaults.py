@@ -163,6 +163,7 @@ lambda_rec: 10.0              # weight of the reconstructions' L1 in the generat
 adaptive_weight: 0.0          # beta of the weight 1 - exp(-beta / L) of synthetic losses, L of Eq. 4 or 9; 0: none
 vggm_feature: after_relu      # after_relu | before_relu
 sync_norm: true               # several processes normalize with the statistics of all their images together
+beside: []                    # schemes, such as [en], trained from the same warm-up too, and shown in the table
 start_from: ''                # checkpoint_warmup.pth.tar of another scheme's run with the same settings: share it
 checkpoint_every: 0           # steps between checkpoints inside an epoch; 0: at epoch ends only
 sample_every: 1               # epochs between saved pictures of generated images; 0: never
@@ -266,6 +267,7 @@ _LISTS = {
     "train.open_layers": str,
     "train.new_layers": str,
     "ealn.protocols": str,
+    "ealn.beside": str,
     "ealn.hard.regions": int,
     "ealn.hard.radii": float,
     "data.norm_mean": float,
