@@ -1,6 +1,5 @@
 """ealn_plugin/system/extras.py: what is missing, what needs it, how to get it."""
 
-import pathlib
 import re
 import runpy
 
@@ -10,8 +9,7 @@ import setuptools
 from ealn_plugin import export
 from ealn_plugin.reports import html
 from ealn_plugin.system.extras import check_extra
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.helpers.pages import PAGES, ROOT
 
 
 def test_only_what_is_missing_is_named():
@@ -30,7 +28,7 @@ def test_the_extras_of_the_pages_bring_what_they_are_for(monkeypatch):
     monkeypatch.setattr(setuptools, "setup", given.update)
     runpy.run_path(str(ROOT / "setup.py"))
     extras = given["extras_require"]
-    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "datasets.md"))
+    text = "".join(PAGES.values())
     assert set(re.findall(r'pip install -c constraints.txt -e "\.\[(\w+)\]"', text)) == set(extras)
     wanted = {
         "figures": ("matplotlib",),
