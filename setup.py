@@ -24,6 +24,7 @@ EXTRAS = {
     "export": ["onnx", "onnxscript", "onnxruntime"],
 }
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
+DOCS = ["mkdocs", "mkdocstrings[python]"]
 
 setup(
     name="ealn_plugin",
@@ -55,5 +56,9 @@ setup(
         # torchreid imports these without declaring them
         "gdown",
     ],
-    extras_require={**EXTRAS, "test": ["pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", *EXTRAS["all"]]},
+    extras_require={
+        **EXTRAS,
+        "docs": DOCS,
+        "test": ["pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", *EXTRAS["all"]],
+    },
 )
