@@ -27,6 +27,7 @@ from ealn_plugin.models import (
     patchgan_70,
     resnet_generator_9blocks,
 )
+from ealn_plugin.runs import pretrained
 from ealn_plugin.runs.weights import fill_weights, number_of_classes
 from ealn_plugin.schemes import (
     CrossViewScheme,
@@ -54,16 +55,7 @@ _KEYS: dict[str, Any] = {
     "use_metric_cuhk03": "cuhk03.use_metric_cuhk03",
     **{
         name: f"test.{name}"
-        for name in (
-            "start_eval",
-            "eval_freq",
-            "dist_metric",
-            "normalize_feature",
-            "visrank",
-            "visrank_topk",
-            "ranks",
-            "rerank",
-        )
+        for name in "start_eval eval_freq dist_metric normalize_feature visrank visrank_topk ranks rerank".split()
     },
 }
 """Configuration keys of the options that are not called ealn.<name of the option>."""
@@ -89,6 +81,8 @@ def build_engine(
         EALNEngine, ready for ``run(**run_options(config))``.
     """
     toolkit.check_model_name(config.model.name)  # before anything is rendered or read
+    if _pretrained(config) and config.model.name == pretrained.MODEL:
+        pretrained.pretrained_file()
     if datamanager is None:
         render_if_missing(config)
     seed_everything(config.train.seed)
@@ -201,20 +195,27 @@ def render_if_missing(config: CfgNode) -> None:
 
 def build_embedding_backbone(config: CfgNode, num_classes: int) -> nn.Module:
     """The torchreid backbone named by ``model.name``, with ``model.load_weights`` loaded when given."""
-    extra = {}
+    extra, own = {}, config.model.name == pretrained.MODEL  # which torchreid would leave with random weights
     if config.model.name == "vgg_cnn_m_1024":
         extra = dict(input_size=(config.data.height, config.data.width), feature_activation=config.ealn.vggm_feature)
     model = toolkit.build_model(
         config.model.name,
         num_classes,
         loss="triplet",
-        pretrained=config.model.pretrained,
+        pretrained=_pretrained(config) and not own,
         use_gpu=config.use_gpu and torch.cuda.is_available(),
         **extra,
     )
+    if own and _pretrained(config):
+        pretrained.fill_pretrained(model)
     if config.model.load_weights:
         fill_weights(model, config.model.load_weights, config.data.norm_mean, config.data.norm_std)
     return model
+
+
+def _pretrained(config):
+    """Whether a network starts from ImageNet weights; one that goes on from a checkpoint has no use for them."""
+    return config.model.pretrained and not config.model.resume
 
 
 def build_scheduler(config: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
