@@ -17,7 +17,7 @@ from ealn_plugin.distributed.world import World, check_device
 from ealn_plugin.engine import optimizers, schedule
 from ealn_plugin.engine.acceleration import accelerate, keep_freed_memory
 from ealn_plugin.engine.checkpoints import state
-from ealn_plugin.engine.checks import check_scheduler, check_training, checked_schemes, lookalikes_for, make_folder
+from ealn_plugin.engine.checks import check_scheduler, check_training, checked_schemes, companions_for, make_folder
 from ealn_plugin.engine.epochs import EpochLoader
 from ealn_plugin.engine.evaluating import EvaluatingEngine
 from ealn_plugin.engine.monitoring.monitor import Monitor
@@ -155,19 +155,20 @@ class EALNEngine(EvaluatingEngine):
             views=views,
             groups=to_device(groups, self.device),
             random=self.random,
-            lookalikes=self._lookalikes_in(data),
+            companions=self._companions_in(data),
         )
         if not self.world.is_main:  # dropout differs between the processes, and comes out again after a resume
             seed_everything(derived_seed(self.seed, "process", self.world.rank, self.global_step))
         with self.sharing:
             return self.step(images, batch, self.stage)
 
-    def _lookalikes_in(self, data):
-        """The lookalikes of a batch of all processes, in [-1, 1], or None where the loader brings none."""
-        if "lookalike" not in data:
-            return None
-        own = data["lookalike"].to(self.device, non_blocking=True)
-        return self.pixels.to_generator(self.world.gather_rows(own))
+    def _companions_in(self, data: Mapping[str, Any]) -> dict[str, Tensor]:
+        """{kind: images in [-1, 1]} that the loader brings beside a batch, of all processes."""
+        found = {}
+        for kind in self.epochs.companions:
+            own = data[kind].to(self.device, non_blocking=True)
+            found[kind] = self.pixels.to_generator(self.world.gather_rows(own))
+        return found
 
     # ------------------------------------------------------------------------------------------ a run
     def run(
@@ -219,7 +220,7 @@ class EALNEngine(EvaluatingEngine):
             if self.constant_epochs is None:
                 self.constant_epochs = schedule.default_constant_epochs(max_epoch)
             check_training(self, evaluation.visrank, open_layers if fixbase_epoch else None)
-            self.epochs.lookalikes = lookalikes_for(self.schemes, self.train_loader.dataset)
+            self.epochs.companions = companions_for(self, progress and self.world.is_main)
         state.take_over(self, resume, start_from, fixed)
         if test_only:
             self.results = self.test(**tests)

@@ -109,10 +109,16 @@ def _going_on(config: CfgNode, logger: logging.Logger | None) -> CfgNode:
     return config
 
 
-def table(results: Mapping[str, Any], own_results: Mapping[str, Any], rendered: Sequence[str] = ()) -> str:
+def table(
+    results: Mapping[str, Any],
+    own_results: Mapping[str, Any],
+    beside: Mapping[str, Mapping[str, Any]] | None = None,
+    rendered: Sequence[str] = (),
+) -> str:
     """The results as text: the trained network, its own feature alone where features are fused, the untrained one.
 
     Args:
+        beside: {scheme: results} of runs of other schemes to be shown as well.
         rendered: names of datasets that are rendered, which a line below the table says.
     """
     rows = []
@@ -121,6 +127,10 @@ def table(results: Mapping[str, Any], own_results: Mapping[str, Any], rendered: 
             kinds = [
                 ("trained", metrics),
                 ("  without fusion", own_results.get(name, {}).get(protocol)),
+                *(
+                    (f"beside: {scheme}", found["datasets"].get(name, {}).get(protocol))
+                    for scheme, found in (beside or {}).items()
+                ),
                 ("untrained", results["untrained"].get(name, {}).get(protocol)),
             ]
             rows += [(f"{name}/{protocol}", label, metrics) for label, metrics in kinds if metrics]
