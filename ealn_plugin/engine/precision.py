@@ -153,7 +153,7 @@ def _random_batch(engine, count):
         views=numbers % 2,
         groups=torch.zeros(count, dtype=torch.long, device=engine.device),
         random=random,
-        lookalikes=seen.flip(0),
+        companions={kind: seen.flip(0) for scheme in engine.schemes for kind in scheme.companions},
     )
 
 

@@ -82,7 +82,7 @@ def build_engine(
         EALNEngine, ready for ``run(**run_options(config))``.
     """
     toolkit.check_model_name(config.model.name)  # before anything is rendered or read
-    if _pretrained(config) and config.model.name == pretrained.MODEL:
+    if pretrained.is_filled_here(config):
         pretrained.pretrained_file()
     if datamanager is None:
         render_if_missing(config)
@@ -200,27 +200,22 @@ def render_if_missing(config: CfgNode) -> None:
 
 def build_embedding_backbone(config: CfgNode, num_classes: int) -> nn.Module:
     """The torchreid backbone named by ``model.name``, with ``model.load_weights`` loaded when given."""
-    extra, own = {}, config.model.name == pretrained.MODEL  # which torchreid would leave with random weights
+    extra, own = {}, pretrained.is_filled_here(config)
     if config.model.name == "vgg_cnn_m_1024":
         extra = dict(input_size=(config.data.height, config.data.width), feature_activation=config.ealn.vggm_feature)
     model = toolkit.build_model(
         config.model.name,
         num_classes,
         loss="triplet",
-        pretrained=_pretrained(config) and not own,
+        pretrained=pretrained.is_wanted(config) and not own,
         use_gpu=config.use_gpu and torch.cuda.is_available(),
         **extra,
     )
-    if own and _pretrained(config):
+    if own:
         pretrained.fill_pretrained(model)
     if config.model.load_weights:
         fill_weights(model, config.model.load_weights, config.data.norm_mean, config.data.norm_std)
     return model
-
-
-def _pretrained(config):
-    """Whether a network starts from ImageNet weights; one that goes on from a checkpoint has no use for them."""
-    return config.model.pretrained and not config.model.resume
 
 
 def build_scheduler(config: CfgNode, optimizer: torch.optim.Optimizer) -> Any:

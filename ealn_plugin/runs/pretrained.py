@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from yacs.config import CfgNode
 
 from ealn_plugin.system.extras import check_extra
 
@@ -24,6 +25,16 @@ FILE = "mobilenet_v2-b0353104.pth"
 _NORMALIZATION = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 _STAGES = ((2, 1), (3, 2), (4, 3), (5, 4), (6, 3), (7, 3), (8, 1))  # torchreid's conv2 to conv8, and blocks in each
 _EPSILON = 1e-5  # of torch's batch normalization
+
+
+def is_wanted(config: CfgNode) -> bool:
+    """Whether a network starts from ImageNet weights; one that goes on from a checkpoint has no use for them."""
+    return config.model.pretrained and not config.model.resume
+
+
+def is_filled_here(config: CfgNode) -> bool:
+    """Whether the weights come from here: torchreid would leave the network random, with a warning."""
+    return is_wanted(config) and config.model.name == MODEL
 
 
 def pretrained_file() -> str:
