@@ -26,6 +26,7 @@ CLEARLY = 0.95
 """bfloat16 is taken where it takes less than this share of float32's time."""
 _PASS_SECONDS = 0.5  # of a measured step at most: four of them take some two seconds
 _FEWEST, _MOST_ROUNDS = 4, 5
+_HOPELESS = 2.0  # times float32's first step, the slowest of all: a processor that imitates bfloat16 takes 15
 
 
 class Measured(NamedTuple):
@@ -65,7 +66,11 @@ class Precision:
         Args:
             engine: EALNEngine, everything of a checkpoint restored. batch_size: images of a step, of all processes.
         """
-        if self.bfloat16 is None:
+        if self.bfloat16 is None and engine.world.on_main(lambda: engine.device.type == "cpu" and not has_bfloat16()):
+            self.bfloat16 = False
+            if engine.world.is_main:
+                log.info("ealn.amp auto: float32, since this processor has no instructions for bfloat16")
+        elif self.bfloat16 is None:
             measured = measure(engine, batch_size)
             self.bfloat16 = engine.world.on_main(lambda: measured.chosen)
             if engine.world.is_main:
@@ -91,12 +96,30 @@ class Precision:
             self.bfloat16 = entry.get("bfloat16")
 
 
+def has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether the processor may have instructions for bfloat16; also true where the system does not say.
+
+    One without them imitates bfloat16: a step takes 4 to 15 times as long, which would be long to measure.
+
+    Args:
+        cpuinfo: file in which Linux lists them: avx512_bf16, amx_bf16, bf16 on ARM; avx_ne_convert converts.
+    """
+    try:
+        with open(cpuinfo, encoding="utf-8", errors="replace") as file:
+            words = file.read().split()
+    except OSError:
+        return True
+    known = {"flags", "Features"} & set(words)
+    return not known or any("bf16" in word or word == "avx_ne_convert" for word in words)
+
+
 def measure(engine: Any, batch_size: int, clock: Callable[[], float] = time.perf_counter) -> Measured:
     """How long a joint step of an engine takes in float32 and in bfloat16, in turns, on random images.
 
     All networks go forward and backward as in training, and no optimiser steps. Weights, running statistics,
     gradients, modes and random states are afterwards what they were. Takes about two seconds; where that is too short
-    for a few steps on a whole batch they are measured on a part of it. All processes have to call it together.
+    for a few steps on a whole batch they are measured on a part of it, and where the first step in bfloat16 takes far
+    longer than that in float32 there are no others. All processes have to call it together.
 
     Args:
         batch_size: images of a step. clock: seconds.
@@ -117,7 +140,9 @@ def measure(engine: Any, batch_size: int, clock: Callable[[], float] = time.perf
             return clock() - start
 
         fewest = min(_FEWEST, batch_size)
-        seconds(False, fewest)  # the first one of all is always slow
+        first = Measured(seconds(False, fewest), seconds(True, fewest), fewest)
+        if engine.world.on_main(lambda: first.bfloat16 > _HOPELESS * first.float32):
+            return first
         count = engine.world.on_main(_images_within, seconds(False, fewest) / fewest, fewest, batch_size)
         return _in_turns(engine, seconds, count, clock)
 

@@ -59,6 +59,7 @@ def test_phases_are_told_apart():
 def test_a_precision_left_open_is_chosen_before_anything_is_measured(monkeypatch, chosen):
     seconds = (1.0, 0.5) if chosen else (0.5, 1.0)
     monkeypatch.setattr(precision, "measure", lambda engine, batch_size: precision.Measured(*seconds, batch_size))
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
     rates, rate = [], train_step.matrix_rate
     monkeypatch.setattr(train_step, "matrix_rate", lambda device, dtype: rates.append(dtype) or rate(device, dtype, 1))
     result = train_step.measure_training(load_config("", [*SMALL, "ealn.amp", "auto"]), 6, rounds=1, warmup=0)

@@ -155,16 +155,16 @@ def test_mixed_precision_in_two_processes(pair, veri_root, tmp_path, backbone):
 
 def train_with_own_clocks(world, root, folder, **options):
     """A run of amp 'auto' in which bfloat16 seems fast to the main process and slow to the other."""
-    real = precision.measure
+    real, able = precision.measure, precision.has_bfloat16
 
     def measured(engine, batch_size):
         return real(engine, batch_size)._replace(float32=1.0, bfloat16=0.5 if world.is_main else 2.0)
 
-    precision.measure = measured
+    precision.measure, precision.has_bfloat16 = measured, lambda: True
     try:
         return train(world, root, folder, amp="auto", **options)
     finally:
-        precision.measure = real
+        precision.measure, precision.has_bfloat16 = real, able
 
 
 def test_the_main_process_chooses_the_precision_of_all(pair, veri_root, tmp_path):

@@ -13,7 +13,7 @@ import torch
 from ealn_plugin.engine import precision
 from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.engine.checkpoints import state
-from ealn_plugin.engine.precision import Measured, Precision, measure
+from ealn_plugin.engine.precision import Measured, Precision, has_bfloat16, measure
 from ealn_plugin.system.interrupts import TrainingInterrupted
 from tests.helpers.standins import build_datamanager, build_engine, train_run
 
@@ -29,6 +29,12 @@ ALL = [
     ("truth",),
     ("paste",),
 ]
+
+
+@pytest.fixture(autouse=True)
+def able(monkeypatch):
+    """A processor with instructions for bfloat16, whatever this one has."""
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
 
 
 def faster(monkeypatch, *seconds):
@@ -127,6 +133,41 @@ def test_a_slow_step_is_measured_on_fewer_images(datamanager, seconds, images):
     engine = build_engine(datamanager, ())
     measured = measure(engine, 64, ticking(seconds))
     assert measured == Measured(pytest.approx(seconds), pytest.approx(seconds), images)
+
+
+def test_a_processor_that_imitates_bfloat16_is_not_measured_for_long(datamanager):
+    """The clock is looked at before and after each step; the second step, the first in bfloat16, takes 3 s."""
+    engine, looks = build_engine(datamanager, ()), iter([0.0, 1.0, 1.0, 4.0])
+    measured = measure(engine, 64, looks.__next__)
+    assert measured == Measured(1.0, 3.0, 4) and not measured.chosen and not list(looks)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("flags\t\t: fpu sse avx512f avx512bw\n", False),
+        ("flags\t\t: fpu sse avx512f avx512_bf16\n", True),
+        ("flags\t\t: fpu amx_bf16\n", True),
+        ("flags\t\t: avx2 avx_ne_convert\n", True),
+        ("Features\t: fp asimd\n", False),
+        ("Features\t: fp asimd bf16\n", True),
+        ("model\t: one that lists nothing\n", True),
+    ],
+)
+def test_instructions_of_the_processor(tmp_path, text, expected):
+    (tmp_path / "cpuinfo").write_text(text)
+    assert has_bfloat16(str(tmp_path / "cpuinfo")) is expected
+    assert has_bfloat16(str(tmp_path / "nowhere")) is True
+
+
+def test_nothing_is_measured_without_them(datamanager, monkeypatch, caplog):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(precision, "measure", None)
+    engine = build_engine(datamanager, (), amp="auto")
+    with caplog.at_level(logging.INFO):
+        engine.precision.settle(engine, 8)
+    assert engine.step.amp is engine.precision.bfloat16 is False
+    assert "ealn.amp auto: float32, since this processor has no instructions for bfloat16" in caplog.text
 
 
 # ---------------------------------------------------------------------------------------------- a run
