@@ -152,7 +152,8 @@ warmup_generator_epochs: -1   # then: the adversarial networks alone; -1: a quar
 discriminator_steps: 1        # on the same batch; StarGAN has 5
 refresh_fakes: false          # make the fakes again after the generators' step, the paper's order
 fake_statistics: batch        # normalization statistics of the fakes in D_emb: batch (their own) | running
-amp: false                    # networks in bfloat16 while training; distances, losses and weights stay float32
+amp: false                    # networks in bfloat16 while training; distances, losses and weights stay float32:
+                              # false | true | auto (where a step measured at the start is clearly faster with it)
 compile: false                # torch.compile every network; the first steps take minutes
 channels_last: true           # memory layout in which the embedding network's convolutions are fastest
 fusion: by_view               # by_view | own_first
@@ -204,6 +205,8 @@ _CHOICES = {
     "ealn.render.preset": ("", "tiny", "small", "full"),
     "ealn.render.layout": ("veri776", "vehicleid"),
 }
+_MIXED = {"ealn.amp": (False, True, "auto")}
+"""Values of the keys that may be of more than one type."""
 # key: (smallest, largest); None: no bound
 _RANGES = {
     "data.height": (16, None),

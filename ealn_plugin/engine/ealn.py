@@ -26,6 +26,7 @@ from ealn_plugin.engine.optimizers import adversarial_optimizers
 from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS, gather
 from ealn_plugin.engine.pairing import paired_order
 from ealn_plugin.engine.pixels import PixelRange
+from ealn_plugin.engine.precision import Precision
 from ealn_plugin.engine.schedule import JOINT
 from ealn_plugin.engine.step import build_step
 from ealn_plugin.evaluation.extraction import FeatureExtraction
@@ -115,7 +116,8 @@ class EALNEngine(EvaluatingEngine):
         tuned = [optimizer, *self.adversaries.values()]
         accelerate(self.model, self.schemes, tuned, (datamanager.height, datamanager.width), acceleration)
         networks = (self.embedding, optimizer, self.schemes, self.adversaries, self.pixels)
-        self.step = build_step(*networks, losses, adversaries, acceleration.amp)
+        self.precision = Precision(acceleration.amp)
+        self.step = build_step(*networks, losses, adversaries, acceleration.amp is True)
         self.extraction = FeatureExtraction(
             self.embedding, self.pixels, self.schemes, self.views_of, self.device, fusion
         )
@@ -241,6 +243,7 @@ class EALNEngine(EvaluatingEngine):
         make_folder(save_dir)
         if self.device.type == "cpu":
             keep_freed_memory()
+        self.precision.settle(self, self.train_loader.batch_size)
         if not self.global_step:
             seed_everything(derived_seed(self.seed, "run"))
         if on_start is not None:

@@ -15,6 +15,7 @@ from ealn_plugin.config.resuming import fixed, settings, settled
 from ealn_plugin.data.files import RENDERED_NOTE, is_rendered
 from ealn_plugin.distributed.world import World
 from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.precision import AUTO
 from ealn_plugin.runs import build
 from ealn_plugin.runs.folder import CONFIG, RENDERED, RESULTS, keep_earlier_run, take_back_earlier_run
 from ealn_plugin.system.files import write_atomically
@@ -68,6 +69,8 @@ def train(
         if started is not None and engine.monitor is not None:
             started(config)
     results = {"config": configuration.recorded(config), **results}
+    if engine.precision.asked == AUTO and not config.test.evaluate:
+        results["precision"] = engine.precision.name
     if engine.changes:
         results["changes"] = engine.changes
     if world.is_main:
