@@ -35,6 +35,7 @@ SMALLER = {  # beginning of a command: what is put behind it
     "tools/benchmark.py train": f"--rounds 1 --warmup 1 --identities 20 {SIZES}",
     "tools/benchmark.py data": "--repeats 1 --workers 0 --batch-size 4",
     "tools/benchmark.py search": "--vectors 400 --dim 16 --queries 5",
+    "tools/benchmark.py rerank": "--size small",
     "tools/benchmark.py rank": "--sizes small --repeats 1",
     "tools/label_viewpoints.py": CLASSIFIER,
     "tools/evaluate.py --model": "--height 32 --width 32 --workers 0 --device cpu",
@@ -88,7 +89,8 @@ def desk(tmp_path_factory):
             models=3,
             image_size=32,
         )
-        patch.setitem(presets.PRESETS, "tiny", small)
+        for preset in ("tiny", "small"):
+            patch.setitem(presets.PRESETS, preset, small)
         patch.setattr(labels, "VARIED", small)
         patch.chdir(folder)
         os.symlink(ROOT / "configs", "configs")

@@ -39,6 +39,29 @@ def add_rank(commands: Any) -> None:
     parser.set_defaults(measure=measure_rank)
 
 
+def add_rerank(commands: Any) -> None:
+    """The sub-command ``rerank``."""
+    parser = commands.add_parser(
+        "rerank",
+        help="torchreid's re-ranking and ours",
+        description="Time k-reciprocal re-ranking of made-up features.",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--size", choices=choices.RANK_SIZES, default="veri776")
+    parser.add_argument("--dim", type=positive, default=512, help="numbers of a feature (default: 512)")
+    parser.add_argument("--no-python", action="store_true", help="leave torchreid's out: minutes and gigabytes")
+    parser.add_argument("--seed", type=not_negative, default=0, help="of the features (default: 0)")
+    parser.set_defaults(measure=measure_rerank)
+
+
+def measure_rerank(args: argparse.Namespace) -> Any:
+    """The figures of the sub-command ``rerank``, and what makes a table of them."""
+    register()
+    from ealn_plugin.benchmark import rerank
+
+    return rerank.measure_reranking(args.size, args.dim, not args.no_python, args.seed), rerank.reranking_table
+
+
 def measure_rank(args: argparse.Namespace) -> Any:
     """The figures of the sub-command ``rank``, and what makes a table of them."""
     register()
@@ -182,6 +205,7 @@ def main(argv: Any = None) -> int:
         dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
     )
     add_rank(commands)
+    add_rerank(commands)
     add_train(commands)
     add_data(commands)
     add_search(commands)

@@ -14,9 +14,10 @@ from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.interfaces import JunkRule
 from ealn_plugin.evaluation.query_ranks import QueryRanks
 from ealn_plugin.evaluation.ranking import rank_distances, rank_features
+from ealn_plugin.evaluation.reranking import rerank
 from ealn_plugin.evaluation.splits import ProtocolUnavailable
 
-RERANKING_LIMIT = 20000  # query and gallery images together: re-ranking holds about five matrices of that side
+RERANKING_LIMIT = 2**30  # distances from queries to gallery images: re-ranking holds them all, four bytes each
 
 
 @dataclass(frozen=True)
@@ -60,22 +61,18 @@ class Ranker:
         Raises:
             ProtocolUnavailable: too many images to be re-ranked.
         """
-        images = len(query) + len(gallery)
-        if self.rerank and images > RERANKING_LIMIT:
+        if self.rerank and len(query) * len(gallery) > RERANKING_LIMIT:
             raise ProtocolUnavailable(
-                f"re-ranking {images} images needs about {20 * images**2 / 2**30:.0f} GiB, the "
-                f"limit is {RERANKING_LIMIT} images; evaluate without re-ranking"
+                f"re-ranking {len(query)} queries and {len(gallery)} gallery images holds "
+                f"{len(query) * len(gallery)} distances, the limit is {RERANKING_LIMIT}; evaluate without re-ranking"
             )
-        probes, entries = (self._embeddings(rows).to(self.device or "cpu") for rows in (query, gallery))
-        matrix = self._matrix(probes, entries)
-        if not self.rerank:
-            return matrix
-        return toolkit.re_ranking(matrix, self._matrix(probes, probes), self._matrix(entries, entries))
+        probes, entries = self._embeddings(query), self._embeddings(gallery)
+        if self.rerank:
+            return rerank(probes, entries, self.dist_metric, device=self.device)
+        device = self.device or "cpu"
+        return toolkit.distance_matrix(probes.to(device), entries.to(device), self.dist_metric).cpu().numpy()
 
     def _embeddings(self, rows: NDArray[np.int64]) -> Tensor:
         """A tensor of its own, so that nothing but the rows asked for is copied and normalized."""
         embeddings = torch.from_numpy(self.features.embeddings[rows])
         return normalize_rows(embeddings) if self.normalize_feature else embeddings
-
-    def _matrix(self, a: Tensor, b: Tensor) -> NDArray[Any]:
-        return toolkit.distance_matrix(a, b, self.dist_metric).cpu().numpy()

@@ -12,8 +12,11 @@ FEATURES = Features(np.arange(80)[:, None], np.arange(80) % 5, np.arange(80) % 4
 
 
 def test_reranking_has_a_limit(monkeypatch):
-    monkeypatch.setattr(split_ranker, "RERANKING_LIMIT", 50)
-    with pytest.raises(ProtocolUnavailable, match="image: re-ranking 80 images .* limit is 50"):
+    monkeypatch.setattr(split_ranker, "RERANKING_LIMIT", 1000)
+    with pytest.raises(
+        ProtocolUnavailable,
+        match="image: re-ranking 20 queries and 60 gallery images holds 1200 distances, the limit is 1000",
+    ):
         PROTOCOLS["image"].evaluate(FEATURES, rerank=True)
 
 
