@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ealn_plugin import toolkit
@@ -12,6 +12,8 @@ from ealn_plugin.data.files import RENDERED_NOTE, is_rendered
 from ealn_plugin.data.viewpoints import View, gather_views
 
 log = logging.getLogger(__name__)
+
+VIEW_PROTOCOLS = ("same_view", "cross_view", "all_views")
 
 
 class VehicleDataset(toolkit.ImageDataset):
@@ -24,6 +26,8 @@ class VehicleDataset(toolkit.ImageDataset):
     dataset_names: tuple[str, ...] = ()
     folder_names: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
+    view_protocols: tuple[str, ...] = ()
+    """Added to the protocols where the view of a query and of a gallery image is known."""
     title = ""
     """What messages call it; '' is the name of the class."""
     min_view_confidence = 0.0
@@ -63,6 +67,8 @@ class VehicleDataset(toolkit.ImageDataset):
             min_view_confidence = self.min_view_confidence
         images = {image for split in splits.values() for image, _, _ in split}
         views = gather_views(dataset_dir, images, released_views, min_view_confidence)
+        known = [any(views[image] != View.UNKNOWN for image, _, _ in splits[split]) for split in ("query", "gallery")]
+        self.protocols = (*self.protocols, *(self.view_protocols if all(known) else ()))
         VIEWPOINTS.update({self._path(image): view for image, view in views.items()})
         APPEARANCE.update({self._path(image): groups.get(image, -1) for image in images})
         if kwargs.get("verbose", True):
@@ -127,6 +133,11 @@ class VehicleDataset(toolkit.ImageDataset):
             log.warning("%s: %s", self.dataset_dir, RENDERED_NOTE)
         if not splits["train"]:
             log.warning("%s holds no training images: it can be tested on, not trained on", self.dataset_dir)
+
+
+def camera_offset(cameras: Iterable[int]) -> int:
+    """What to take from the numbers of a release's cameras so that they count from 0: 1 where they count from 1."""
+    return int(min(cameras, default=0) >= 1)
 
 
 def _check_splits(dataset: str, dataset_dir: str, splits: Mapping[str, Any]) -> None:

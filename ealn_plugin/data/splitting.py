@@ -4,9 +4,13 @@ Everything is decided by checksums of the seed and a label, so neither the order
 plays a part.
 """
 
+import functools
 import hashlib
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+
+log = logging.getLogger(__name__)
 
 TEST_SHARE = 0.3
 """Share of the vehicles that are tested on where nobody says which; VeRI-776 has 0.26, VehicleID up to 0.5."""
@@ -60,6 +64,12 @@ def choose_queries(
         else:
             left[camera] += 1
     return set(asking.values())
+
+
+@functools.cache
+def tell_once(line: str) -> None:
+    """Log how a dataset is split, once in a process: a data manager builds each dataset three times."""
+    log.info("%s", line)
 
 
 def _first(seed: int, images: Iterable[str], preferred: Collection[str]) -> str:

@@ -1,24 +1,18 @@
 """A user's own photographs as a dataset of torchreid."""
 
-import functools
-import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ealn_plugin.config.own_data import OwnData
-from ealn_plugin.data.base import VehicleDataset
+from ealn_plugin.data.base import VIEW_PROTOCOLS, VehicleDataset, camera_offset
 from ealn_plugin.data.own.folder import read_folder
 from ealn_plugin.data.own.photographs import GALLERY, QUERY, TEST, TRAIN, Photograph, Photographs, check_photographs
 from ealn_plugin.data.own.table import read_table
-from ealn_plugin.data.splitting import choose_queries, draw_test_vehicles
-from ealn_plugin.data.viewpoints import View
+from ealn_plugin.data.splitting import choose_queries, draw_test_vehicles, tell_once
 from ealn_plugin.system.messages import counted
 
-log = logging.getLogger(__name__)
-
-VIEW_PROTOCOLS = ("same_view", "cross_view", "all_views")
 _LARGEST = 2**31
 
 
@@ -134,6 +128,9 @@ class OwnDataset(VehicleDataset):
         without_camera: absolute paths of the images whose camera is not known, whatever number they have.
     """
 
+    protocols = ("image",)
+    view_protocols = VIEW_PROTOCOLS
+
     def __init__(
         self,
         source: OwnData,
@@ -165,9 +162,8 @@ class OwnDataset(VehicleDataset):
             )
         pids, cameras = _numbers(item.vehicle for item in photographs.items), _camera_numbers(photographs.items)
         if kwargs.get("verbose", True):
-            _tell(_about(photographs, parts, split_id, recorded))
+            tell_once(_about(photographs, parts, split_id, recorded))
         self.title = name
-        self.protocols = ("image", *(VIEW_PROTOCOLS if _has_views(photographs.folder, parts) else ()))
         splits = {
             split: [(item.image, pids[item.vehicle], cameras[item.image]) for item in items] or None
             for split, items in parts.items()
@@ -219,20 +215,14 @@ def _numbers(labels: Iterable[str]) -> dict[str, int]:
 def _camera_numbers(items: Sequence[Photograph]) -> dict[str, int]:
     """{image: number of its camera from 0}; images without one have numbers that no other image has."""
     numbers = _numbers(item.camera for item in items if item.camera)
-    if numbers and min(numbers.values()) > 0:  # what is called 1 is 0 to torchreid, and shown as 1 again
-        numbers = {label: number - 1 for label, number in numbers.items()}
+    offset = camera_offset(numbers.values())  # what is called 1 is 0 to torchreid, and shown as 1 again
+    numbers = {label: number - offset for label, number in numbers.items()}
     unused = 1 + max(numbers.values(), default=-1)
     cameras = {}
     for item in items:
         cameras[item.image] = numbers[item.camera] if item.camera else unused
         unused += not item.camera
     return cameras
-
-
-def _has_views(folder, parts):
-    """Whether the views of a query and of a gallery image are known, or may be from a viewpoints.csv."""
-    known = all(any(item.view != View.UNKNOWN for item in parts[split]) for split in (QUERY, GALLERY))
-    return known or os.path.isfile(os.path.join(folder, "viewpoints.csv"))
 
 
 def _about(photographs, parts, seed, recorded):
@@ -255,9 +245,3 @@ def _about(photographs, parts, seed, recorded):
         f"{counted(tested, 'test vehicle')} with {counted(len(parts[QUERY]), 'query image')} of "
         f"{counted(counts[QUERY], 'vehicle')} and {counted(len(parts[GALLERY]), 'gallery image')}{cameras}{alone}"
     )
-
-
-@functools.cache
-def _tell(line: str) -> None:
-    """A data manager builds a dataset three times; each line is said once in a process."""
-    log.info("%s", line)
