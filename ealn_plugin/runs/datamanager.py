@@ -46,7 +46,9 @@ def _check_training_images(options: Mapping[str, Any]) -> None:
     """Refuse sources that have only their test part, or too few vehicles; ``options`` are those of the data manager."""
     vehicles = 0
     for name in options["sources"]:
-        dataset = toolkit.build_dataset(name, options["root"], split_id=options["split_id"])
+        dataset = toolkit.build_dataset(
+            name, options["root"], split_id=options["split_id"], **options["dataset_options"]
+        )
         vehicles += dataset.num_train_pids
         if not dataset.train:
             raise FileNotFoundError(

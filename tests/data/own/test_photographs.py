@@ -26,7 +26,10 @@ def test_good_ones_pass(tmp_path):
         ([("a", "1", ""), ("a", "2", "")], "the path 'a' is there 2 times, expected each image once"),
         ([("a", "1", ""), ("./a", "2", "")], "the path 'a' is there 2 times"),
         ([("a", "1", "train"), ("b", "2", "")], "'b' has no split, but other images have one; give every image one"),
-        ([("a", "1", "train"), ("b", "2", "train"), ("c", "2", "test")], "vehicle '2' is in train and in the test part"),
+        (
+            [("a", "1", "train"), ("b", "2", "train"), ("c", "2", "test")],
+            "vehicle '2' is in train and in the test part",
+        ),
         ([("a", "1", "query"), ("b", "2", "query")], "images of the split query and none of gallery, expected both"),
         ([("a", "1", "gallery"), ("b", "2", "gallery")], "images of the split gallery and none of query"),
         ([("a", "1", ""), ("b", "1", "")], "it holds a single vehicle, '1', expected at least two"),
@@ -43,5 +46,7 @@ def test_a_slip_is_one_sentence(tmp_path, items, expected):
 def test_missing_images_are_counted_and_the_first_is_named(tmp_path):
     found = photographs(tmp_path, [("a", "1", ""), ("b", "2", ""), ("c", "3", "")], present=False)
     (tmp_path / "a").touch()
-    with pytest.raises(FileNotFoundError, match="2 of 3 images do not exist, the first is 'b', looked for as .*b; corr"):
+    with pytest.raises(
+        FileNotFoundError, match="2 of 3 images do not exist, the first is 'b', looked for as .*b; corr"
+    ):
         check_photographs(found)
