@@ -74,7 +74,5 @@ def recorded(config: CfgNode) -> dict[str, Any]:
         tree[section].pop(key)
     for side in ("sources", "targets"):
         tree["data"][side] = [short(name) for name in tree["data"][side]]
-    imports = [module_name(name) for name in tree["ealn"].pop("imports")]
-    if imports:
-        tree["ealn"]["imports"] = imports
+    tree["ealn"]["imports"] = [module_name(name) for name in tree["ealn"]["imports"]]
     return tree

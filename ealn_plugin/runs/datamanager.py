@@ -24,7 +24,7 @@ def build_datamanager(config: CfgNode, train: bool = True) -> Any:
     """
     import_modules(config.ealn.imports)
     options = configuration.datamanager_options(config)
-    names = registered([*options["sources"], *options["targets"]])
+    names = registered([*options["targets"], *options["sources"]])  # targets first: results have their names
     options.update({side: [names[name] for name in options[side]] for side in ("sources", "targets")})
     splits = recorded_splits(config)
     if splits:

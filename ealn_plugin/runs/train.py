@@ -68,7 +68,7 @@ def train(
         kept.defrost()
         kept.model.resume = ""  # the folder is enough, wherever it will lie
         write_atomically(os.path.join(save_dir, CONFIG), kept.dump())
-        datasets = [*config.data.sources, *config.data.targets]
+        datasets = [*config.data.targets, *config.data.sources]
         splits = splits_to_record(datasets, config.data.split_id, recorded_splits(config))
         if splits:
             write_atomically(os.path.join(save_dir, SPLITS), json.dumps(splits, indent=1, sort_keys=True) + "\n")

@@ -19,7 +19,7 @@ def registered(names: Iterable[str]) -> dict[str, str]:
     later one has the folders around it before it. So equal lists give equal names in every process.
 
     Args:
-        names: of datasets; those of other datasets stay what they are.
+        names: of datasets, those that are tested on first; those of other datasets stay what they are.
     Returns:
         {name: the name that it is registered under}
     """
