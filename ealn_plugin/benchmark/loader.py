@@ -139,7 +139,7 @@ def three_datasets(plain: Any, name: str, folder: str, workers: int) -> tuple[di
         )
     seconds = time.perf_counter() - start
     toolkit.set_image_reader(datasets["cache off"], ImageReader(transform))
-    toolkit.set_image_reader(datasets["cache on"], ImageReader(transform, cache))
+    toolkit.set_image_reader(datasets["cache on"], ImageReader(transform, [cache]))
     height, width = transform.resize.size
     return datasets, {
         "seconds_to_fill": seconds,
@@ -241,7 +241,7 @@ def time_stages(datasets: Mapping[str, Any], batch_size: int, repeats: int, seed
                 "augment tensors": through(steps[middle + 2 :]),
             },
         ),
-        "ours": (paths, {"cache": reader.cache.get, "augment and normalize": reader.transform}),
+        "ours": (paths, {"cache": reader.caches[0].get, "augment and normalize": reader.transform}),
     }
     found = {}
     with own_randomness(derived_seed(seed, "stages")):

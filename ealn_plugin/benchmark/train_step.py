@@ -44,7 +44,8 @@ def measure_training(
         rounds: measured rounds of each; warmup: steps of each before. steps: per round; None: 1 on the CPU, 10 on CUDA.
         scales: multiples of train.batch_size to measure, the first of which gives the figures at the top.
     Returns:
-        dict, ready for JSON: 'device', 'image_size' [height, width], 'batch', 'reference_images_per_s',
+        dict, ready for JSON: 'device', 'image_size' [height, width], 'batch', 'precision' (of the engine; the reference
+        has float32), 'reference_images_per_s',
         'engine_images_per_s', 'ratio', 'floor_images_per_s', 'peak_memory_bytes' (of the engine's step alone), and
         more. 'cpu_ratio' is the ratio of the processor time of both, which other work on the machine sways less.
     """
@@ -102,12 +103,13 @@ def measure_batch(
     phases = seconds_by_phase(engine, data.batches, max(1, rounds // 3), device)
     bar.update()
     flops = flops_of(engine, data.batches[0])
-    rate = matrix_rate(device, torch.bfloat16 if config.ealn.amp else torch.float32)
+    rate = matrix_rate(device, torch.bfloat16 if engine.step.amp else torch.float32)
     bar.update()
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else machine()["processor"] or "cpu",
         "image_size": [config.data.height, config.data.width],
         "batch": batch,
+        "precision": engine.precision.name,
         "reference_images_per_s": speeds["reference"],
         "engine_images_per_s": speeds["engine"],
         "ratio": speeds["engine"] / speeds["reference"],
@@ -134,6 +136,7 @@ def joint_engine(config: CfgNode, data: Any) -> Any:
     for scheme in engine.schemes:
         scheme.train()
         scheme.begin_epoch(0, config.train.max_epoch)
+    engine.precision.settle(engine, len(data.batches[0]["img"]))
     return engine
 
 
@@ -260,6 +263,6 @@ def training_table(result: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"batch {row['batch']}, phases of the engine's step: {phases}; "
             f"{row['flops_per_image'] / 1e9:.2f} GFLOP per image, matrix products at "
-            f"{row['matrix_flops_per_s'] / 1e12:.3f} TFLOP/s"
+            f"{row['matrix_flops_per_s'] / 1e12:.3f} TFLOP/s in {row['precision']}"
         )
     return lines

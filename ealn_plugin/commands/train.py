@@ -66,6 +66,7 @@ def run(args: argparse.Namespace, started: Any = None) -> None:
 
 
 def _run(config, world, started):
+    from ealn_plugin.runs import beside as comparing
     from ealn_plugin.runs import train as training
 
     if world.is_main:
@@ -73,9 +74,11 @@ def _run(config, world, started):
     else:
         start_screen(logging.ERROR)
     results, own_results = training.train(config, world=world, started=started)
+    beside = {} if config.test.evaluate else comparing.train_beside(config, world)
+    rendered = folder.rendered_datasets(config.data.save_dir)
     log.info(
         "\n%s\n\nresults: %s, primary %s",
-        training.table(results, own_results, folder.rendered_datasets(config.data.save_dir)),
+        "\n".join([training.table(results, own_results, beside, rendered), *comparing.gains(results, beside)]),
         os.path.join(config.data.save_dir, folder.RESULTS),
         results["primary"],
     )

@@ -11,6 +11,7 @@ from ealn_plugin.config.defaults import (
     _RANGES,
     GENERATOR_FREE,
     RENDERED_FOLDERS,
+    SCHEMES,
     TRANSFORMS,
     default_config,
 )
@@ -70,6 +71,17 @@ def check_config(config: CfgNode) -> None:
             raise ValueError(
                 f"data.transforms holds {name!r}, expected some of {', '.join(TRANSFORMS)}; did you mean {near}?"
             )
+    for name in config.ealn.beside:
+        if name not in SCHEMES or name == config.ealn.scheme:
+            raise ValueError(
+                f"ealn.beside holds {name!r}, expected schemes other than ealn.scheme {config.ealn.scheme}, of "
+                f"{', '.join(SCHEMES)}"
+            )
+    if config.ealn.beside and config.ealn.warmup_epochs < 1:
+        raise ValueError(
+            f"ealn.beside is {config.ealn.beside}, but with ealn.warmup_epochs {config.ealn.warmup_epochs} there is no "
+            "warm-up to share; set ealn.warmup_epochs, or compare schemes with reproduce"
+        )
     if sorted(config.ealn.view_order) != ["front", "rear"]:
         raise ValueError(f"ealn.view_order is {config.ealn.view_order}, expected [front, rear] or [rear, front]")
 

@@ -129,6 +129,7 @@ hard:                         # of the schemes hard and, where they apply, en_pa
   neutral: least              # edits as positives: none | least (of the candidates) | own (pasted from its vehicle)
   choose: pixels              # which candidate becomes the negative: pixels | persistent | embedding | belt
   candidates: 3               # edits made of each image
+  donors: 0                   # pasted content comes from so many training images that look most alike; 0: the batch
   regions: [1, 3]             # fewest and most ellipses of an edit
   radii: [0.04, 0.125]        # their half axes as shares of the image
   seam: 1                     # pixels to each side of the border that blend repaints
@@ -151,7 +152,8 @@ warmup_generator_epochs: -1   # then: the adversarial networks alone; -1: a quar
 discriminator_steps: 1        # on the same batch; StarGAN has 5
 refresh_fakes: false          # make the fakes again after the generators' step, the paper's order
 fake_statistics: batch        # normalization statistics of the fakes in D_emb: batch (their own) | running
-amp: false                    # networks in bfloat16 while training; distances, losses and weights stay float32
+amp: false                    # networks in bfloat16 while training; distances, losses and weights stay float32:
+                              # false | true | auto (where a step measured at the start is clearly faster with it)
 compile: false                # torch.compile every network; the first steps take minutes
 channels_last: true           # memory layout in which the embedding network's convolutions are fastest
 fusion: by_view               # by_view | own_first
@@ -162,6 +164,7 @@ lambda_rec: 10.0              # weight of the reconstructions' L1 in the generat
 adaptive_weight: 0.0          # beta of the weight 1 - exp(-beta / L) of synthetic losses, L of Eq. 4 or 9; 0: none
 vggm_feature: after_relu      # after_relu | before_relu
 sync_norm: true               # several processes normalize with the statistics of all their images together
+beside: []                    # schemes, such as [en], trained from the same warm-up too, and shown in the table
 start_from: ''                # checkpoint_warmup.pth.tar of another scheme's run with the same settings: share it
 checkpoint_every: 0           # steps between checkpoints inside an epoch; 0: at epoch ends only
 sample_every: 1               # epochs between saved pictures of generated images; 0: never
@@ -203,6 +206,8 @@ _CHOICES = {
     "ealn.render.preset": ("", "tiny", "small", "full"),
     "ealn.render.layout": ("veri776", "vehicleid"),
 }
+_MIXED = {"ealn.amp": (False, True, "auto")}
+"""Values of the keys that may be of more than one type."""
 # key: (smallest, largest); None: no bound
 _RANGES = {
     "data.height": (16, None),
@@ -229,6 +234,7 @@ _RANGES = {
     "ealn.gan_beta2": (0, 0.999999),
     "train.seed": (0, 2**32 - 1),
     "ealn.hard.candidates": (1, None),
+    "ealn.hard.donors": (0, None),
     "ealn.hard.seam": (1, None),
     "ealn.hard.lambda_l1": (0, None),
     "ealn.hard.lambda_rf": (0, None),
@@ -266,6 +272,7 @@ _LISTS = {
     "train.new_layers": str,
     "ealn.protocols": str,
     "ealn.imports": str,
+    "ealn.beside": str,
     "ealn.hard.regions": int,
     "ealn.hard.radii": float,
     "data.norm_mean": float,

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from yacs.config import CfgNode
 
-from ealn_plugin.config.defaults import RENAMED
+from ealn_plugin.config.defaults import _MIXED, RENAMED
 from ealn_plugin.config.shipped import find_config
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def set_key(config: CfgNode, name: str, value: Any, source: str) -> None:
             raise ValueError(_unknown(config, name, source))
         node = node[key]
     meant = literal(value)
-    if not isinstance(node.get(keys[-1]), str) or isinstance(meant, str):
+    if name in _MIXED or not isinstance(node.get(keys[-1]), str) or isinstance(meant, str):
         value = meant
     _set_here(config, node, keys[-1], value, name, source)
 
@@ -128,6 +128,8 @@ def _unknown(root: CfgNode, name: str, source: str) -> str:
 
 
 def _convert(default: Any, value: Any, name: str, source: str) -> Any:
+    if name in _MIXED:
+        return _one_of(_MIXED[name], value, name, source)
     wanted = type(default)
     if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
         return value
@@ -147,6 +149,14 @@ def _convert(default: Any, value: Any, name: str, source: str) -> Any:
             f"{name} is {_shown(value)} in {source}, expected a group of keys such as {next(iter(default))}"
         )
     raise ValueError(f"{name} is {_shown(value)} in {source}, expected {wanted.__name__} such as {default!r}")
+
+
+def _one_of(choices: Sequence[Any], value: Any, name: str, source: str) -> Any:
+    """The value, if it is one of the choices and of its type: 1 is not True here."""
+    if any(type(value) is type(choice) and value == choice for choice in choices):
+        return value
+    *others, last = (str(choice).lower() for choice in choices)
+    raise ValueError(f"{name} is {_shown(value)} in {source}, expected {', '.join(others)} or {last}")
 
 
 def _shown(value: Any) -> str:

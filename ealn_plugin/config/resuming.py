@@ -22,7 +22,8 @@ _KEYS = {
     MACHINE: """
         use_gpu model.resume data.root data.workers data.save_dir train.print_freq test.batch_size test.evaluate
         test.eval_freq test.start_eval test.visrank test.visrank_topk ealn.compile ealn.channels_last
-        ealn.checkpoint_every ealn.sample_every ealn.diagnose_every ealn.cache_dir ealn.imports
+        ealn.checkpoint_every ealn.sample_every ealn.diagnose_every ealn.cache_dir ealn.beside
+        ealn.imports
         """,
     TESTS: """
         data.targets cuhk03.use_metric_cuhk03 test.dist_metric test.normalize_feature test.ranks test.rerank
@@ -37,7 +38,8 @@ _KEYS = {
         ealn.constant_epochs ealn.view_embedding_off_epochs ealn.discriminator_steps ealn.refresh_fakes
         ealn.fake_statistics ealn.hard.choose ealn.hard.neutral ealn.hard.candidates ealn.hard.regions
         ealn.hard.radii ealn.hard.content ealn.hard.seam ealn.hard.lambda_l1 ealn.hard.lambda_rf ealn.hard.learn
-        ealn.hard.pixel_weight ealn.amp ealn.degrade ealn.lambda_rec ealn.adaptive_weight ealn.sync_norm
+        ealn.hard.pixel_weight ealn.hard.donors ealn.amp ealn.degrade ealn.lambda_rec ealn.adaptive_weight
+        ealn.sync_norm
         """,
     KEPT: """
         model.pretrained model.load_weights ealn.start_from ealn.test_untrained ealn.render.preset ealn.render.layout

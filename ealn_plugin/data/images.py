@@ -5,7 +5,7 @@ rest into ToTensor and Normalize, which here are one look-up in a table.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -91,20 +91,32 @@ class ImageReader:
     """From the path of an image to the tensor that a loader batches; for ``toolkit.set_image_reader``.
 
     Args:
-        transform: FastTransform. cache: ImageCache or None.
+        transform: FastTransform. caches: ImageCaches, asked one after the other.
     """
 
-    def __init__(self, transform: FastTransform, cache: ImageCache | None = None) -> None:
-        self.transform, self.cache = transform, cache
+    def __init__(self, transform: FastTransform, caches: Sequence[ImageCache] = ()) -> None:
+        self.transform, self.caches = transform, list(caches)
+
+    def pixels(self, path: str) -> np.ndarray:
+        """uint8 [height, width, 3], decoded and resized, not augmented."""
+        for cache in self.caches:
+            kept = cache.get(path)
+            if kept is not None:
+                return kept
+        return self.transform.decode(path)
 
     def __call__(self, path: str) -> torch.Tensor:
         """float32 [3, height, width]."""
-        pixels = None if self.cache is None else self.cache.get(path)
-        return self.transform(self.transform.decode(path) if pixels is None else pixels)
+        return self.transform(self.pixels(path))
 
 
 def speed_up(
-    datamanager: Any, cache_dir: str = "", train: bool = True, workers: int = 0, progress: bool = True
+    datamanager: Any,
+    cache_dir: str = "",
+    train: bool = True,
+    workers: int = 0,
+    progress: bool = True,
+    more: Mapping[str, list[str]] | None = None,
 ) -> None:
     """Make the loaders of a torchreid ImageDataManager faster, their batches staying the same bit for bit.
 
@@ -114,6 +126,7 @@ def speed_up(
         train: the training images as well as the test images.
         workers: processes that fill the cache.
         progress: show progress bars.
+        more: {name: paths} of images that are read beside the training images, to be cached as well.
     Raises:
         FileNotFoundError, UnreadableImageError: while the cache is filled, naming an image that cannot be read.
     """
@@ -125,11 +138,13 @@ def speed_up(
             if cache_dir:
                 log.warning("no image cache of %s: %s", name, error)
             continue
-        cache = None
-        if cache_dir:
-            paths = [item[0] for item in dataset.data]
-            cache = open_cache(cache_dir, name, paths, transform.resize, workers, progress)
-        toolkit.set_image_reader(dataset, ImageReader(transform, cache))
+        wanted = {name: [item[0] for item in dataset.data]} if cache_dir else {}
+        if cache_dir and train and dataset is datamanager.train_loader.dataset:
+            wanted.update(more or {})
+        caches = [
+            open_cache(cache_dir, kind, paths, transform.resize, workers, progress) for kind, paths in wanted.items()
+        ]
+        toolkit.set_image_reader(dataset, ImageReader(transform, [cache for cache in caches if cache is not None]))
 
 
 def _datasets(datamanager: Any, train: bool) -> Iterator[tuple[str, Any]]:

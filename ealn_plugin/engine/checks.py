@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ealn_plugin import toolkit
+from ealn_plugin.data.donors import donor_lists
 from ealn_plugin.data.lookalike_lists import lookalikes_of
 from ealn_plugin.distributed.world import check_batch
 from ealn_plugin.engine import schedule
@@ -88,22 +89,35 @@ def check_training(engine: Any, visrank: bool, open_layers: str | Sequence[str] 
         )
 
 
-def lookalikes_for(schemes: Sequence[Scheme], dataset: Any) -> dict[str, Any] | None:
-    """The lookalikes that the schemes need of a torchreid dataset's training images; None if none of them needs any.
+def companions_for(engine: Any, progress: bool = True) -> dict[str, dict[str, list[str]]]:
+    """The images that the engine's schemes need beside each training image.
 
+    Args:
+        engine: EALNEngine. progress: show a progress bar where they have to be looked for.
     Returns:
-        {image path: paths of its lookalikes} or None
+        {kind: {image path: paths of its companions, at least one}}: 'lookalike', see ``lookalikes_of``; 'donor' and
+        'own', see ``donor_lists``. {} where no scheme needs any.
     Raises:
         ValueError: an image has none, or the dataset's transform would make other images of the training images.
     """
-    if not any(scheme.needs_lookalikes for scheme in schemes):
-        return None
+    dataset, found = engine.train_loader.dataset, {}
+    wanted = {kind for scheme in engine.schemes for kind in scheme.companions}
+    if not wanted:
+        return found
     if toolkit.keeps_past_images(dataset):
         raise ValueError(
-            "data.transforms holds random_patch, which would paste parts of lookalikes into training images; take it "
-            "out for this scheme and for those that it is compared with"
+            "data.transforms holds random_patch, which would paste parts of other images into training images; take "
+            "it out for this scheme and for those that it is compared with"
         )
-    return lookalikes_of([item[0] for item in dataset.train])
+    paths = [item[0] for item in dataset.train]
+    if "lookalike" in wanted:
+        found["lookalike"] = lookalikes_of(paths)
+    if wanted & {"donor", "own"}:
+        count = max(scheme.donors for scheme in engine.schemes if wanted.intersection(scheme.companions))
+        pids = [item[1] for item in dataset.train]
+        lists = donor_lists(paths, pids, engine.views_of(paths), toolkit.pixel_reader(dataset), count, progress)
+        found.update({kind: lists[kind] for kind in ("donor", "own") if kind in wanted})
+    return found
 
 
 def check_open_layers(model: nn.Module, layers: str | Sequence[str] | None) -> None:

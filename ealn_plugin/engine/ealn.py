@@ -17,7 +17,7 @@ from ealn_plugin.distributed.world import World, check_device
 from ealn_plugin.engine import optimizers, schedule
 from ealn_plugin.engine.acceleration import accelerate, keep_freed_memory
 from ealn_plugin.engine.checkpoints import state
-from ealn_plugin.engine.checks import check_scheduler, check_training, checked_schemes, lookalikes_for, make_folder
+from ealn_plugin.engine.checks import check_scheduler, check_training, checked_schemes, companions_for, make_folder
 from ealn_plugin.engine.epochs import EpochLoader
 from ealn_plugin.engine.evaluating import EvaluatingEngine
 from ealn_plugin.engine.monitoring.monitor import Monitor
@@ -26,6 +26,7 @@ from ealn_plugin.engine.optimizers import adversarial_optimizers
 from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS, gather
 from ealn_plugin.engine.pairing import paired_order
 from ealn_plugin.engine.pixels import PixelRange
+from ealn_plugin.engine.precision import Precision
 from ealn_plugin.engine.schedule import JOINT
 from ealn_plugin.engine.step import build_step
 from ealn_plugin.evaluation.extraction import FeatureExtraction
@@ -115,7 +116,8 @@ class EALNEngine(EvaluatingEngine):
         tuned = [optimizer, *self.adversaries.values()]
         accelerate(self.model, self.schemes, tuned, (datamanager.height, datamanager.width), acceleration)
         networks = (self.embedding, optimizer, self.schemes, self.adversaries, self.pixels)
-        self.step = build_step(*networks, losses, adversaries, acceleration.amp)
+        self.precision = Precision(acceleration.amp)
+        self.step = build_step(*networks, losses, adversaries, acceleration.amp is True)
         self.extraction = FeatureExtraction(
             self.embedding, self.pixels, self.schemes, self.views_of, self.device, fusion
         )
@@ -153,19 +155,20 @@ class EALNEngine(EvaluatingEngine):
             views=views,
             groups=to_device(groups, self.device),
             random=self.random,
-            lookalikes=self._lookalikes_in(data),
+            companions=self._companions_in(data),
         )
         if not self.world.is_main:  # dropout differs between the processes, and comes out again after a resume
             seed_everything(derived_seed(self.seed, "process", self.world.rank, self.global_step))
         with self.sharing:
             return self.step(images, batch, self.stage)
 
-    def _lookalikes_in(self, data):
-        """The lookalikes of a batch of all processes, in [-1, 1], or None where the loader brings none."""
-        if "lookalike" not in data:
-            return None
-        own = data["lookalike"].to(self.device, non_blocking=True)
-        return self.pixels.to_generator(self.world.gather_rows(own))
+    def _companions_in(self, data: Mapping[str, Any]) -> dict[str, Tensor]:
+        """{kind: images in [-1, 1]} that the loader brings beside a batch, of all processes."""
+        found = {}
+        for kind in self.epochs.companions:
+            own = data[kind].to(self.device, non_blocking=True)
+            found[kind] = self.pixels.to_generator(self.world.gather_rows(own))
+        return found
 
     # ------------------------------------------------------------------------------------------ a run
     def run(
@@ -217,7 +220,7 @@ class EALNEngine(EvaluatingEngine):
             if self.constant_epochs is None:
                 self.constant_epochs = schedule.default_constant_epochs(max_epoch)
             check_training(self, evaluation.visrank, open_layers if fixbase_epoch else None)
-            self.epochs.lookalikes = lookalikes_for(self.schemes, self.train_loader.dataset)
+            self.epochs.companions = companions_for(self, progress and self.world.is_main)
         state.take_over(self, resume, start_from, fixed)
         if test_only:
             self.results = self.test(**tests)
@@ -240,6 +243,7 @@ class EALNEngine(EvaluatingEngine):
         make_folder(save_dir)
         if self.device.type == "cpu":
             keep_freed_memory()
+        self.precision.settle(self, self.train_loader.batch_size)
         if not self.global_step:
             seed_everything(derived_seed(self.seed, "run"))
         if on_start is not None:

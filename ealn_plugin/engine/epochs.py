@@ -24,12 +24,13 @@ class SeededSamples(Dataset):
 
     Args:
         dataset: of torchreid. seed: of all samples.
-        lookalikes: {image path: paths of its lookalikes}; each sample then brings one of them, drawn from (seed, epoch,
-            position) as well, under "lookalike", augmented exactly as the image is. None: samples are torchreid's.
+        companions: {kind: {image path: paths of other images}}; each sample then brings one of each kind, drawn from
+            (seed, epoch, position) as well, under the kind's name, augmented exactly as the image is. {}: samples are
+            torchreid's.
     """
 
-    def __init__(self, dataset: Any, seed: int, lookalikes: Mapping[str, Any] | None = None) -> None:
-        self.dataset, self.seed, self.lookalikes = dataset, seed, lookalikes
+    def __init__(self, dataset: Any, seed: int, companions: Mapping[str, Any] | None = None) -> None:
+        self.dataset, self.seed, self.companions = dataset, seed, companions or {}
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -52,11 +53,11 @@ class SeededSamples(Dataset):
         seed = derived_seed(self.seed, "sample", epoch, position)
         seed_transforms(seed)
         sample = self.dataset[index]
-        if self.lookalikes is not None:
-            choices = self.lookalikes[sample["impath"]]
-            chosen = choices[derived_seed(self.seed, "lookalike", epoch, position) % len(choices)]
+        for kind, lists in self.companions.items():
+            choices = lists[sample["impath"]]
+            chosen = choices[derived_seed(self.seed, kind, epoch, position) % len(choices)]
             seed_transforms(seed)
-            sample["lookalike"] = toolkit.image_of(self.dataset, chosen)
+            sample[kind] = toolkit.image_of(self.dataset, chosen)
         return sample
 
 
@@ -86,12 +87,12 @@ class EpochLoader:
         sampler: iterable of dataset indices, the order of an epoch; None: the loader's.
 
     Attributes:
-        lookalikes: see ``SeededSamples``; to be set before the first epoch.
+        companions: see ``SeededSamples``; to be set before the first epoch.
     """
 
     def __init__(self, loader: Any, seed: int, world: World | None = None, sampler: Any = None) -> None:
         self.loader, self.seed, self.world = loader, seed, world
-        self.lookalikes: Mapping[str, Any] | None = None
+        self.companions: Mapping[str, Any] = {}
         self.sampler = sampler
         self._made: Any = None
         self._keys: list[Any] = []  # of the epoch that is running; the loader below holds this very list
@@ -129,7 +130,7 @@ class EpochLoader:
     def _make(self, workers: int) -> DataLoader[Any]:
         loader = self.loader
         return DataLoader(
-            SeededSamples(loader.dataset, self.seed, self.lookalikes),
+            SeededSamples(loader.dataset, self.seed, self.companions),
             batch_sampler=self._keys,
             num_workers=workers,
             # workers that stay would carry the images that such a transform remembers into the next epoch

@@ -106,17 +106,24 @@ class AccelerationOptions:
     """What makes steps faster or runs them on several devices; none of it changes the method.
 
     Attributes:
-        amp: networks in bfloat16 while training (mixed precision); distances, losses and weights stay float32.
+        amp: networks in bfloat16 while training (mixed precision); distances, losses and weights stay float32. 'auto':
+            where a step measured at the start of the run is clearly faster, see ``Precision``.
         compile: torch.compile every network, with inductor if True, or with the backend of this name.
         channels_last: memory layout of the backbone in which its convolutions are fastest, where it can be used.
         sync_norm: normalize with the statistics of all processes' images, as one process would; False: each with
             those of its own images.
+    Raises:
+        ValueError: an option out of its range.
     """
 
-    amp: bool = False
+    amp: bool | str = False
     compile: bool | str = False
     channels_last: bool = True
     sync_norm: bool = True
+
+    def __post_init__(self) -> None:
+        if self.amp not in (False, True, "auto"):
+            raise ValueError(f"amp is {self.amp!r}, expected True, False or 'auto'; correct the option")
 
 
 @dataclass(frozen=True)

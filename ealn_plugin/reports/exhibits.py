@@ -16,7 +16,7 @@ from ealn_plugin.data.viewpoints import View
 from ealn_plugin.engine.ealn import EALNEngine
 from ealn_plugin.evaluation.extraction import FeatureExtraction
 from ealn_plugin.evaluation.fixed_images import FixedImages, embed, fixed_images, make_all
-from ealn_plugin.evaluation.twins import read_twins
+from ealn_plugin.evaluation.twins import TWINS, read_twins
 from ealn_plugin.losses.distance import pairwise_distance
 from ealn_plugin.models.modes import evaluating
 from ealn_plugin.runs.folder import RESULTS, primary_protocol, read_results
@@ -169,14 +169,17 @@ class ExhibitedRun:
         view = View(int(self.fixed.views[row]))
         return "unknown view" if view == View.UNKNOWN else view.name.lower()
 
-    def twins(self, rows: Any) -> torch.Tensor | None:
+    def twins(self, rows: Any, listed: str = TWINS) -> torch.Tensor | None:
         """The true other views of fixed images, for rendered data.
 
+        Args:
+            rows: of the fixed set.
+            listed: ``TWINS``, or ``UNMARKED_TWINS`` for the same vehicles without their marks.
         Returns:
-            tensor [len(rows), 3, h, w] in [-1, 1], or None where the dataset has no twins.
+            tensor [len(rows), 3, h, w] in [-1, 1], or None where the dataset has no such twins.
         """
         dataset = self.engine.test_loader[self.dataset]["query"].dataset
-        twin_of = read_twins(getattr(dataset, "dataset_dir", ""))
+        twin_of = read_twins(getattr(dataset, "dataset_dir", ""), listed)
         paths = [twin_of.get(os.path.abspath(self.fixed.paths[row])) for row in rows]
         if not twin_of or None in paths:
             return None

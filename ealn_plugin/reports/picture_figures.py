@@ -9,7 +9,7 @@ import torch
 
 from ealn_plugin import config as configuration
 from ealn_plugin import visualization
-from ealn_plugin.evaluation.twins import retrieve_other_views, score_pictures, ssim, summarize
+from ealn_plugin.evaluation.twins import UNMARKED_TWINS, retrieve_other_views, score_pictures, ssim, summarize
 from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, FigureUnavailable
 from ealn_plugin.reports.names import file_name
 from ealn_plugin.system.entrances import command
@@ -117,8 +117,9 @@ def cross_view_scores(run: Any) -> dict[str, dict[str, float]]:
     Args:
         run: ExhibitedRun with generators of other views on a rendered dataset.
     Returns:
-        {"generated" | "input" | "twin": {"ssim", "psnr", "distance", "mAP", "rank1", "queries"}}: of the generated
-        views, of the inputs handed over unchanged, and of the true twins.
+        {"generated" | "input" | "twin" | "unmarked twin": {"ssim", "psnr", "distance", "mAP", "rank1", "queries"}}: of
+        the generated views, of the inputs handed over unchanged, of the true twins and, where they are rendered, of
+        the twins without marks: all that can be known from the input.
     Raises:
         FigureUnavailable: no other views, or no twins.
     """
@@ -133,12 +134,15 @@ def cross_view_scores(run: Any) -> dict[str, dict[str, float]]:
     twin_embeddings = run.embed(twins)
     gallery = run.own_features.gallery
     labels = [run.fixed.pids[rows].numpy(), run.fixed.camids[rows].numpy(), run.fixed.views[rows].numpy()]
-    scores = {}
-    for name, images, embeddings in (
+    scores, unmarked = {}, run.twins(rows.tolist(), UNMARKED_TWINS)
+    shown = [
         ("generated", generated.images, generated.embeddings),
         ("input", run.images[rows], run.embeddings[rows]),
         ("twin", twins, twin_embeddings),
-    ):
+    ]
+    if unmarked is not None:
+        shown.append(("unmarked twin", unmarked, run.embed(unmarked)))
+    for name, images, embeddings in shown:
         pictures = score_pictures(_unit(images), embeddings, _unit(twins), twin_embeddings, run.distance)
         try:
             scores[name] = {**summarize(pictures), **retrieve_other_views(embeddings.numpy(), *labels, gallery)}  # type: ignore[call-arg]

@@ -27,6 +27,7 @@ from ealn_plugin.models import (
     patchgan_70,
     resnet_generator_9blocks,
 )
+from ealn_plugin.runs import pretrained
 from ealn_plugin.runs.datamanager import build_datamanager
 from ealn_plugin.runs.weights import fill_weights, number_of_classes
 from ealn_plugin.schemes import (
@@ -56,16 +57,7 @@ _KEYS: dict[str, Any] = {
     "use_metric_cuhk03": "cuhk03.use_metric_cuhk03",
     **{
         name: f"test.{name}"
-        for name in (
-            "start_eval",
-            "eval_freq",
-            "dist_metric",
-            "normalize_feature",
-            "visrank",
-            "visrank_topk",
-            "ranks",
-            "rerank",
-        )
+        for name in "start_eval eval_freq dist_metric normalize_feature visrank visrank_topk ranks rerank".split()
     },
 }
 """Configuration keys of the options that are not called ealn.<name of the option>."""
@@ -92,6 +84,8 @@ def build_engine(
     """
     import_modules(config.ealn.imports)
     toolkit.check_model_name(config.model.name)  # before anything is rendered or read
+    if pretrained.is_filled_here(config):
+        pretrained.pretrained_file()
     if datamanager is None:
         render_if_missing(config)
     seed_everything(config.train.seed)
@@ -172,17 +166,19 @@ def render_if_missing(config: CfgNode) -> None:
 def build_embedding_backbone(config: CfgNode, num_classes: int) -> nn.Module:
     """The torchreid backbone named by ``model.name``, with ``model.load_weights`` loaded when given."""
     import_modules(config.ealn.imports)
-    extra = {}
+    extra, own = {}, pretrained.is_filled_here(config)
     if config.model.name == "vgg_cnn_m_1024":
         extra = dict(input_size=(config.data.height, config.data.width), feature_activation=config.ealn.vggm_feature)
     model = toolkit.build_model(
         config.model.name,
         num_classes,
         loss="triplet",
-        pretrained=config.model.pretrained,
+        pretrained=pretrained.is_wanted(config) and not own,
         use_gpu=config.use_gpu and torch.cuda.is_available(),
         **extra,
     )
+    if own:
+        pretrained.fill_pretrained(model)
     if config.model.load_weights:
         fill_weights(model, config.model.load_weights, config.data.norm_mean, config.data.norm_std)
     return model
@@ -284,6 +280,7 @@ def _region_options(config):
         candidates=hard.candidates,
         number=hard.regions,
         radii=hard.radii,
+        donors=hard.donors,
     )
 
 

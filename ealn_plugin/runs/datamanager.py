@@ -8,6 +8,7 @@ from yacs.config import CfgNode
 from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
 from ealn_plugin.data.images import speed_up
+from ealn_plugin.data.lookalike_lists import lookalikes_of
 from ealn_plugin.data.own.names import registered
 from ealn_plugin.runs.folder import recorded_splits
 from ealn_plugin.system.imports import import_modules
@@ -38,7 +39,11 @@ def build_datamanager(config: CfgNode, train: bool = True) -> Any:
         raise
     if train and not datamanager.num_train_pids:
         _check_training_images(options)
-    speed_up(datamanager, config.ealn.cache_dir, train, config.data.workers)
+    more = {}
+    if train and config.ealn.cache_dir and "truth" in configuration.parts_of(config.ealn.scheme):
+        lists = lookalikes_of([item[0] for item in datamanager.train_loader.dataset.data])
+        more = {f"{'+'.join(datamanager.sources)}_lookalikes": [path for found in lists.values() for path in found]}
+    speed_up(datamanager, config.ealn.cache_dir, train, config.data.workers, more=more)
     return datamanager
 
 

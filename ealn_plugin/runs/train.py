@@ -16,6 +16,7 @@ from ealn_plugin.data.files import RENDERED_NOTE, is_rendered
 from ealn_plugin.data.own.names import splits_to_record
 from ealn_plugin.distributed.world import World
 from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.precision import AUTO
 from ealn_plugin.runs import build
 from ealn_plugin.runs.folder import (
     CONFIG,
@@ -81,6 +82,8 @@ def train(
         if started is not None and engine.monitor is not None:
             started(config)
     results = {"config": configuration.recorded(config), **results}
+    if engine.precision.asked == AUTO and not config.test.evaluate:
+        results["precision"] = engine.precision.name
     if engine.changes:
         results["changes"] = engine.changes
     if world.is_main:
@@ -119,10 +122,16 @@ def _going_on(config: CfgNode, logger: logging.Logger | None) -> CfgNode:
     return config
 
 
-def table(results: Mapping[str, Any], own_results: Mapping[str, Any], rendered: Sequence[str] = ()) -> str:
+def table(
+    results: Mapping[str, Any],
+    own_results: Mapping[str, Any],
+    beside: Mapping[str, Mapping[str, Any]] | None = None,
+    rendered: Sequence[str] = (),
+) -> str:
     """The results as text: the trained network, its own feature alone where features are fused, the untrained one.
 
     Args:
+        beside: {scheme: results} of runs of other schemes to be shown as well.
         rendered: names of datasets that are rendered, which a line below the table says.
     """
     rows = []
@@ -131,6 +140,10 @@ def table(results: Mapping[str, Any], own_results: Mapping[str, Any], rendered: 
             kinds = [
                 ("trained", metrics),
                 ("  without fusion", own_results.get(name, {}).get(protocol)),
+                *(
+                    (f"beside: {scheme}", found["datasets"].get(name, {}).get(protocol))
+                    for scheme, found in (beside or {}).items()
+                ),
                 ("untrained", results["untrained"].get(name, {}).get(protocol)),
             ]
             rows += [(f"{name}/{protocol}", label, metrics) for label, metrics in kinds if metrics]

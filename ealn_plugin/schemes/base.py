@@ -44,8 +44,9 @@ class Batch:
             generators' phase is over; {} before it and in steps without one.
         embed: images [n, 3, h, w] in [-1, 1] to embeddings by the frozen D_emb in evaluation mode, without a graph;
             there whenever ``embeddings`` are.
-        lookalikes: [batch, 3, height, width] in [-1, 1], a true hard negative of each of ``images``; None unless a
-            scheme needs them.
+        companions: {kind: images [batch, 3, height, width] in [-1, 1]} of the kinds that a scheme names in its own
+            ``companions``, one beside each of ``images``: 'lookalike', a true hard negative; 'donor', an image of
+            another vehicle that looks much like it; 'own', such an image of the same vehicle.
     """
 
     images: torch.Tensor
@@ -55,7 +56,7 @@ class Batch:
     embeddings: torch.Tensor | None = None
     random: torch.Generator | None = field(default=None, repr=False)
     embed: Callable[[Tensor], Tensor] = field(default=_unknown_embedding, repr=False)
-    lookalikes: torch.Tensor | None = None
+    companions: Mapping[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def embedded(self) -> Tensor:
         """``embeddings``, where a loss cannot do without them.
@@ -101,7 +102,8 @@ class Scheme(nn.Module, abc.ABC):
 
     name = "scheme"
     makes_other_view = False  # whether ``other_view`` is there for the fused feature
-    needs_lookalikes: bool = False  # whether the batches have to bring ``lookalikes``
+    companions: tuple[str, ...] = ()  # kinds of ``Batch.companions`` that the batches have to bring
+    donors = 1  # of how many of the nearest images 'donor' and 'own' are drawn
     # names of networks whose gradient is differentiated again, by a gradient penalty
     differentiated_twice: tuple[str, ...] = ()
     uses_embeddings: bool | None = None  # whether it looks at ``Batch.embeddings``; None: if it has generators

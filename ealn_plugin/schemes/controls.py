@@ -71,7 +71,7 @@ class TrueHardNegativesScheme(_Control):
     """
 
     name = "truth"
-    needs_lookalikes = True
+    companions = ("lookalike",)
 
     def generate(self, batch: Batch) -> dict[str, Fakes]:
         """The lookalikes of the batch.
@@ -79,10 +79,10 @@ class TrueHardNegativesScheme(_Control):
         Raises:
             ValueError: it has none.
         """
-        if batch.lookalikes is None:
+        if "lookalike" not in batch.companions:
             raise ValueError("the batch has no lookalikes, expected one of every image; train with EALNEngine.run")
         everything = torch.arange(len(batch.images), device=batch.images.device)
-        return {"truth": Fakes(batch.lookalikes, everything)}
+        return {"truth": Fakes(batch.companions["lookalike"], everything)}
 
     def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
         """lambda_ed times Eq. 5 on the lookalikes."""

@@ -47,6 +47,8 @@ class RegionScheme(Scheme):
         choose: which of the candidates become negative and neutral edit, see ``choose_edits``.
         candidates: edits made of each image.
         number, radii: of the ellipses, see ``draw_regions``.
+        donors: of how many of the training images that look most alike the pasted content is drawn, and the own
+            vehicle's for neutral='own' and choose='persistent'; 0: they are those of the batch.
         beta1, beta2: belt of Eq. 3, for choose='belt', in units of d.
         Others as in ``Scheme``.
     """
@@ -69,12 +71,14 @@ class RegionScheme(Scheme):
         candidates: int = 3,
         number: Any = (1, 3),
         radii: Any = (0.04, 0.125),
+        donors: int = 0,
     ) -> None:
         super().__init__(generators, discriminators, alpha, lambda_ed, distance, negatives, gan_loss)
         checks.check_margins(distance, beta1=beta1, beta2=beta2)
         checks.check_choice("neutral", neutral, NEUTRAL)
         checks.check_choice("choose", choose, edits.CHOICES)
         _check_regions(candidates, number, radii, neutral)
+        check_not_negative("donors", donors)
         if neutral == "own" and not self.pastes:
             raise ValueError(
                 "neutral is 'own', expected 'least' or 'none': only pasted edits have one of the own vehicle"
@@ -82,6 +86,10 @@ class RegionScheme(Scheme):
         self.beta1, self.beta2, self.neutral, self.choose = beta1, beta2, neutral, choose
         self.candidates, self.number, self.radii = candidates, tuple(number), tuple(radii)
         self.chosen_by_embedding = choose in ("embedding", "belt")
+        self.donors = donors
+        if donors:
+            uses_own = neutral == "own" or choose == "persistent"
+            self.companions = ("donor",) * self.pastes + ("own",) * uses_own
 
     @abc.abstractmethod
     def edit(self, images: Tensor, partners: Tensor | None, regions: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,10 +99,25 @@ class RegionScheme(Scheme):
             partners: [n, 3, h, w] images whose content may be pasted, or None where the scheme pastes nothing.
         """
 
+    def _partners(self, batch: Batch) -> Tensor:
+        """[n, 3, h, w] images of other vehicles: donors, or of the batch those of the same view and group where there
+        are any; the image itself where there is no other vehicle."""
+        if self.donors:
+            return batch.companions["donor"]
+        views = to_device(batch.views, batch.pids.device)
+        return batch.images[selection.select_partners(batch.pids, views, batch.groups, batch.random)]
+
+    def _own(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(another image [n, 3, h, w] of each vehicle in the same view, whether there is one [n])."""
+        if self.donors:
+            return batch.companions["own"], torch.ones_like(batch.pids, dtype=torch.bool)
+        index, valid = selection.select_own(batch.pids, to_device(batch.views, batch.pids.device))
+        return batch.images[index], valid
+
     @torch.no_grad()
     def generate(self, batch: Batch) -> dict[str, Any]:
         """An edit of every image that is to be a negative, and one that is to stay a positive."""
-        partners = batch.images[_partners(batch)] if self.pastes else None
+        partners = self._partners(batch) if self.pastes else None
         made, changed, regions = self._candidates(batch.images, partners, batch.random)
         negative, near = self._choose(batch, made, changed)
         everything = torch.arange(len(batch.images), device=batch.images.device)
@@ -106,7 +129,7 @@ class RegionScheme(Scheme):
         if self.neutral == "least":
             fakes["neutral"] = taken(near)
         elif self.neutral == "own":
-            own = batch.images[_own_views(batch)[0]]
+            own, _ = self._own(batch)
             edited, where = self.edit(batch.images, own, regions[negative, everything])
             fakes["neutral"] = Edits(edited, everything, where)
         return fakes
@@ -128,8 +151,8 @@ class RegionScheme(Scheme):
         changes = edits.edit_changes(batch.images, made, changed)
         d_edit = d_negative = own = None
         if self.choose == "persistent":
-            index, valid = _own_views(batch)
-            own, _ = edits.edit_changes(batch.images, batch.images[index], changed)
+            others, valid = self._own(batch)
+            own, _ = edits.edit_changes(batch.images, others, changed)
             own = own * valid
         if self.chosen_by_embedding:
             embedded = batch.embed(made.flatten(0, 1)).view(*made.shape[:2], -1)
@@ -143,13 +166,15 @@ class RegionScheme(Scheme):
 
         Edits that could not be made - pasted ones of an image without a partner in the batch - do not count.
         """
-        valid = selection.negative_mask(batch.pids).any(dim=1) if self.pastes else True
+        valid: Any = True
+        if self.pastes and not self.donors:
+            valid = selection.negative_mask(batch.pids).any(dim=1)
         loss, d_fake = self.pushed_away(batch, real, *fake[self.name], valid)
         parts = {f"loss/E_{self.name}": loss, f"distance/{self.name}": d_fake.mean()}
         if "neutral" in fake:
             has_twin = torch.ones_like(d_fake, dtype=torch.bool) & valid
             if self.neutral == "own":
-                has_twin = has_twin & _own_views(batch)[1]
+                has_twin = has_twin & self._own(batch)[1]
             d_twin = distances.distance(real[fake["neutral"][1]], fake["neutral"][0], self.distance)
             near = hinges.twin_loss(d_twin, d_fake, self.alpha, has_twin)
             parts.update({"loss/E_neutral": near, "distance/neutral": d_twin.mean()})
@@ -250,7 +275,7 @@ class EditingScheme(RegionScheme):
         again = edits.hole_loss(images, filled, holes)
         edited, changed = filled, holes
         if self.pastes:
-            edited, changed = self.edit(images, images[_partners(batch)], regions)
+            edited, changed = self.edit(images, self._partners(batch), regions)
         logits, covered = self._judge(edited, changed)
         realism = adversarial.generator_adversarial_loss(logits, self.gan_loss, covered)
         total = self.lambda_l1 * again + self.lambda_rf * realism
@@ -299,19 +324,6 @@ class PastedRegionsScheme(RegionScheme):
     def discriminator_loss(self, batch: Batch, fakes: Mapping[str, Fakes]) -> Loss:
         """Nothing to train."""
         return batch.images.new_zeros(()), {}
-
-
-# ---------------------------------------------------------------------------------------------- partners
-def _partners(batch: Batch) -> Any:
-    """[n] positions of an image of another vehicle, of the same view and group where there is one; else the own."""
-    device = batch.pids.device
-    return selection.select_partners(batch.pids, to_device(batch.views, device), batch.groups, batch.random)
-
-
-def _own_views(batch: Batch) -> Any:
-    """(positions [n] of another image of the vehicle in the same view, whether there is one [n])."""
-    views = to_device(batch.views, batch.pids.device)
-    return selection.select_own(batch.pids, views)
 
 
 def _far_rows(views: Tensor) -> Any:

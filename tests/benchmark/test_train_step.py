@@ -2,11 +2,13 @@
 
 import mmap
 
+import pytest
 import torch
 
 from ealn_plugin.benchmark import train_step
 from ealn_plugin.benchmark.workload import RandomImages
 from ealn_plugin.config import load_config
+from ealn_plugin.engine import precision
 
 SMALL = [
     "use_gpu",
@@ -51,6 +53,19 @@ def test_phases_are_told_apart():
     phases = train_step.seconds_by_phase(engine, batches, 2, torch.device("cpu"))
     assert list(phases) == ["generators", "discriminators", "embedding", "rest"]
     assert all(seconds > 0 for seconds in phases.values()) and engine.step.watch is before
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_precision_left_open_is_chosen_before_anything_is_measured(monkeypatch, chosen):
+    seconds = (1.0, 0.5) if chosen else (0.5, 1.0)
+    monkeypatch.setattr(precision, "measure", lambda engine, batch_size: precision.Measured(*seconds, batch_size))
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
+    rates, rate = [], train_step.matrix_rate
+    monkeypatch.setattr(train_step, "matrix_rate", lambda device, dtype: rates.append(dtype) or rate(device, dtype, 1))
+    result = train_step.measure_training(load_config("", [*SMALL, "ealn.amp", "auto"]), 6, rounds=1, warmup=0)
+    assert result["precision"] == ("bfloat16" if chosen else "float32")
+    assert rates == [torch.bfloat16 if chosen else torch.float32]
+    assert f"TFLOP/s in {result['precision']}" in train_step.training_table(result)[-1]
 
 
 def test_operations_are_counted_forward_and_backward():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ealn_plugin.evaluation.twins import ssim
+from ealn_plugin.evaluation.twins import UNMARKED_TWINS, ssim
 from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, ExhibitedRun, FigureUnavailable
 from ealn_plugin.reports.figures import write_figures
 from ealn_plugin.reports.picture_figures import cross_view_scores
@@ -172,6 +172,17 @@ def test_cross_views_against_their_twins(drawn, run):
     assert float(line["ssim_to_twin"]) == pytest.approx(
         float(ssim((made.images[:1] + 1) / 2, (twin + 1) / 2)), abs=1e-5
     )
+
+
+def test_cross_views_against_their_twins_without_marks(runs, rendered_root, run):
+    assert "unmarked twin" not in cross_view_scores(run), "this data set has none"
+    subject = RunSubject(str(runs / "hard_view"), "run", ["data.root", str(rendered_root), "data.workers", 0])
+    other = ExhibitedRun(subject, 16)
+    scores = cross_view_scores(other)
+    assert list(scores) == ["generated", "input", "twin", "unmarked twin"]
+    assert 0.5 < scores["unmarked twin"]["ssim"] < 1 and scores["unmarked twin"]["distance"] > 0
+    rows_shown = other.generated[OTHER_VIEW].anchor.tolist()
+    assert not torch.equal(other.twins(rows_shown), other.twins(rows_shown, UNMARKED_TWINS))
 
 
 def test_training_pictures_are_those_that_were_saved(drawn, run):

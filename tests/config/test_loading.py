@@ -1,6 +1,7 @@
 """ealn_plugin/config/loading.py: files, flags and pairs merge in order; every slip is one sentence."""
 
 import glob
+import itertools
 import os
 
 import pytest
@@ -95,6 +96,27 @@ def test_values_from_the_command_line(text, key, value):
 def test_slips_get_a_sentence(options, message):
     with pytest.raises(ValueError, match=message):
         config.load_config(options=options)
+
+
+@pytest.mark.parametrize("value", ["fast", "1", "", "AUTO", "[True]"])
+def test_precision_is_true_false_or_auto(tmp_path, value):
+    message = r"ealn.amp is .*, expected false, true or auto$"
+    with pytest.raises(ValueError, match=message):
+        config.load_config(options=["ealn.amp", value])
+    (tmp_path / "a.yaml").write_text(f"ealn: {{amp: {value or repr('')}}}")
+    with pytest.raises(ValueError, match=message):
+        config.load_config(str(tmp_path / "a.yaml"))
+
+
+@pytest.mark.parametrize("there, then", list(itertools.product(("true", "false", "auto"), ("true", "False", "auto"))))
+def test_precision_in_a_file_and_on_the_command_line(tmp_path, there, then):
+    meant = {"true": True, "false": False, "auto": "auto"}
+    (tmp_path / "a.yaml").write_text(f"ealn: {{amp: {there}}}")
+    assert config.load_config(str(tmp_path / "a.yaml")).ealn.amp == meant[there]
+    cfg = config.load_config(str(tmp_path / "a.yaml"), ["ealn.amp", then])
+    assert cfg.ealn.amp == meant[then.lower()]
+    (tmp_path / "b.yaml").write_text(cfg.dump())  # as a run keeps it
+    assert config.load_config(str(tmp_path / "b.yaml")) == cfg
 
 
 @pytest.mark.parametrize("scheme", config.GENERATOR_FREE)

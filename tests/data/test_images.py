@@ -61,7 +61,7 @@ def test_pixels_are_torchreids(veri_root, tmp_path, chain):
     speed_up(uncached)
     speed_up(cached, str(tmp_path), progress=False)
     readers = [dataset.image_reader for dataset in datasets(cached)]
-    assert all(isinstance(reader, ImageReader) and reader.cache is not None for reader in readers)
+    assert all(isinstance(reader, ImageReader) and reader.caches for reader in readers)
     for own, fast, kept in zip(datasets(plain), datasets(uncached), datasets(cached)):
         expected = items(own)
         assert_same_items(expected, items(fast))
@@ -129,7 +129,7 @@ def test_other_transforms_stay_as_they_are(veri_root, tmp_path, steps, sentence,
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "no image cache of veri776_train" in caplog.text and sentence in caplog.text
     train, query, gallery = datasets(manager)
-    assert not hasattr(train, "image_reader") and query.image_reader.cache and gallery.image_reader.cache
+    assert not hasattr(train, "image_reader") and query.image_reader.caches and gallery.image_reader.caches
 
 
 @pytest.mark.parametrize(
@@ -163,5 +163,5 @@ def test_a_full_disk_costs_the_cache_not_the_run(veri_root, tmp_path):
     (tmp_path / "file").write_text("")
     plain, fast = build_datamanager(veri_root), build_datamanager(veri_root)
     speed_up(fast, str(tmp_path / "file"), progress=False)
-    assert fast.train_loader.dataset.image_reader.cache is None
+    assert fast.train_loader.dataset.image_reader.caches == []
     assert_same_items(items(plain.train_loader.dataset), items(fast.train_loader.dataset))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ealn_plugin.distributed.world import World
+from ealn_plugin.engine import precision
 from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.engine.checks import check_training
 from ealn_plugin.engine.monitoring.monitor import NonFiniteLossError
@@ -150,6 +151,29 @@ def test_mixed_precision_in_two_processes(pair, veri_root, tmp_path, backbone):
     torch.testing.assert_close(first["values"][0], expected, rtol=0.02, atol=0.02)
     assert first["values"][0] != plain
     assert_the_same(first, second)
+
+
+def train_with_own_clocks(world, root, folder, **options):
+    """A run of amp 'auto' in which bfloat16 seems fast to the main process and slow to the other."""
+    real, able = precision.measure, precision.has_bfloat16
+
+    def measured(engine, batch_size):
+        return real(engine, batch_size)._replace(float32=1.0, bfloat16=0.5 if world.is_main else 2.0)
+
+    precision.measure, precision.has_bfloat16 = measured, lambda: True
+    try:
+        return train(world, root, folder, amp="auto", **options)
+    finally:
+        precision.measure, precision.has_bfloat16 = real, able
+
+
+def test_the_main_process_chooses_the_precision_of_all(pair, veri_root, tmp_path):
+    options = dict(run=dict(test_untrained=False))
+    expected = pair.run(train, veri_root, tmp_path / "plain", amp=True, **options)
+    found = pair.run(train_with_own_clocks, veri_root, tmp_path / "auto", **options)
+    assert_the_same(*found)
+    for one, other in zip(found, expected):  # the measurement itself has left nothing behind
+        assert_the_same(one, other)
 
 
 @pytest.mark.slow

@@ -45,7 +45,9 @@ def test_a_lookalike_is_augmented_as_its_image(veri_root, workers):
     plain, _ = batches(build_datamanager(veri_root, **options))
     manager = build_datamanager(veri_root, **options)
     epochs = sampling.EpochLoader(manager.train_loader, 3)
-    epochs.lookalikes = {item[0]: [item[0]] for item in manager.train_loader.dataset.data}  # itself: equal pixels
+    epochs.companions = {
+        "lookalike": {item[0]: [item[0]] for item in manager.train_loader.dataset.data}
+    }  # itself: equal pixels
     loader, _ = epochs.epoch(2)
     found = list(loader)
     assert_equal(plain, [(data["impath"], data["img"]) for data in found])
@@ -59,7 +61,7 @@ def test_lookalikes_are_drawn_by_epoch_and_position(veri_root):
     pixels = [toolkit.image_of(dataset, path) for path in paths[:3]]
 
     def chosen(seed, epoch):
-        samples = sampling.SeededSamples(dataset, seed, dict.fromkeys(paths, paths[:3]))
+        samples = sampling.SeededSamples(dataset, seed, {"lookalike": dict.fromkeys(paths, paths[:3])})
         found = [samples[epoch, position, 7]["lookalike"] for position in range(60)]
         return [next(number for number, one in enumerate(pixels) if torch.equal(one, image)) for image in found]
 

@@ -36,21 +36,71 @@ def test_every_image_comes_with_one_of_its_lookalikes(rendered_root, tmp_path):
     assert {stage for stage, _ in seen} == {"embedding", "joint"}
     shares = []
     for _, batch in seen:
-        assert batch.lookalikes.shape == batch.images.shape and batch.lookalikes.abs().max() <= 1.0001
-        apart = (batch.images - batch.lookalikes).abs().amax(1) > 0.1
+        assert (
+            batch.companions["lookalike"].shape == batch.images.shape
+            and batch.companions["lookalike"].abs().max() <= 1.0001
+        )
+        apart = (batch.images - batch.companions["lookalike"]).abs().amax(1) > 0.1
         shares += apart.double().mean((1, 2)).tolist()
     assert 0 < min(shares) and max(shares) < 0.5, "the same shot, other marks"
 
 
+def test_donors_are_of_the_view_and_augmented_as_their_image(rendered_root, tmp_path):
+    manager = build_datamanager(rendered_root, transforms=["random_flip"])
+    options = dict(donors=2, neutral="own", candidates=1)
+    engine, seen = build_engine(manager, ("paste",), scheme_options=options), []
+    train = engine.step
+    engine.step = lambda images, batch, stage: seen.append(batch) or train(images, batch, stage)
+    run(engine, tmp_path, 1)
+    lists = engine.epochs.companions
+    items = {item[0]: item for item in manager.train_loader.dataset.data}
+    assert set(lists["donor"]) == set(lists["own"]) == set(items)
+    for path, item in items.items():
+        assert len(lists["donor"][path]) <= 2 and all(items[other][1] != item[1] for other in lists["donor"][path])
+        assert all(items[other][1] == item[1] for other in lists["own"][path])
+    for batch in seen:
+        assert batch.companions["donor"].shape == batch.companions["own"].shape == batch.images.shape
+        nearer = (batch.images - batch.companions["own"]).abs().mean() < (
+            batch.images - batch.images.flip(3)
+        ).abs().mean()
+        assert nearer, "an own image that is not flipped as the image is would be farther than its mirror image"
+
+
+def test_lookalikes_are_cached_where_images_are(rendered_root, tmp_path):
+    options = [
+        "data.root",
+        str(rendered_root),
+        "data.height",
+        24,
+        "data.width",
+        24,
+        "data.workers",
+        0,
+        "train.batch_size",
+        8,
+    ]
+    options += ["sampler.num_instances", 2, "ealn.cache_dir", str(tmp_path), "ealn.scheme"]
+    manager = build.build_datamanager(config.load_config(options=[*options, "hard_truth"]))
+    reader = manager.train_loader.dataset.image_reader
+    lists = lookalikes_of([item[0] for item in manager.train_loader.dataset.data])
+    assert all(reader.caches[1].get(path) is not None for found in lists.values() for path in found)
+    path = next(iter(lists.values()))[0]
+    assert (reader.pixels(path) == reader.transform.decode(path)).all()
+    manager = build.build_datamanager(config.load_config(options=[*options, "en"]))
+    assert len(manager.train_loader.dataset.image_reader.caches) == 1
+
+
 def test_an_epoch_of_en_is_the_same_with_and_without_lookalikes(rendered_root, tmp_path):
     plain, alongside = engine_on(rendered_root, ()), engine_on(rendered_root, ())
-    alongside.epochs.lookalikes = lookalikes_of([item[0] for item in alongside.train_loader.dataset.data])
+    alongside.epochs.companions = {
+        "lookalike": lookalikes_of([item[0] for item in alongside.train_loader.dataset.data])
+    }
     run(plain, tmp_path / "a", 1)
-    alongside.epochs.lookalikes, kept = None, alongside.epochs.lookalikes
+    alongside.epochs.companions, kept = {}, alongside.epochs.companions
     train = alongside.train
 
     def with_lookalikes(**options):
-        alongside.epochs.lookalikes = kept
+        alongside.epochs.companions = kept
         return train(**options)
 
     alongside.train = with_lookalikes
@@ -89,7 +139,7 @@ def test_the_fakes_change_what_is_learned(rendered_root, tmp_path):
 def losses_of(world, root):
     """Losses of the first batch as a process of a world computes them, on its part."""
     engine = engine_on(root, world=world)
-    engine.epochs.lookalikes = lookalikes_of([item[0] for item in engine.train_loader.dataset.data])
+    engine.epochs.companions = {"lookalike": lookalikes_of([item[0] for item in engine.train_loader.dataset.data])}
     engine.embedding.train()
     loader, _ = engine.epochs.epoch(0)
     return {name: float(value) for name, value in engine.forward_backward(next(iter(loader))).items()}

@@ -1,10 +1,11 @@
-"""README.md and datasets.md, and the commands on them."""
+"""The pages for users, README.md, datasets.md and docs/, and the commands on them."""
 
 import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).parents[2]
-PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "datasets.md")}
+NAMES = ["README.md", "datasets.md", *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/**/*.md")))]
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 
 
 def commands_of(text):
@@ -22,6 +23,9 @@ COMMANDS = {name: commands_of(text) for name, text in PAGES.items()}
 
 
 def arguments_of(tool):
-    """What the README gives to python tools/<tool>.py: a list of arguments for each command."""
+    """What the pages give to python tools/<tool>.py: a list of arguments for each command, each once."""
     start = f"python tools/{tool}.py "
-    return [command.removeprefix(start).split() for command in COMMANDS["README.md"] if command.startswith(start)]
+    found = dict.fromkeys(
+        command for commands in COMMANDS.values() for command in commands if command.startswith(start)
+    )
+    return [command.removeprefix(start).split() for command in found]

@@ -81,7 +81,7 @@ def test_true_hard_negatives_take_the_place_of_the_generated_ones():
     (hard,) = small_schemes(["hard"], alpha=1.5, lambda_ed=0.3)
     truth, real = controls.TrueHardNegativesScheme(alpha=1.5, lambda_ed=0.3), embeddings_of(6)
     lookalikes = torch.rand(6, 3, 16, 16)
-    made = truth.generate(Batch(**{**vars(make_batch()), "lookalikes": lookalikes}))["truth"]
+    made = truth.generate(Batch(**{**vars(make_batch()), "companions": {"lookalike": lookalikes}}))["truth"]
     assert made.images is lookalikes and made.anchor_index.tolist() == list(range(6))
     fake = (embeddings_of(6, seed=5), made.anchor_index)
     ours, parts = truth.embedding_loss(make_batch(), real, {"truth": fake})

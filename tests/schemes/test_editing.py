@@ -111,6 +111,54 @@ def test_pasted_regions_come_from_another_vehicle_of_the_view():
         assert torch.equal(own.images[n][inside], batch.images[n ^ 1][inside])
 
 
+def with_companions(batch):
+    random = torch.Generator().manual_seed(5)
+    drawn = {kind: torch.rand(batch.images.shape, generator=random) * 2 - 1 for kind in ("donor", "own")}
+    return dataclasses.replace(batch, companions=drawn)
+
+
+@pytest.mark.parametrize("kind, options", [("paste", {}), ("edit", dict(content="blend", seam=0))])
+def test_donors_give_what_is_pasted_and_the_own_image_the_neutral_edit(kind, options):
+    scheme = build(kind, neutral="own", candidates=3, choose="persistent", donors=4, **options)
+    assert scheme.companions == ("donor", "own") and scheme.donors == 4
+    batch = with_companions(make_batch((0, 0, 1, 1, 2, 3)))
+    fakes = scheme.generate(batch)
+    for fake, kind in ((fakes[scheme.name], "donor"), (fakes["neutral"], "own")):
+        for n in range(6):
+            inside = fake.regions[n].expand(3, -1, -1)
+            assert torch.equal(fake.images[n][inside], batch.companions[kind][n][inside])
+            assert torch.equal(fake.images[n][~inside], batch.images[n][~inside])
+    fake = {name: (embed(made.images), made.anchor_index) for name, made in fakes.items()}
+    f, g, twin = batch.embeddings, fake[scheme.name][0], fake["neutral"][0]
+    near = sum(max(d(f[i], twin[i]) + 0.6 - d(f[i], g[i]), 0) for i in range(6)) / 6
+    parts = scheme.embedding_loss(batch, f, fake)[1]
+    assert parts["loss/E_neutral"].item() == pytest.approx(near, rel=1e-4)
+
+
+def test_persistent_counts_what_the_own_image_changes_less():
+    scheme = build("paste", neutral="none", candidates=5, choose="persistent", donors=1)
+    batch = with_companions(make_batch())
+    made, changed, _ = scheme._candidates(batch.images, batch.companions["donor"], copy.deepcopy(batch).random)
+    fakes = scheme.generate(batch)
+    for n in range(6):
+        other = (batch.companions["own"][n] - batch.images[n]).abs()
+        excess = [float(((made[k, n] - batch.images[n]).abs() - other * changed[k, n]).sum()) for k in range(5)]
+        assert torch.equal(fakes["paste"].images[n], made[max(range(5), key=lambda k: excess[k]), n])
+
+
+@pytest.mark.parametrize(
+    "kind, options, expected",
+    [
+        ("paste", dict(donors=0, neutral="own"), ()),
+        ("paste", dict(donors=2), ("donor",)),
+        ("edit", dict(donors=2), ()),
+        ("edit", dict(donors=2, choose="persistent"), ("own",)),
+    ],
+)
+def test_only_what_is_looked_at_is_asked_for(kind, options, expected):
+    assert build(kind, **options).companions == expected
+
+
 def test_blended_content_is_pasted_and_its_border_repainted():
     scheme, batch = build(content="blend", candidates=2), make_batch(views=(-1,) * 6)
     made, changed, regions = scheme._candidates(batch.images, batch.images.roll(2, 0), batch.random)
@@ -224,6 +272,8 @@ def test_pictures_are_the_same_every_time(kind, options):
         (("edit", "view"), dict()),
         (("edit",), dict(content="blend", neutral="own")),
         (("paste",), dict(choose="embedding")),
+        (("paste",), dict(donors=3, neutral="own", choose="persistent")),
+        (("edit",), dict(donors=3, content="blend")),
     ],
 )
 def test_an_engine_trains_with_them(datamanager, tmp_path, names, options):
@@ -239,7 +289,8 @@ def test_an_engine_trains_with_them(datamanager, tmp_path, names, options):
 
 
 @pytest.mark.parametrize(
-    "kind, options", [("edit", dict(choose="belt")), ("edit", dict(learn=False)), ("paste", dict())]
+    "kind, options",
+    [("edit", dict(choose="belt")), ("edit", dict(learn=False)), ("paste", dict(donors=2, neutral="own"))],
 )
 def test_a_resumed_run_is_the_same_bit_for_bit(datamanager, tmp_path, kind, options):
     def engine():
@@ -313,6 +364,7 @@ def test_edits_of_a_batch_do_not_depend_on_its_embeddings_unless_chosen_by_them(
         ("paste", dict(number=(3, 1)), "number of regions"),
         ("paste", dict(radii=(0.0, 0.1)), "radii of regions"),
         ("paste", dict(choose="best"), "choose is 'best'"),
+        ("paste", dict(donors=-1), "donors is -1"),
         ("edit", dict(lambda_rf=-1), "lambda_rf is -1"),
         ("edit", dict(beta1=3.0, beta2=2.0), "beta1"),
     ],

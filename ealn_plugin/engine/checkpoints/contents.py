@@ -63,6 +63,9 @@ def check_contents(state: Any) -> None:
     )
     for name in ("settings", "made_with"):  # which checkpoints of earlier versions do not have
         _expect(_is_named(state.get(name, {})) and _is_plain(state.get(name)), name, "plain values by name", None)
+    precision = state.get("precision", {})
+    chosen = precision.get("bfloat16") if _is_named(precision) else precision
+    _expect(_is_named(precision) and chosen in (None, False, True), "precision", "true or false by name", chosen)
     changes = state.get("changes", [])
     _expect(isinstance(changes, list) and _is_plain(changes), "changes", "a list of plain values", changes)
     _check_random_states(state["random"])

@@ -49,6 +49,7 @@ def capture(engine: Any, epoch: int, position: int) -> dict[str, Any]:
         "made_with": engine.made_with,
         "constant_epochs": engine.constant_epochs,
         "kinds": _kinds(engine),
+        "precision": engine.precision.entry(),
     }
 
 
@@ -167,6 +168,7 @@ def _restore_warmup(engine: Any, state: Mapping[str, Any], path: str) -> None:
 
 def _restore_embedding_training(engine: Any, state: Mapping[str, Any], path: str) -> None:
     _note_changes(state, engine, path)
+    engine.precision.take_over(state.get("precision", {}))
     load_optimizer(engine.optimizer, state["optimizer"], "optimiser of the embedding network")
     _apply_own(engine.optimizer, EMBEDDING, engine.made_with, state)
     tune_optimizer(engine.optimizer)

@@ -265,7 +265,8 @@ def _scores(folder: str):
     return [
         Table(
             "figure_06_scores.csv: generated views against the true ones over all fixed images, beside the "
-            "unchanged input, which a generator has to beat, and the true view itself. SSIM and PSNR: to the "
+            "unchanged input, which a generator has to beat, the true view itself, and it without marks, which is all "
+            "that can be known from the input. SSIM and PSNR: to the "
             "true view; mAP and rank 1: of the gallery's images of the other view, in [0, 1].",
             tuple(header),
             lines,
