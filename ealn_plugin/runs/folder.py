@@ -54,8 +54,8 @@ def rendered_datasets(folder: str) -> list[str]:
 
 
 def recorded_splits(config: Any) -> dict[str, Any]:
-    """``splits_of_run`` of a configuration, if that run goes on or is tested; else {}."""
-    folder = config.model.resume or (config.data.save_dir if config.test.evaluate else "")
+    """``splits_of_run`` of a configuration: of the run that goes on, is tested or lends its warm-up; else {}."""
+    folder = config.model.resume or (config.data.save_dir if config.test.evaluate else config.ealn.start_from)
     return splits_of_run(folder) if folder else {}
 
 

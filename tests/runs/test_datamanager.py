@@ -48,9 +48,10 @@ def test_a_run_that_is_tested_uses_what_it_has_recorded(path, tmp_path):
     folder.mkdir()
     recorded = {"train": [f"car {n}" for n in range(3)], "test": [f"car {n}" for n in range(3, 6)], "query": []}
     (folder / "splits.json").write_text(json.dumps({"my_cars": recorded}))
-    for options in (["test.evaluate", True, "data.save_dir", str(folder)], ["model.resume", str(folder)]):
+    began = ["model.resume", str(folder)], ["ealn.start_from", str(folder / "checkpoint_warmup.pth.tar")]
+    for options in (["test.evaluate", True, "data.save_dir", str(folder)], *began):
         manager = build_datamanager(
-            configured(path, "train.batch_size", 6, *options), train=options[0] == "model.resume"
+            configured(path, "train.batch_size", 6, *options), train=options[0] != "test.evaluate"
         )
         assert {item[1] for item in manager.test_loader["my_cars"]["query"].dataset.data} == {3, 4, 5}
     fresh = build_datamanager(configured(path, "data.save_dir", str(folder)))  # a new run that replaces it
