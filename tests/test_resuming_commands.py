@@ -200,7 +200,7 @@ def test_nothing_is_rendered_into_a_folder_with_a_typo(tmp_path, named):
         (tmp_path / "something").touch()
         code, output = ended(rendered(named, root, "data.save_dir", tmp_path / "run"))
         sentence = sentence_in(output)
-        assert code == 1 and f"data.root '{root}'" in sentence and "ealn.render.preset tiny" in sentence
+        assert code == 1 and f"data.root '{root}'" in sentence and "ealn.render.preset small" in sentence
         assert not (root / "VeRi").exists() and not (tmp_path / "typo").exists()
 
 

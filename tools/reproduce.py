@@ -1,4 +1,4 @@
-"""The paper's tables: python tools/reproduce.py --config-file configs/ealn_synthetic.yaml --preset demo
+"""The paper's tables: python tools/reproduce.py --config-file configs/ealn_synthetic_grid.yaml --preset demo
 
 The same as ``ealn reproduce``; the code is in ealn_plugin/commands/.
 """

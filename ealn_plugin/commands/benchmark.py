@@ -20,7 +20,7 @@ from ealn_plugin.system.cli import exit_code
 from ealn_plugin.system.entrances import command, register
 from ealn_plugin.system.files import check_writable, write_atomically
 
-DEMO = "ealn_synthetic.yaml"
+DEMO = "ealn_synthetic_grid.yaml"
 
 
 def add_rank(commands: Any) -> None:

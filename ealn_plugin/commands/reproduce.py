@@ -1,4 +1,4 @@
-"""The paper's tables: ealn reproduce --config-file ealn_synthetic.yaml --preset demo"""
+"""The paper's tables: ealn reproduce --config-file ealn_synthetic_grid.yaml --preset demo"""
 
 import argparse
 import csv

@@ -72,12 +72,10 @@ def check_config(config: CfgNode) -> None:
                 f"data.transforms holds {name!r}, expected some of {', '.join(TRANSFORMS)}; did you mean {near}?"
             )
     for name in config.ealn.beside:
-        if name not in SCHEMES or name == config.ealn.scheme:
-            raise ValueError(
-                f"ealn.beside holds {name!r}, expected schemes other than ealn.scheme {config.ealn.scheme}, of "
-                f"{', '.join(SCHEMES)}"
-            )
-    if config.ealn.beside and config.ealn.warmup_epochs < 1:
+        if name not in SCHEMES:
+            near = difflib.get_close_matches(name, SCHEMES, n=1, cutoff=0.0)[0]
+            raise ValueError(f"ealn.beside holds {name!r}, expected some of {', '.join(SCHEMES)}; did you mean {near}?")
+    if set(config.ealn.beside) - {config.ealn.scheme} and config.ealn.warmup_epochs < 1:
         raise ValueError(
             f"ealn.beside is {config.ealn.beside}, but with ealn.warmup_epochs {config.ealn.warmup_epochs} there is no "
             "warm-up to share; set ealn.warmup_epochs, or compare schemes with reproduce"

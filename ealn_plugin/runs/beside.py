@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 def train_beside(config: CfgNode, world: World | None = None, progress: bool = True) -> dict[str, dict[str, Any]]:
     """Train and test the schemes of ``ealn.beside``, each behind the warm-up of the finished run of ``config``.
 
-    Each gets a run folder of its own in data.save_dir, named after the scheme; one that was begun is gone on with.
+    The run's own scheme is left out. Each gets a run folder of its own in data.save_dir, named after the scheme; one that
+    was begun is gone on with.
 
     Args:
         config: of the finished run, what ``load_config`` returned.
@@ -29,7 +30,9 @@ def train_beside(config: CfgNode, world: World | None = None, progress: bool = T
         As ``train``.
     """
     found = {}
-    for scheme in config.ealn.beside:
+    for scheme in dict.fromkeys(config.ealn.beside):
+        if scheme == config.ealn.scheme:
+            continue
         beside = config_beside(config, scheme)
         if beside is None:
             log.warning(

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 SCHEMES = ("en", "hard", "view", "hard_view", "cyclegan", "stargan")
 
 PRESETS = {
-    # Made so that six schemes and three seeds of ealn_synthetic.yaml take about an hour on two cores.
+    # Made so that six schemes and three seeds of ealn_synthetic_grid.yaml take about an hour on two cores.
     "demo": (
         "train.max_epoch",
         17,

@@ -425,8 +425,8 @@ def test_a_disk_that_fills_up(veri_root, tmp_path):
     assert not [name for name in os.listdir(tmp_path / "run") if "checkpoint" in name or name.startswith(".writing")]
 
 
-def test_the_demo_renders_what_is_missing(tmp_path, monkeypatch):
-    """configs/ealn_synthetic.yaml with a preset of a few vehicles in the place of tiny."""
+def test_the_demo_renders_what_is_missing(tmp_path, monkeypatch, capsys):
+    """configs/ealn_synthetic.yaml with a preset of a few vehicles, and EN beside it."""
     small = dataclasses.replace(
         presets.PRESETS["tiny"],
         train_vehicles=8,
@@ -446,6 +446,8 @@ def test_the_demo_renders_what_is_missing(tmp_path, monkeypatch):
         "ealn.render.preset",
         "tiny",
         *SMALL,
+        "ealn.cache_dir",
+        str(tmp_path / "cache"),
         "train.max_epoch",
         "3",
         "ealn.warmup_epochs",
@@ -456,6 +458,9 @@ def test_the_demo_renders_what_is_missing(tmp_path, monkeypatch):
     assert load_tool("train_ealn").main(arguments) == 0
     assert (tmp_path / "data" / "VeRi" / "synthetic.json").exists()
     assert (tmp_path / "run" / "samples" / "epoch_003.png").exists()
+    out = capsys.readouterr().out
+    assert "beside: en" in out and "above en from the same warm-up: mAP" in out
+    assert results_of(tmp_path / "run" / "en")["config"]["ealn"]["scheme"] == "en"
     before = (tmp_path / "data" / "VeRi" / "synthetic.json").stat().st_mtime_ns
     shutil.rmtree(tmp_path / "run")
     assert load_tool("train_ealn").main(arguments) == 0

@@ -88,10 +88,14 @@ def test_gains_are_points_of_the_primary_protocol():
     "options, message",
     [
         (["ealn.beside", ["EN"]], "ealn.beside holds 'EN'"),
-        (["ealn.beside", ["en_paste"]], "expected schemes other than ealn.scheme en_paste"),
         (["ealn.warmup_epochs", 0], "with ealn.warmup_epochs 0 there is no warm-up to share"),
     ],
 )
 def test_what_cannot_be_compared(veri_root, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         load(veri_root, tmp_path, *options)
+
+
+def test_the_own_scheme_is_not_trained_twice(veri_root, tmp_path):
+    settings = load(veri_root, tmp_path, "ealn.beside", ["en_paste"], "ealn.warmup_epochs", 0)
+    assert beside.train_beside(settings) == {}

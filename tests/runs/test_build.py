@@ -175,9 +175,9 @@ def test_torchreids_schedules(name, kind):
     assert type(scheduler).__name__ == kind
 
 
-def test_the_demo_trains_the_whole_method():
-    """In at least one epoch of configs/ealn_synthetic.yaml everything learns, Eq. 10 included."""
-    cfg = config.load_config(str(ROOT / "configs" / "ealn_synthetic.yaml"))
+def test_the_grids_configuration_trains_the_whole_method():
+    """In at least one epoch of configs/ealn_synthetic_grid.yaml everything learns, Eq. 10 included."""
+    cfg = config.load_config(str(ROOT / "configs" / "ealn_synthetic_grid.yaml"))
     warmup = (cfg.ealn.warmup_epochs, cfg.ealn.warmup_generator_epochs)
     view, whole = build.build_schemes(cfg)[1], 0
     for epoch in range(cfg.train.max_epoch):
