@@ -78,18 +78,37 @@ ImageDataset = torchreid.data.ImageDataset
 
 
 # ---------------------------------------------------------------------------------------------- registrations
-def register_dataset(name: str, dataset: type) -> None:
+def register_dataset(name: str, dataset: Callable[..., Any], replace: bool = False) -> None:
     """Make ``dataset`` known to torchreid's data managers as ``name``; a second call with the same class does nothing.
 
+    Args:
+        dataset: class of datasets, or another function that makes one of the same keyword arguments.
+        replace: take the place of what has the name already.
     Raises:
         ValueError: ``name`` already belongs to another class.
     """
-    known = _private_dict(torchreid.data.register_image_dataset, "__image_datasets")
+    known = _datasets()
     if known.get(name) is dataset:
         return
-    if name in known:
-        raise ValueError(f"the dataset name {name!r} already belongs to {known[name].__name__}; choose another name")
+    if name in known and not replace:
+        owner = getattr(known[name], "__name__", known[name])
+        raise ValueError(f"the dataset name {name!r} already belongs to {owner}; choose another name")
+    known.pop(name, None)
     torchreid.data.register_image_dataset(name, dataset)
+
+
+def dataset_names() -> list[str]:
+    """The names of all datasets that torchreid's data managers know."""
+    return list(_datasets())
+
+
+def registered_dataset(name: str) -> Any:
+    """What makes the dataset ``name``, None where nobody has registered it."""
+    return _datasets().get(name)
+
+
+def _datasets() -> dict[str, Any]:
+    return _private_dict(torchreid.data.register_image_dataset, "__image_datasets")
 
 
 def register_model(name: str, factory: Callable[..., nn.Module]) -> None:
@@ -141,7 +160,7 @@ def check_dataset_names(names: str | Iterable[str] | None) -> None:
     Raises:
         ValueError: with the nearest name.
     """
-    known = _private_dict(torchreid.data.register_image_dataset, "__image_datasets")
+    known = _datasets()
     for name in [names] if isinstance(names, str) else names or ():
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
@@ -217,18 +236,19 @@ def _data_manager_class(dataset_options):
     return type(base.__name__, (base,), {"__init__": configured, "__doc__": base.__doc__})
 
 
-def build_dataset(name: str, root: str) -> Any:
+def build_dataset(name: str, root: str, **options: Any) -> Any:
     """One dataset by the name it is registered under, what it prints sent to the log.
 
+    Args:
+        options: further keyword arguments of its constructor, such as split_id.
     Returns:
         ImageDataset with the lists train, query and gallery.
     Raises:
         ValueError: no dataset has that name.
     """
     check_dataset_names(name)
-    known = _private_dict(torchreid.data.register_image_dataset, "__image_datasets")
     with prints_to_log():
-        return known[name](root=root)
+        return _datasets()[name](root=root, **options)
 
 
 def build_optimizer(model: nn.Module, **options: Any) -> torch.optim.Optimizer:

@@ -20,6 +20,7 @@ from ealn_plugin import toolkit
 from ealn_plugin.benchmark.measuring import machine
 from ealn_plugin.data.cache import open_cache
 from ealn_plugin.data.images import FastTransform, ImageReader
+from ealn_plugin.data.own.names import registered
 from ealn_plugin.data.synthetic import render_dataset
 from ealn_plugin.engine.epochs import EpochLoader, SeededSamples
 from ealn_plugin.system.randomness import derived_seed, own_randomness, seed_transforms
@@ -95,7 +96,7 @@ def training_images(root: str, source: str, height: int, width: int, transforms:
     """
     manager = toolkit.build_datamanager(
         root=root,
-        sources=source,
+        sources=registered([source])[source],
         height=height,
         width=width,
         transforms=list(transforms),

@@ -9,9 +9,10 @@ from typing import Any, NoReturn
 
 from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
-from ealn_plugin.config import default_config, flat
+from ealn_plugin.config import default_config, flat, own_data
 from ealn_plugin.runs.folder import CONFIG, files_of_run
 from ealn_plugin.system.entrances import as_called, command, program
+from ealn_plugin.system.imports import import_modules, located
 
 
 class Parser(argparse.ArgumentParser):
@@ -90,6 +91,52 @@ def add_model_input(group: Any) -> None:
     group.add_argument("--norm-std", nargs=3, type=float, default=list(choices.IMAGENET_STD), metavar="S")
 
 
+def add_own_data(group: Any) -> None:
+    """The flag for a user's own photographs; it may be given several times."""
+    group.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="your own photographs: a CSV (path,pid,camid[,view][,split]) or a folder VEHICLE/IMAGE; see datasets.md",
+    )
+
+
+def add_imports(group: Any) -> None:
+    """The flag for a user's own modules; it may be given several times."""
+    group.add_argument(
+        "--import",
+        action="append",
+        default=[],
+        dest="imports",
+        metavar="MODULE",
+        help="a module of yours, here or installed, that registers datasets or models; a run remembers it",
+    )
+
+
+def datasets_named(names: Sequence[str] | None, data: Iterable[str], flag: str) -> list[str]:
+    """The datasets of -s or -t together with those of --data, the user's own ones with absolute paths.
+
+    Args:
+        names: of -s or -t, None where the flag is not given. data: of --data. flag: how the user calls the former.
+    Raises:
+        FileNotFoundError: a file or folder of the user's own is not there; one sentence.
+    """
+    for name in names or ():
+        own_data.check_exists(name, flag)
+    every = [*map(own_data.absolute, names or ()), *map(own_data.from_path, data)]
+    return list(dict.fromkeys(every))
+
+
+def import_own(args: argparse.Namespace) -> None:
+    """Import what --import names; torch is imported by then, as the modules register something with torchreid.
+
+    Raises:
+        ValueError: one sentence.
+    """
+    import_modules(map(located, args.imports))
+
+
 def positive(text: str) -> Any:
     """A whole number of at least 1, for argparse."""
     return _at_least(text, 1)
@@ -111,10 +158,10 @@ def run_settings(args: argparse.Namespace, **more: Any) -> Any:
     """Flags as [KEY, VALUE, ...] of a run's configuration; what was not given is left out.
 
     Args:
-        args: with targets, root, workers and device. more: {KEY with '__' for the dot: value or None}.
+        args: with targets, data, root, workers and device. more: {KEY with '__' for the dot: value or None}.
     """
     pairs = {
-        "data.targets": args.targets,
+        "data.targets": datasets_named(args.targets, args.data, "-t") or None,
         "data.root": args.root or None,
         "data.workers": args.workers,
         **{key.replace("__", "."): value for key, value in more.items()},

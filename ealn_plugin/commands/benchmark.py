@@ -125,7 +125,9 @@ def add_data(commands: Any) -> None:
     )
     parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--root", default="", help="data folder (default: render the demo's into a temporary one)")
-    parser.add_argument("-s", "--source", default="veri776", help="dataset whose training images are loaded")
+    parser.add_argument(
+        "-s", "--source", default="veri776", help="dataset whose training images are loaded, such as csv:my_cars.csv"
+    )
     parser.add_argument("--height", type=positive, default=64)
     parser.add_argument("--width", type=positive, default=64)
     parser.add_argument("--transforms", nargs="*", choices=TRANSFORMS, default=["random_flip"])

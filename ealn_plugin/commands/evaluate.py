@@ -12,7 +12,19 @@ from typing import Any
 
 from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import Parser, add_model_input, check_device, check_file, check_runs, run_settings
+from ealn_plugin.commands.arguments import (
+    Parser,
+    add_imports,
+    add_model_input,
+    add_own_data,
+    check_device,
+    check_file,
+    check_runs,
+    datasets_named,
+    import_own,
+    run_settings,
+)
+from ealn_plugin.config.own_data import display_name
 from ealn_plugin.reports.names import file_name, short_labels
 from ealn_plugin.system.cli import exit_code, start_log
 from ealn_plugin.system.entrances import command, register
@@ -41,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="datasets, such as veri776 vehicleid_large (default for a run: its own)",
     )
+    add_own_data(on)
     on.add_argument("--root", default="", metavar="DIR", help="folder that holds the dataset folders")
     on.add_argument(
         "--protocols",
@@ -52,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for results, figures and features")
     _add_ranking(parser.add_argument_group("ranking (default for a run: as in its config)"))
     _add_extraction(parser.add_argument_group("extraction"))
+    add_imports(parser)
     pictures = parser.add_argument_group("pictures")
     pictures.add_argument(
         "--queries",
@@ -114,11 +128,12 @@ def check(args: argparse.Namespace) -> None:
         )
     if not (args.run or args.model or args.features):
         raise ValueError("there is nothing to evaluate, expected --run DIR, --model NAME or --features FILE; give one")
-    if args.model and not args.targets:
+    targets = datasets_named(args.targets, args.data, "-t")
+    if args.model and not targets:
         raise ValueError(f"--model {args.model} has no datasets to be tested on; add -t NAMES, such as -t veri776")
-    if args.features and args.targets and len(args.targets) > 1:
+    if args.features and len(targets) > 1:
         raise ValueError(
-            f"-t names {len(args.targets)} datasets, but files of features belong to one; give one name "
+            f"-t names {len(targets)} datasets, but files of features belong to one; give one name "
             "or evaluate the files one by one"
         )
     for flag in ("ranks", "queries"):
@@ -179,7 +194,8 @@ def subjects_of(args: argparse.Namespace) -> Any:
                 ],
             )
         )
-    dataset = args.targets[0] if args.targets else ""
+    targets = datasets_named(args.targets, args.data, "-t")
+    dataset = display_name(targets[0]) if targets else ""
     subjects += [
         FeaturesSubject(path, label, dataset, args.root, options)
         for path, label in zip(args.features, short_labels(args.features))
@@ -196,6 +212,7 @@ def evaluate(args: argparse.Namespace) -> Any:
     check(args)
     start_log(args.out, "evaluate.log")
     register()
+    import_own(args)
     from ealn_plugin.evaluation.feature_store import FeatureStore
     from ealn_plugin.reports import comparison
 

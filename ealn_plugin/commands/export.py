@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import Parser, add_model_input, check_file, check_runs
+from ealn_plugin.commands.arguments import Parser, add_imports, add_model_input, check_file, check_runs, import_own
 from ealn_plugin.system.cli import exit_code
 from ealn_plugin.system.entrances import command, register
 from ealn_plugin.system.extras import check_extra
@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--calls", type=int, default=20, metavar="N", help="calls to take the median latency of (default: 20; 0: none)"
     )
+    add_imports(parser)
     parser.add_argument("--json", default="", metavar="FILE", help="also write all figures as JSON")
     return parser
 
@@ -113,6 +114,7 @@ def run_export(args: argparse.Namespace) -> None:
     """
     check(args)
     register()
+    import_own(args)
     import torch
     from tqdm.contrib.logging import logging_redirect_tqdm
 

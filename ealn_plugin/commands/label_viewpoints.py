@@ -16,7 +16,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import Parser, check_device, check_file
+from ealn_plugin.commands.arguments import (
+    Parser,
+    add_imports,
+    add_own_data,
+    check_device,
+    check_file,
+    datasets_named,
+    import_own,
+)
+from ealn_plugin.config import own_data
 from ealn_plugin.system.cli import exit_code, start_log
 from ealn_plugin.system.entrances import command, register
 from ealn_plugin.system.files import write_atomically
@@ -36,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="datasets, all of their splits, such as vehicleid",
     )
+    add_own_data(what)
     what.add_argument("--images", nargs="+", default=[], metavar="DIR", help="folders of images, with their subfolders")
     what.add_argument("--root", default="reid-data", metavar="DIR", help="folder that holds the dataset folders")
     what.add_argument(
@@ -57,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder for the classifier, report.json and the log (default: %(default)s)",
     )
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that read images (default: 2)")
+    add_imports(parser)
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
     return parser
 
@@ -116,6 +127,7 @@ def check(args: argparse.Namespace) -> None:
     if args.classifier and args.sources:
         raise ValueError(f"--classifier {args.classifier} is trained already, expected no -s beside it; leave one out")
     check_device(args.device)
+    datasets_named(args.sources, (), "-s"), datasets_named(args.targets, args.data, "-t")
     check_file(args.classifier, "--classifier", f"{command('label-viewpoints')}, or leave it out to train one")
     for folder in args.images:
         if not os.path.isdir(folder):
@@ -129,7 +141,7 @@ def train(args: argparse.Namespace, device: Any) -> Any:
     from ealn_plugin.labelling import labels as view_labels
     from ealn_plugin.labelling.accuracy import view_report
 
-    root, names = args.root, args.sources
+    root, names = args.root, datasets_named(args.sources, (), "-s")
     if not names:
         root, names = os.path.join(args.rendered, f"{args.preset}_{args.render_seed}"), ["veri776"]
         preset = view_labels.VARIED if args.preset == "varied" else args.preset
@@ -150,7 +162,7 @@ def train(args: argparse.Namespace, device: Any) -> Any:
     report = {
         **view_report(probabilities, [view for _, view in images.test], args.min_confidence),
         "temperature": temperature,
-        "sources": names,
+        "sources": [own_data.short(name) for name in names],
     }
     path = os.path.join(args.out, "classifier.pth")
     viewpoint_classifier.save_classifier(classifier, path, report)
@@ -213,6 +225,7 @@ def run(args: argparse.Namespace) -> None:
     check(args)
     start_log(args.out, "label_viewpoints.log")
     register()
+    import_own(args)
     import torch
 
     from ealn_plugin.data import folders
@@ -222,7 +235,8 @@ def run(args: argparse.Namespace) -> None:
 
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     # before the training: what cannot be read or written is to be known at once
-    targets = view_labels.images_of_datasets(args.targets, args.root) if args.targets else []
+    names = datasets_named(args.targets, args.data, "-t")
+    targets = view_labels.images_of_datasets(names, args.root) if names else []
     targets += [folders.images_of_folder(folder) for folder in args.images]
     for target in targets if not args.dry_run else []:
         view_labels.check_replaceable(target.folder, args.force)

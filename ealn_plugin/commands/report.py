@@ -11,7 +11,15 @@ import sys
 from collections.abc import Sequence
 
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import Parser, check_device, check_runs, run_settings
+from ealn_plugin.commands.arguments import (
+    Parser,
+    add_imports,
+    add_own_data,
+    check_device,
+    check_runs,
+    import_own,
+    run_settings,
+)
 from ealn_plugin.reports.names import short_labels
 from ealn_plugin.system.cli import exit_code
 from ealn_plugin.system.entrances import command, register
@@ -34,6 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--root", default="", metavar="DIR", help="folder that holds the dataset folders (default: that of the runs)"
     )
+    add_own_data(parser)
+    add_imports(parser)
     parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="datasets (default: those of the runs)")
     parser.add_argument(
         "--images", type=int, default=128, metavar="N", help="test images to generate from (default: 128)"
@@ -71,6 +81,7 @@ def report(args: argparse.Namespace) -> None:
     short_labels(args.run)  # refuses a run that is given twice
     check_runs(args.run, run_settings(args), trained=False)
     register()
+    import_own(args)
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from ealn_plugin.reports.html import open_runs, write_page

@@ -10,7 +10,7 @@ from typing import Any
 
 from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import Parser, add_settings
+from ealn_plugin.commands.arguments import Parser, add_imports, add_own_data, add_settings, datasets_named
 from ealn_plugin.runs.folder import rendered_datasets
 from ealn_plugin.system.cli import exit_code, start_log
 from ealn_plugin.system.entrances import register
@@ -66,13 +66,20 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--root", default="", help="folder that holds the dataset folders")
     parser.add_argument("-s", "--sources", nargs="+", help="training datasets")
     parser.add_argument("-t", "--targets", nargs="+", help="test datasets")
+    add_own_data(parser)
+    add_imports(parser)
     add_settings(parser)
     return parser.parse_with_settings(arguments)
 
 
 def reproduce(args: argparse.Namespace) -> None:
     """Run what is missing of the grid, print and write its tables."""
-    flags = dict(root=args.root, sources=args.sources, targets=args.targets)
+    flags = dict(
+        root=args.root,
+        sources=datasets_named(args.sources, args.data, "-s"),
+        targets=datasets_named(args.targets, args.data, "-t"),
+        imports=args.imports,
+    )
     configuration.load_config(args.config_file, args.opts, training=True, **flags)
     register()
     from ealn_plugin.reports import bounds

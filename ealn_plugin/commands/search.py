@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ealn_plugin.commands.arguments import check_file, check_runs
+from ealn_plugin.commands.arguments import check_file, check_runs, datasets_named, import_own
 from ealn_plugin.commands.search_arguments import build_parser
 from ealn_plugin.system.cli import exit_code, start_screen
 from ealn_plugin.system.entrances import command, register
@@ -53,13 +53,43 @@ def check_index(folder: Any) -> None:
         raise FileNotFoundError(f"--index {folder!r} holds no index; make one with {command('search')} index")
 
 
-def load() -> None:
-    """Import what was put off, FAISS included.
+def sources_of(args: argparse.Namespace) -> list[str]:
+    """What --data and the sources name, a CSV or folder of --data as the name of a dataset.
 
     Raises:
-        RuntimeError: a package is missing.
+        ValueError, FileNotFoundError: nothing, or what is not there; one sentence.
+    """
+    sources = [*args.sources, *datasets_named(None, args.data, "--data")]
+    if not sources:
+        raise ValueError("there is nothing to add, expected a folder, an image, a dataset or --data PATH; give one")
+    return sources
+
+
+def split_options(run: Any) -> dict[str, Any]:
+    """How the run of an index splits datasets without a split of their own, so that its gallery is the run's.
+
+    Args:
+        run: run folder or checkpoint; '' or None: no run.
+    """
+    if not run:
+        return {}
+    from ealn_plugin.config import run_config
+    from ealn_plugin.runs.folder import files_of_run, splits_of_run
+
+    folder = os.path.dirname(files_of_run(run, "--run")[0])
+    splits = splits_of_run(folder)
+    return {"split_id": run_config(folder).data.split_id, **({"recorded_splits": splits} if splits else {})}
+
+
+def load(args: argparse.Namespace) -> None:
+    """Import what was put off, FAISS and the user's own modules included.
+
+    Raises:
+        RuntimeError: a package is missing. ValueError: a module of the user's own cannot be imported.
     """
     register()
+    if "imports" in args:
+        import_own(args)
     from ealn_plugin.search import neighbours
 
     neighbours.import_faiss()
@@ -72,12 +102,15 @@ def described(args: argparse.Namespace) -> Any:
     if not args.run and not args.model:
         return None
     if args.run:
-        return gallery.description(args.run, classifier=args.classifier, fusion=not args.no_fusion)
+        return gallery.description(
+            args.run, classifier=args.classifier, fusion=not args.no_fusion, imports=args.imports
+        )
     return gallery.description(
         model=args.model,
         weights=args.weights,
         classifier=args.classifier,
         fusion=not args.no_fusion,
+        imports=args.imports,
         height=args.height,
         width=args.width,
         norm_mean=args.norm_mean,
@@ -105,16 +138,17 @@ def extractor_of(args: argparse.Namespace, manifest: Any = None) -> Any:
 def index_command(args: argparse.Namespace) -> None:
     """Build an index, or go on building it."""
     check_extra("search", ("faiss",), "searches")
+    sources = sources_of(args)
     check_network(args)
     if not args.run and not args.model:
         raise ValueError(
             "there is no network to make features with, expected --run DIR, or --model NAME and --weights "
             "FILE; give one"
         )
-    load()
+    load(args)
     from ealn_plugin.search import IndexWriter, gallery
 
-    found = gallery.images_of(args.sources, args.root, args.split)
+    found = gallery.images_of(sources, args.root, args.split, **split_options(args.run))
     extractor, description = extractor_of(args)
     with IndexWriter(
         args.index, extractor.dim, extractor.identity, description, args.kind, args.nlist, args.nprobe
@@ -132,14 +166,16 @@ def index_command(args: argparse.Namespace) -> None:
 def add_command(args: argparse.Namespace) -> None:
     """Add images to an index."""
     check_extra("search", ("faiss",), "searches")
+    sources = sources_of(args)
     check_network(args)
     check_index(args.index)
-    load()
+    load(args)
     from ealn_plugin.search import IndexWriter, gallery
     from ealn_plugin.search.store import Store
 
     manifest = Store(args.index).manifest
-    found = gallery.images_of(args.sources, args.root, args.split)
+    run = args.run or manifest.extractor.get("run", "")
+    found = gallery.images_of(sources, args.root, args.split, **split_options(run))
     extractor, _ = extractor_of(args, manifest)
     with IndexWriter.open(args.index, extractor.identity) as writer:
         _extend(writer, extractor, found, args.skip_unreadable)
@@ -167,7 +203,7 @@ def remove_command(args: argparse.Namespace) -> None:
         raise ValueError(f"--pid holds {min(args.pid)}, expected numbers of vehicles, 0 or more")
     check_extra("search", ("faiss",), "searches")
     check_index(args.index)
-    load()
+    load(args)
     import numpy as np
 
     from ealn_plugin.search import IndexWriter, results
@@ -206,7 +242,7 @@ def query_command(args: argparse.Namespace) -> None:
             raise FileNotFoundError(f"image {image!r} does not exist; give the path of an image file")
     check_network(args)
     check_index(args.index)
-    load()
+    load(args)
     from ealn_plugin.search import SearchIndex, results
     from ealn_plugin.search.store import Store
     from ealn_plugin.visualization.search_sheet import draw_search_sheet

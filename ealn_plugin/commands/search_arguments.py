@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import Parser, add_model_input
+from ealn_plugin.commands.arguments import Parser, add_imports, add_model_input, add_own_data
 from ealn_plugin.system.entrances import command
 
 
@@ -31,7 +31,7 @@ def build_parser(description: str, work: Mapping[str, Callable[..., Any]]) -> ar
 
 def _add_index(commands):
     parser = commands.add_parser("index", help="build an index; run it again to go on where it was stopped")
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="folders of images, or names of datasets")
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="folders of images, or names of datasets")
     _add_folder(parser)
     _add_images(parser)
     _add_model(parser.add_argument_group("the network (one of --run and --model)"))
@@ -74,7 +74,7 @@ def _add_query(commands):
 
 def _add_add(commands):
     parser = commands.add_parser("add", help="add images; those that the index has already stay as they are")
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="images, folders of images or names of datasets")
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="images, folders of images or names of datasets")
     _add_folder(parser)
     _add_images(parser)
     _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
@@ -96,6 +96,7 @@ def _add_folder(parser):
 
 
 def _add_images(parser):
+    add_own_data(parser)
     parser.add_argument("--root", default="reid-data", metavar="DIR", help="folder that holds the dataset folders")
     parser.add_argument(
         "--split",
@@ -108,6 +109,7 @@ def _add_images(parser):
 
 
 def _add_model(group):
+    add_imports(group)
     group.add_argument("--run", default="", metavar="DIR", help=f"run folder of {command('train')}, or its checkpoint")
     group.add_argument("--model", default="", metavar="NAME", help="a torchreid model, such as resnet50")
     group.add_argument("--weights", default="", metavar="FILE", help="its weights: torchreid checkpoint or state dict")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin import config as configuration
-from ealn_plugin.commands.arguments import Parser, add_settings
+from ealn_plugin.commands.arguments import Parser, add_imports, add_own_data, add_settings, datasets_named
 from ealn_plugin.engine.checkpoints.names import LAST
 from ealn_plugin.runs import folder
 from ealn_plugin.system.cli import exit_code, start_log, start_screen
@@ -28,8 +28,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--config-file", default="", help="YAML file of settings, or a name of the plugin's own")
     parser.add_argument("-s", "--sources", nargs="+", help="training datasets, such as veri776")
     parser.add_argument("-t", "--targets", nargs="+", help="test datasets")
+    add_own_data(parser)
     parser.add_argument("--transforms", nargs="+", help="data augmentation, such as random_flip random_erase")
     parser.add_argument("--root", default="", help="folder that holds the dataset folders")
+    add_imports(parser)
     add_settings(parser)
     return parser.parse_with_settings(arguments)
 
@@ -45,8 +47,9 @@ def configuration_of(args: argparse.Namespace) -> Any:
         args.opts,
         training=True,
         root=args.root,
-        sources=args.sources,
-        targets=args.targets,
+        sources=datasets_named(args.sources, args.data, "-s"),
+        targets=datasets_named(args.targets, args.data, "-t"),
+        imports=args.imports,
         transforms=args.transforms,
     )
 

@@ -12,7 +12,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import Parser, check_device, check_runs, run_settings
+from ealn_plugin.commands.arguments import (
+    Parser,
+    add_imports,
+    add_own_data,
+    check_device,
+    check_runs,
+    import_own,
+    run_settings,
+)
 from ealn_plugin.reports.names import short_labels
 from ealn_plugin.system.cli import exit_code, start_log
 from ealn_plugin.system.entrances import command, register
@@ -38,6 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--root", default="", metavar="DIR", help="folder that holds the dataset folders (default: that of the runs)"
     )
+    add_own_data(parser)
+    add_imports(parser)
     parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="datasets (default: those of the runs)")
     parser.add_argument(
         "--images",
@@ -64,6 +74,7 @@ def visualize(args: argparse.Namespace) -> Any:
     options, labels = run_settings(args), short_labels(args.run)
     check_runs(args.run, options)
     register()
+    import_own(args)
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from ealn_plugin.reports.exhibits import ExhibitedRun

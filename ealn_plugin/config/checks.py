@@ -16,6 +16,7 @@ from ealn_plugin.config.defaults import (
     default_config,
 )
 from ealn_plugin.config.merging import flat
+from ealn_plugin.config.own_data import parse
 
 
 def check_config(config: CfgNode) -> None:
@@ -83,6 +84,12 @@ def check_config(config: CfgNode) -> None:
         raise ValueError(f"ealn.view_order is {config.ealn.view_order}, expected [front, rear] or [rear, front]")
 
 
+def needs_rendering(config: CfgNode) -> bool:
+    """Whether some dataset that is read may be the rendered one; the user's own photographs never are."""
+    names = config.data.targets if config.test.evaluate else [*config.data.sources, *config.data.targets]
+    return any(parse(name) is None for name in names)
+
+
 def check_named_root(config: CfgNode) -> None:
     """Refuse to render a benchmark into a folder that the user named, unless it is there and empty.
 
@@ -90,7 +97,7 @@ def check_named_root(config: CfgNode) -> None:
         ValueError: one sentence.
     """
     root, render = config.data.root, config.ealn.render
-    if not render.preset or (os.path.isdir(root) and not os.listdir(root)):
+    if not render.preset or not needs_rendering(config) or (os.path.isdir(root) and not os.listdir(root)):
         return
     if os.path.isdir(os.path.join(root, RENDERED_FOLDERS[render.layout])):
         return

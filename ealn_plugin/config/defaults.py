@@ -171,6 +171,7 @@ sample_every: 1               # epochs between saved pictures of generated image
 diagnose_every: 1             # epochs between lines of diagnostics.csv, while generators learn; 0: never
 test_untrained: true          # evaluate the network before training as well
 protocols: []                 # protocols of the targets; empty: those of the dataset
+imports: []                   # modules of your own that register datasets or models; as --import
 view_order: [front, rear]     # what 0 and 1 mean in VehicleID's view lists
 cache_dir: ''                 # folder that keeps decoded, resized images from run to run; '': none is kept
 render: {preset: '', layout: veri776, seed: 0, image_size: 0, lookalikes: 0}   # render this benchmark when data.root
@@ -270,6 +271,7 @@ _LISTS = {
     "train.open_layers": str,
     "train.new_layers": str,
     "ealn.protocols": str,
+    "ealn.imports": str,
     "ealn.beside": str,
     "ealn.hard.regions": int,
     "ealn.hard.radii": float,

@@ -6,10 +6,12 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from ealn_plugin.config import own_data
 from ealn_plugin.config.checks import check_config, check_named_root
 from ealn_plugin.config.defaults import RENAMED, default_config
 from ealn_plugin.config.merging import merge, read_yaml, set_key, warn_of_old_names, with_current_names
 from ealn_plugin.config.resuming import CONFIG, config_of_run
+from ealn_plugin.system.imports import located
 
 
 def load_config(
@@ -25,7 +27,8 @@ def load_config(
         training: for a command that trains. Where ``model.resume`` names a run, what that run left in its config.yaml
             stands in the place of the defaults, and data.save_dir is its folder: nothing else needs to be given. And
             ``check_named_root`` looks at a data.root that a flag or an option names.
-        overrides: values of torchreid's own flags: root, sources, targets, transforms (None or empty: not given).
+        overrides: values of flags: torchreid's own root, sources, targets, transforms, and imports, which are added to
+            those that the file names (None or empty: not given).
     Returns:
         yacs.config.CfgNode, frozen.
     Raises:
@@ -54,10 +57,21 @@ def load_config(
     for key, value in zip(options[::2], options[1::2]):
         set_key(config, RENAMED.get(key, key), value, "the command line")
     check_config(config)
+    _locate_own(config, overrides.get("imports") or (), training)
     if training and named_root and "ealn.render.preset" not in options[::2]:
         check_named_root(config)
     config.freeze()
     return config
+
+
+def _locate_own(config: CfgNode, imports: Sequence[str], training: bool) -> None:
+    """Give the user's own modules and datasets paths that mean the same from any folder; ``imports`` are added."""
+    config.ealn.imports = list(dict.fromkeys(map(located, [*config.ealn.imports, *imports])))
+    for key in own_data.KEYS:
+        side = key.rpartition(".")[2]
+        config.data[side] = [own_data.absolute(name) for name in config.data[side]]
+        for name in config.data[side] if training else ():
+            own_data.check_exists(name, key)
 
 
 def _begin_from_run(config: CfgNode, path: Any) -> None:

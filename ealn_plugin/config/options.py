@@ -5,6 +5,9 @@ from typing import Any
 import yaml
 from yacs.config import CfgNode
 
+from ealn_plugin.config.own_data import short
+from ealn_plugin.system.imports import module_name
+
 
 def datamanager_options(config: CfgNode) -> dict[str, Any]:
     """Keyword arguments of ``toolkit.build_datamanager``."""
@@ -69,4 +72,7 @@ def recorded(config: CfgNode) -> dict[str, Any]:
         ("ealn", "cache_dir"),
     ):
         tree[section].pop(key)
+    for side in ("sources", "targets"):
+        tree["data"][side] = [short(name) for name in tree["data"][side]]
+    tree["ealn"]["imports"] = [module_name(name) for name in tree["ealn"]["imports"]]
     return tree

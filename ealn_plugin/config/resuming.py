@@ -11,6 +11,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from ealn_plugin.config.merging import flat, read_yaml, with_current_names
+from ealn_plugin.config.own_data import comparable
 
 MACHINE, TESTS, TRAINING, KEPT, FIXED = "machine", "tests", "training", "kept", "fixed"
 """May change: how and where the run works, which changes no result; what tests measure; how training goes on (kept
@@ -22,6 +23,7 @@ _KEYS = {
         use_gpu model.resume data.root data.workers data.save_dir train.print_freq test.batch_size test.evaluate
         test.eval_freq test.start_eval test.visrank test.visrank_topk ealn.compile ealn.channels_last
         ealn.checkpoint_every ealn.sample_every ealn.diagnose_every ealn.cache_dir ealn.beside
+        ealn.imports
         """,
     TESTS: """
         data.targets cuhk03.use_metric_cuhk03 test.dist_metric test.normalize_feature test.ranks test.rerank
@@ -96,7 +98,7 @@ def settled(config: CfgNode, run: CfgNode) -> tuple[CfgNode, dict[str, tuple[Any
     Raises:
         ValueError: naming a difference that cannot be.
     """
-    asked, then = flat(config), flat(run)
+    asked, then = comparable(flat(config)), comparable(flat(run))
     differing = [key for key in asked if asked[key] != then[key]]
     for key in differing:
         if RESUMING[key] == FIXED:
@@ -123,7 +125,7 @@ def _set(config, name, value):
 
 def settings(config: CfgNode) -> dict[str, Any]:
     """{key: value} of everything that the results of a run depend on, to be compared when it goes on."""
-    return {key: value for key, value in flat(config).items() if RESUMING[key] in (TESTS, TRAINING, FIXED)}
+    return {key: value for key, value in comparable(flat(config)).items() if RESUMING[key] in (TESTS, TRAINING, FIXED)}
 
 
 def fixed() -> frozenset[str]:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ealn_plugin import toolkit
@@ -12,6 +12,8 @@ from ealn_plugin.data.files import RENDERED_NOTE, is_rendered
 from ealn_plugin.data.viewpoints import View, gather_views
 
 log = logging.getLogger(__name__)
+
+VIEW_PROTOCOLS = ("same_view", "cross_view", "all_views")
 
 
 class VehicleDataset(toolkit.ImageDataset):
@@ -24,6 +26,10 @@ class VehicleDataset(toolkit.ImageDataset):
     dataset_names: tuple[str, ...] = ()
     folder_names: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
+    view_protocols: tuple[str, ...] = ()
+    """Added to the protocols where the view of a query and of a gallery image is known."""
+    title = ""
+    """What messages call it; '' is the name of the class."""
     min_view_confidence = 0.0
     """Lines of viewpoints.csv with a lower confidence, in [0, 1], count as unknown; set it on the class or
     subclass when the dataset is built by torchreid's data manager, which hands no extra arguments on."""
@@ -43,7 +49,7 @@ class VehicleDataset(toolkit.ImageDataset):
             dataset_dir: absolute path of the dataset folder.
             splits: {'train' | 'query' | 'gallery': [(image, pid, camid)]}, image relative to `dataset_dir` with forward
                 slashes. Train identities may have any numbers, they are relabelled 0..n-1 in sorted order; 'train' is
-                None for a copy that has only the test part.
+                None for a copy that has only the test part, the other two for one that has only the training part.
             released_views: {image: View} from the release's own files; viewpoints.csv overrides it.
             groups: {image: number of its appearance group}.
             min_view_confidence: see the class attribute, which is the default.
@@ -54,12 +60,15 @@ class VehicleDataset(toolkit.ImageDataset):
             ValueError: for an empty query or gallery, or a query set without a match.
         """
         self.dataset_dir = dataset_dir
-        _check_splits(type(self).__name__, dataset_dir, splits)
+        self.title = self.title or type(self).__name__
+        _check_splits(self.title, dataset_dir, splits)
         splits = {split: items or [] for split, items in splits.items()}
         if min_view_confidence is None:
             min_view_confidence = self.min_view_confidence
         images = {image for split in splits.values() for image, _, _ in split}
         views = gather_views(dataset_dir, images, released_views, min_view_confidence)
+        known = [any(views[image] != View.UNKNOWN for image, _, _ in splits[split]) for split in ("query", "gallery")]
+        self.protocols = (*self.protocols, *(self.view_protocols if all(known) else ()))
         VIEWPOINTS.update({self._path(image): view for image, view in views.items()})
         APPEARANCE.update({self._path(image): groups.get(image, -1) for image in images})
         if kwargs.get("verbose", True):
@@ -71,7 +80,12 @@ class VehicleDataset(toolkit.ImageDataset):
         )
         verbose = kwargs.pop("verbose", True)
         # torchreid looks at the first training image, so where there is none it is lent another one
-        super().__init__(train or query[:1], query, gallery, verbose=False, **kwargs)
+        some = train or query
+        if not query:
+            kwargs["combineall"] = False
+        super().__init__(train or some[:1], query or some[:1], gallery or some[:1], verbose=False, **kwargs)
+        if not query:
+            self.query, self.gallery = [], []
         if not train:
             self._have_no_training_images()
         self.verbose = verbose
@@ -110,7 +124,7 @@ class VehicleDataset(toolkit.ImageDataset):
         seen = Counter(views.values())
         log.info(
             "%s from %s: %s; views: %s",
-            type(self).__name__,
+            self.title,
             self.dataset_dir,
             counts,
             ", ".join(f"{seen[view]} {view.name.lower()}" for view in View),
@@ -119,6 +133,11 @@ class VehicleDataset(toolkit.ImageDataset):
             log.warning("%s: %s", self.dataset_dir, RENDERED_NOTE)
         if not splits["train"]:
             log.warning("%s holds no training images: it can be tested on, not trained on", self.dataset_dir)
+
+
+def camera_offset(cameras: Iterable[int]) -> int:
+    """What to take from the numbers of a release's cameras so that they count from 0: 1 where they count from 1."""
+    return int(min(cameras, default=0) >= 1)
 
 
 def _check_splits(dataset: str, dataset_dir: str, splits: Mapping[str, Any]) -> None:
@@ -130,6 +149,8 @@ def _check_splits(dataset: str, dataset_dir: str, splits: Mapping[str, Any]) -> 
                 f"at least one; unpack the release completely as datasets.md describes"
             )
     gallery_cameras = {}
+    if splits["query"] is None:  # training images alone
+        return
     for _, pid, camid in splits["gallery"]:
         gallery_cameras.setdefault(pid, set()).add(camid)
     unmatched = sum(not gallery_cameras.get(pid, set()) - {camid} for _, pid, camid in splits["query"])

@@ -106,18 +106,20 @@ def read_lines(path: str) -> list[tuple[int, str]]:
     return [(number, line) for number, line in numbered if line]
 
 
-def malformed(path: str, line: int, found: object, expected: str) -> ValueError:
-    """Return the ValueError for line `line` (from 1) of `path`: what stands there and what should."""
-    return ValueError(
-        f"{path}:{line}: found {_shortened(found)}, expected {expected}; "
-        f"correct that line or take the file from the release again"
-    )
+_OF_A_RELEASE = "correct that line or take the file from the release again"
 
 
-def undecodable(path: str, raw: bytes, error: UnicodeDecodeError, encoding: str) -> ValueError:
+def malformed(path: str, line: int, found: object, expected: str, then: str = _OF_A_RELEASE) -> ValueError:
+    """Return the ValueError for line `line` (from 1) of `path`: what stands there, what should, `then` what to do."""
+    return ValueError(f"{path}:{line}: found {_shortened(found)}, expected {expected}; {then}")
+
+
+def undecodable(
+    path: str, raw: bytes, error: UnicodeDecodeError, encoding: str, then: str = _OF_A_RELEASE
+) -> ValueError:
     """Return the ValueError for bytes `raw` of `path` that are not in `encoding` (a UnicodeDecodeError)."""
     line = raw.count(b"\n", 0, error.start) + 1
-    return malformed(path, line, raw[error.start : error.start + 1], f"text encoded as {encoding}")
+    return malformed(path, line, raw[error.start : error.start + 1], f"text encoded as {encoding}", then)
 
 
 def _shortened(found: object, limit: int = 80) -> str:

@@ -1,16 +1,15 @@
 """VeRI-776 (Liu et al., ECCV 2016) as torchreid's dataset 'veri776'."""
 
-import codecs
 import logging
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
-from xml.parsers import expat
 
 from ealn_plugin.data.annotations import appearance_group, is_code
 from ealn_plugin.data.base import VehicleDataset
-from ealn_plugin.data.files import by_stem, find_dataset_folder, image_names, malformed, read_lines, stem, undecodable
+from ealn_plugin.data.files import by_stem, find_dataset_folder, image_names, malformed, read_lines, stem
+from ealn_plugin.data.item_xml import read_items
 from ealn_plugin.data.viewpoints import read_keypoints
 
 log = logging.getLogger(__name__)
@@ -76,30 +75,13 @@ def parse_image_name(name: str) -> tuple[int, int] | None:
 def read_appearance(path: str) -> dict[str, int]:
     """Read a train_label.xml or test_label.xml and return {image file name: appearance group}.
 
-    Images without a colour or a type are left out. The files declare gb2312, which Python's XML parsers
-    refuse, so they are decoded first.
+    Images without a colour or a type are left out.
 
     Raises:
         ValueError: for bytes that are no text, broken XML or a wrong attribute, with file and line.
     """
-    groups = {}
-    parser = expat.ParserCreate("utf-8")
-
-    def refuse_entity(name: str, *_) -> None:  # entities that expand to others can fill any memory
-        raise malformed(path, parser.CurrentLineNumber, f"the entity {name}", "a file without entities of its own")
-
-    def start_element(tag, attributes) -> None:
-        if tag == "Item":
-            image, group = _parse_item(path, parser.CurrentLineNumber, attributes)
-            if group is not None:
-                groups[image] = group
-
-    parser.StartElementHandler, parser.EntityDeclHandler = start_element, refuse_entity
-    try:
-        parser.Parse(_decoded(path).encode("utf-8"), True)
-    except expat.ExpatError as error:
-        raise malformed(path, error.lineno, expat.ErrorString(error.code), "well-formed XML") from error
-    return groups
+    groups = ((item.get("imageName"), _parse_item(path, line, item)) for line, item in read_items(path))
+    return {image: group for image, group in groups if group is not None}
 
 
 def _read_split(dataset_dir: str, folder: str, list_name: str) -> list[tuple[str, int, int]] | None:
@@ -175,27 +157,11 @@ def _by_file_name(entries: Mapping[str, Any], images: Iterable[str]) -> dict[str
     return {image: stems[stem(name)] for image, name in names if stem(name) in stems}
 
 
-def _decoded(path: str) -> str:
-    """Return the text of an XML file of the release: gb2312 or its superset gb18030, UTF-8 if it says so."""
-    with open(path, "rb") as handle:
-        raw = handle.read()
-    is_utf8 = raw.startswith(codecs.BOM_UTF8) or b"utf-8" in raw[:100].lower()
-    for encoding in ("utf-8-sig",) if is_utf8 else ("gb2312", "gb18030"):
-        try:
-            return raw.decode(encoding)
-        except UnicodeDecodeError as error:
-            failure = undecodable(path, raw, error, encoding)
-    raise failure
-
-
-def _parse_item(path: str, line: int, attributes: Mapping[str, Any]) -> tuple[str, int | None]:
-    """Return (image, appearance group or None) of the attributes of one <Item>."""
-    image = attributes.get("imageName")
-    if not image:
-        raise malformed(path, line, attributes, "an Item with the attribute imageName")
+def _parse_item(path: str, line: int, attributes: Mapping[str, Any]) -> int | None:
+    """Return the appearance group, or None, that the attributes of one <Item> say."""
     codes = [attributes.get(name) for name in ("colorID", "typeID")]
     if None in codes:
-        return image, None
+        return None
     if not all(_CODE.fullmatch(code) and is_code(int(code)) for code in codes):  # type: ignore[arg-type]
         raise malformed(path, line, codes, "colorID and typeID as numbers in 0..999")
-    return image, appearance_group("veri776", *map(int, codes))  # type: ignore[arg-type]
+    return appearance_group("veri776", *map(int, codes))  # type: ignore[arg-type]

@@ -333,4 +333,4 @@ def check_protocols(names: Iterable[str]) -> tuple[str, ...]:
 
 def protocols_of(loaders: Mapping[str, Any], wanted: Iterable[str] = ()) -> tuple[str, ...]:
     """Names of the protocols to run on a dataset: ``wanted``, else those of its class, else torchreid's own rule."""
-    return tuple(wanted) or getattr(loaders["query"].dataset, "protocols", DEFAULT_PROTOCOLS)
+    return tuple(wanted) or getattr(loaders["query"].dataset, "protocols", ()) or DEFAULT_PROTOCOLS

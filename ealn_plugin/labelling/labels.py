@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ealn_plugin import toolkit
 from ealn_plugin.data.annotations import VIEWPOINTS
 from ealn_plugin.data.folders import ImageFolder, _relative
+from ealn_plugin.data.own.names import build_dataset
 from ealn_plugin.data.synthetic.presets import Preset
 from ealn_plugin.data.viewpoints import VIEWPOINTS_FILE, View, read_viewpoints_csv, viewpoints_csv
 from ealn_plugin.system.files import utf8, write_atomically
@@ -63,7 +63,7 @@ def images_of_datasets(names: Sequence[str], root: str) -> list[ImageFolder]:
     """
     folders = {}
     for name in names:
-        dataset = toolkit.build_dataset(name, root)
+        dataset = build_dataset(name, root)
         folder = _folder_of(dataset, name)
         views = _known_views(dataset, folder)
         folders.setdefault(folder, {}).update({_relative(path, folder): view for path, view in views.items()})
@@ -85,7 +85,7 @@ def labelled_images(names: Sequence[str], root: str, seed: int = 0) -> LabelledI
     """
     parts = {"train": {}, "test": {}}
     for name in names:
-        dataset = toolkit.build_dataset(name, root)
+        dataset = build_dataset(name, root)
         folder = _folder_of(dataset, name)
         views = _known_views(dataset, folder)
         for part, items in (("train", dataset.train), ("test", dataset.query + dataset.gallery)):

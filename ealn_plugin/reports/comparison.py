@@ -14,7 +14,7 @@ from ealn_plugin.data import DATASETS
 from ealn_plugin.data.files import RENDERED_NOTE, is_rendered
 from ealn_plugin.evaluation.feature_store import FeatureStore
 from ealn_plugin.evaluation.measure import measure
-from ealn_plugin.evaluation.protocols import PROTOCOLS
+from ealn_plugin.evaluation.protocols import DEFAULT_PROTOCOLS, PROTOCOLS
 from ealn_plugin.reports import tables
 from ealn_plugin.reports.names import file_name
 from ealn_plugin.reports.published import PUBLISHED
@@ -113,7 +113,7 @@ def protocols_to_run(own: Sequence[str], wanted: Sequence[str]) -> tuple[str, ..
         return tuple(own)
     if not set(own) & set(wanted):
         return tuple(wanted)
-    foreign = {name for dataset in DATASETS.values() for name in dataset.protocols} - set(own)
+    foreign = {name for dataset in DATASETS.values() for name in dataset.protocols} - {*own, *DEFAULT_PROTOCOLS}
     return tuple(name for name in wanted if name not in foreign)
 
 

@@ -11,8 +11,7 @@ from yacs.config import CfgNode
 
 from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
-from ealn_plugin.data.images import speed_up
-from ealn_plugin.data.lookalike_lists import lookalikes_of
+from ealn_plugin.config.checks import needs_rendering
 from ealn_plugin.data.synthetic import add_companions, render_dataset
 from ealn_plugin.distributed.world import World
 from ealn_plugin.engine import schedule
@@ -29,6 +28,7 @@ from ealn_plugin.models import (
     resnet_generator_9blocks,
 )
 from ealn_plugin.runs import pretrained
+from ealn_plugin.runs.datamanager import build_datamanager
 from ealn_plugin.runs.weights import fill_weights, number_of_classes
 from ealn_plugin.schemes import (
     CrossViewScheme,
@@ -42,6 +42,7 @@ from ealn_plugin.schemes import (
     TrueHardNegativesScheme,
 )
 from ealn_plugin.schemes.base import Scheme
+from ealn_plugin.system.imports import import_modules
 from ealn_plugin.system.randomness import seed_everything
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ def build_engine(
     Returns:
         EALNEngine, ready for ``run(**run_options(config))``.
     """
+    import_modules(config.ealn.imports)
     toolkit.check_model_name(config.model.name)  # before anything is rendered or read
     if pretrained.is_filled_here(config):
         pretrained.pretrained_file()
@@ -124,43 +126,6 @@ def option_groups(kinds: Mapping[str, Any], config: CfgNode) -> dict[str, Any]:
     return groups
 
 
-def build_datamanager(config: CfgNode, train: bool = True) -> Any:
-    """torchreid's ImageDataManager of a configuration, its loaders made faster.
-
-    Args:
-        config: what ``load_config`` returned.
-        train: the training images will be read as well; else none are needed, and no cache is made of them.
-    Raises:
-        FileNotFoundError, ValueError: a dataset that cannot be read, or one without training images to train on.
-    """
-    options = configuration.datamanager_options(config)
-    if not train:
-        options.update(sources=options["targets"][:1], load_train_targets=False, train_sampler="SequentialSampler")
-    try:
-        datamanager = toolkit.build_datamanager(**options)
-    except ValueError:  # of a sampler that found nothing to sample, among others
-        _check_training_images(options)
-        raise
-    if train and not datamanager.num_train_pids:
-        _check_training_images(options)
-    more = {}
-    if train and config.ealn.cache_dir and "truth" in configuration.parts_of(config.ealn.scheme):
-        lists = lookalikes_of([item[0] for item in datamanager.train_loader.dataset.data])
-        more = {f"{'+'.join(datamanager.sources)}_lookalikes": [path for found in lists.values() for path in found]}
-    speed_up(datamanager, config.ealn.cache_dir, train, config.data.workers, more=more)
-    return datamanager
-
-
-def _check_training_images(options: Mapping[str, Any]) -> None:
-    """Refuse sources that have only their test part; ``options`` are those of the data manager."""
-    for name in options["sources"]:
-        if not toolkit.build_dataset(name, options["root"]).train:
-            raise FileNotFoundError(
-                f"{name} in {options['root']!r} has no training images; unpack them as datasets.md describes, or only "
-                "test with test.evaluate True"
-            )
-
-
 def _num_classes(config: CfgNode, datamanager: Any) -> int:
     if config.test.evaluate and config.model.resume:
         return number_of_classes(state.read(checkpoint.find(config.model.resume))["model"])
@@ -184,7 +149,7 @@ def run_options(config: CfgNode) -> dict[str, Any]:
 def render_if_missing(config: CfgNode) -> None:
     """Render the benchmark of ``ealn.render`` into data.root; a finished one is used as it is."""
     render = config.ealn.render
-    if not render.preset:
+    if not render.preset or not needs_rendering(config):
         return
     folder = render_dataset(
         config.data.root,
@@ -200,6 +165,7 @@ def render_if_missing(config: CfgNode) -> None:
 
 def build_embedding_backbone(config: CfgNode, num_classes: int) -> nn.Module:
     """The torchreid backbone named by ``model.name``, with ``model.load_weights`` loaded when given."""
+    import_modules(config.ealn.imports)
     extra, own = {}, pretrained.is_filled_here(config)
     if config.model.name == "vgg_cnn_m_1024":
         extra = dict(input_size=(config.data.height, config.data.width), feature_activation=config.ealn.vggm_feature)

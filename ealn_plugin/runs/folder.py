@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 RESULTS = "results.json"
 RENDERED = "rendered.json"
 """Names the rendered datasets of a run, where there are any; results.json looks the same for them and the releases."""
+SPLITS = "splits.json"
+"""How the run divides datasets of the user's own that come without a split, so that its tests stay apart from what it
+has learned, whatever is added to them."""
 MOVING = ".moving"
 
 
@@ -48,6 +51,37 @@ def rendered_datasets(folder: str) -> list[str]:
     except (OSError, ValueError, RecursionError):
         return []
     return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def recorded_splits(config: Any) -> dict[str, Any]:
+    """``splits_of_run`` of a configuration: of the run that goes on, is tested or lends its warm-up; else {}."""
+    folder = config.model.resume or (config.data.save_dir if config.test.evaluate else config.ealn.start_from)
+    return splits_of_run(folder) if folder else {}
+
+
+def splits_of_run(path: str | PathLike[str]) -> dict[str, Any]:
+    """{dataset: {'train' and 'test': vehicles, 'query': images}} that a run has recorded, {} where it had none to draw.
+
+    Args:
+        path: run folder or a checkpoint in it.
+    Raises:
+        ValueError: the file is broken; one sentence.
+    """
+    path = os.path.join(path if os.path.isdir(path) else os.path.dirname(path), SPLITS)
+    if not os.path.isfile(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            splits = json.load(file)
+        return {
+            str(name): {part: [str(label) for label in split[part]] for part in ("train", "test", "query")}
+            for name, split in splits.items()
+        }
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{path} does not say how datasets are split ({type(error).__name__}: {error}); restore it, or delete it "
+            "to have them split as data.split_id says"
+        ) from error
 
 
 def keep_earlier_run(save_dir: str) -> None:

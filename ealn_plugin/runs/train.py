@@ -13,11 +13,20 @@ from ealn_plugin import config as configuration
 from ealn_plugin.config import CfgNode
 from ealn_plugin.config.resuming import fixed, settings, settled
 from ealn_plugin.data.files import RENDERED_NOTE, is_rendered
+from ealn_plugin.data.own.names import splits_to_record
 from ealn_plugin.distributed.world import World
 from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.engine.precision import AUTO
 from ealn_plugin.runs import build
-from ealn_plugin.runs.folder import CONFIG, RENDERED, RESULTS, keep_earlier_run, take_back_earlier_run
+from ealn_plugin.runs.folder import (
+    CONFIG,
+    RENDERED,
+    RESULTS,
+    SPLITS,
+    keep_earlier_run,
+    recorded_splits,
+    take_back_earlier_run,
+)
 from ealn_plugin.system.files import write_atomically
 
 log = logging.getLogger(__name__)
@@ -60,6 +69,10 @@ def train(
         kept.defrost()
         kept.model.resume = ""  # the folder is enough, wherever it will lie
         write_atomically(os.path.join(save_dir, CONFIG), kept.dump())
+        datasets = [*config.data.targets, *config.data.sources]
+        splits = splits_to_record(datasets, config.data.split_id, recorded_splits(config))
+        if splits:
+            write_atomically(os.path.join(save_dir, SPLITS), json.dumps(splits, indent=1, sort_keys=True) + "\n")
 
     compared: dict[str, Any] = dict(settings=settings(config), fixed=fixed())
     try:

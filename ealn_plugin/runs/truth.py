@@ -2,9 +2,9 @@
 
 import logging
 
-from ealn_plugin import toolkit
 from ealn_plugin.config import CfgNode
 from ealn_plugin.data import synthetic
+from ealn_plugin.data.own.names import build_dataset
 from ealn_plugin.runs import build
 from ealn_plugin.system.entrances import command
 
@@ -26,7 +26,7 @@ def render_truth(config: CfgNode) -> None:
     """
     build.render_if_missing(config)
     for name in dict.fromkeys([*config.data.sources, *config.data.targets]):
-        folder = getattr(toolkit.build_dataset(name, config.data.root), "dataset_dir", "")
+        folder = getattr(build_dataset(name, config.data.root), "dataset_dir", "")
         if not synthetic.is_complete(folder):
             raise ValueError(
                 f"dataset {name} in {folder or config.data.root!r} was not rendered, so its truth is not known; leave "

@@ -8,52 +8,76 @@ from typing import Any
 
 import numpy as np
 
-from ealn_plugin import toolkit
+from ealn_plugin.config.own_data import check_exists, parse
 from ealn_plugin.data.annotations import VIEWPOINTS
 from ealn_plugin.data.folders import images_of_folder
+from ealn_plugin.data.own.names import build_dataset
 from ealn_plugin.data.viewpoints import View, gather_views
 from ealn_plugin.inference.extractor import FeatureExtractor
 from ealn_plugin.search.records import Records
+from ealn_plugin.system.imports import import_modules, located
 
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "query", "gallery")
 
 
-def images_of(sources: Sequence[str], root: str = "reid-data", splits: Sequence[str] = ("gallery",)) -> Records:
+def images_of(
+    sources: Sequence[str], root: str = "reid-data", splits: Sequence[str] = ("gallery",), **options: Any
+) -> Records:
     """The images that a list of folders, files and datasets names, as Records with absolute paths.
 
     Args:
         sources: each a folder, searched with its subfolders, whose viewpoints.csv is read where it has one; the name
-            of an image file; or the name of a registered dataset, whose vehicles, cameras and views are known.
+            of an image file; or the name of a registered dataset or of one of the user's own, such as 'csv:PATH', whose
+            vehicles, cameras and views are known.
         root: folder that holds the dataset folders; splits: which parts of a dataset.
+        options: how a dataset is split, as ``OwnDataset`` takes them: split_id, recorded_splits.
     Raises:
         ValueError, FileNotFoundError: neither, or one that cannot be read.
     """
-    return Records.joined(_images_of(source, root, splits) for source in sources)
+    return Records.joined(_images_of(source, root, splits, options) for source in sources)
 
 
-def _images_of(source: str, root: str, splits: Sequence[str]) -> Records:
-    if os.path.isdir(source):
+def _images_of(source: str, root: str, splits: Sequence[str], options: Mapping[str, Any]) -> Records:
+    if parse(source) is not None:
+        check_exists(source, "SOURCE")
+    elif os.path.isdir(source):
         folder = images_of_folder(source)
         paths = [folder.path(image) for image in folder.views]
         labelled = gather_views(folder.folder, list(folder.views), {}).values()
         return Records(paths, views=np.array([known_view(path, view) for path, view in zip(paths, labelled)]))
     elif os.path.exists(source):
         paths = [os.path.abspath(source)]
+        return Records(paths, views=VIEWPOINTS.lookup(paths).numpy())
     elif os.sep in source or os.path.splitext(source)[1]:
         raise FileNotFoundError(f"there is no file or folder {source!r}; give one, or the name of a dataset")
-    else:
-        dataset = toolkit.build_dataset(source, root)
-        items = [item for split in splits for item in getattr(dataset, split)]
-        paths = [os.path.abspath(item[0]) for item in items]
-        return Records(
-            paths,
-            np.array([item[1] for item in items]),
-            np.array([item[2] for item in items]),
-            VIEWPOINTS.lookup(paths).numpy(),
+    dataset = build_dataset(source, root, **options)
+    items = [item for split in splits for item in getattr(dataset, split)]
+    count = sum(len(getattr(dataset, split)) for split in SPLITS)
+    if not items:
+        raise ValueError(
+            f"{source} has no images in its {' and '.join(splits)} part, of {count} in all; choose other parts with "
+            f"--split, such as --split {' '.join(SPLITS)}"
         )
-    return Records(paths, views=VIEWPOINTS.lookup(paths).numpy())
+    if len(items) < count:
+        log.info(
+            "%s: its %s part is taken, %d of %d images; --split %s takes all",
+            source,
+            " and ".join(splits),
+            len(items),
+            count,
+            " ".join(SPLITS),
+        )
+    paths = [os.path.abspath(item[0]) for item in items]
+    return Records(paths, *_labels(dataset, items), VIEWPOINTS.lookup(paths).numpy())
+
+
+def _labels(dataset: Any, items: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """(vehicles, cameras) of images, -1 for a camera that the dataset only numbers and does not know."""
+    without = getattr(dataset, "without_camera", ())
+    cameras = [-1 if item[0] in without else item[2] for item in items]
+    return np.array([item[1] for item in items]), np.array(cameras)
 
 
 def known_view(path: str, view: int = View.UNKNOWN) -> View:
@@ -77,15 +101,24 @@ def features_of(
 
 
 def description(
-    run: Any = "", model: str = "", weights: str = "", classifier: str = "", fusion: bool = True, **images: Any
+    run: Any = "",
+    model: str = "",
+    weights: str = "",
+    classifier: str = "",
+    fusion: bool = True,
+    imports: Sequence[str] = (),
+    **images: Any,
 ) -> dict[str, Any]:
     """JSON values from which ``make_extractor`` makes the extractor that an index was built with.
 
     Args:
         run: run folder or checkpoint; or model, weights, and images: height, width, norm_mean, norm_std.
         classifier, fusion: as for ``FeatureExtractor``.
+        imports: modules that register the model, as ``import_modules`` takes them.
     """
     network = {"run": os.path.abspath(run)} if run else {"model": model, "weights": os.path.abspath(weights), **images}
+    if imports:
+        network["imports"] = [located(name) for name in imports]
     return {**network, "classifier": os.path.abspath(classifier) if classifier else "", "fusion": fusion}
 
 
@@ -96,6 +129,7 @@ def make_extractor(described: Mapping[str, Any], **options: Any) -> FeatureExtra
         FileNotFoundError, CheckpointError, ValueError: see ``FeatureExtractor``.
     """
     described = dict(described)
+    import_modules(described.pop("imports", ()))
     shared = dict(classifier=described.pop("classifier") or None, fusion=described.pop("fusion"), **options)
     if "run" in described:
         return FeatureExtractor(described["run"], **shared)

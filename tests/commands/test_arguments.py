@@ -25,7 +25,7 @@ def test_the_setting_that_a_flag_may_mean(flag, arguments, expected):
 
 
 def test_flags_that_were_not_given_are_no_settings():
-    given = dict(targets=None, root="", workers=0, device="cpu")
+    given = dict(targets=None, data=[], root="", workers=0, device="cpu")
     assert run_settings(argparse.Namespace(**given), test__ranks=[1], test__rerank=None) == [
         "data.workers",
         0,

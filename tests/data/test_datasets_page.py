@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from ealn_plugin import toolkit
-from ealn_plugin.data import DATASETS, VehicleID, VeRi776, View, read_viewpoints_csv
+from ealn_plugin.data import DATASETS, VehicleID, VeRi776, View, cityflow, read_viewpoints_csv, veriwild, vric
+from ealn_plugin.data.own.photographs import SPLITS as SPLIT_NAMES
+from ealn_plugin.data.own.table import NEEDED, OPTIONAL
 from ealn_plugin.data.veri776 import KEYPOINT_FILES, LABEL_FILES, SPLITS
 
 PAGE = (Path(__file__).parents[2] / "datasets.md").read_text(encoding="utf-8")
@@ -14,7 +16,13 @@ PAGE = (Path(__file__).parents[2] / "datasets.md").read_text(encoding="utf-8")
 
 def test_every_name_and_folder_is_on_the_page():
     names = [*DATASETS, *VeRi776.folder_names, *VehicleID.folder_names, *VeRi776.protocols[:4]]
-    names += [*VehicleID.protocols[:2], *(dataset.test_list for dataset in DATASETS.values() if dataset is not VeRi776)]
+    names += [
+        *VehicleID.protocols[:2],
+        *(dataset.test_list for dataset in DATASETS.values() if hasattr(dataset, "test_list")),
+    ]
+    names += [folder for dataset in DATASETS.values() for folder in dataset.folder_names]
+    names += [name for splits in (vric.SPLITS, cityflow.SPLITS) for pair in splits.values() for name in pair]
+    names += [*NEEDED, *OPTIONAL, *SPLIT_NAMES, veriwild.CAMERA_FILE, f"{veriwild.TRAIN_LIST}.txt"]
     names += [*KEYPOINT_FILES, *LABEL_FILES, *(name for pair in SPLITS.values() for name in pair)]
     assert [name for name in names if name not in PAGE] == []
 

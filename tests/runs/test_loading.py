@@ -107,3 +107,13 @@ def test_a_model_of_its_own_size_is_loaded_without_a_gpu(tmp_path):
     assert loading.load_model("hacnn", weights, 160, 64).dim == 1024
     with pytest.raises(ValueError, match=r"HACNN cannot process images of 64 x 64 pixels \(.*expected \(160, 64\)"):
         loading.load_model("hacnn", weights, 64, 64).dim  # noqa: B018
+
+
+def test_a_model_is_the_same_in_every_process_also_where_its_classifier_is_not_in_the_file(tmp_path):
+    """Else an index that one process has built could not be asked by another."""
+    torch.save(toolkit.build_model("resnet_small", 7).state_dict(), tmp_path / "weights.pth")
+    loaded = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        loaded.append(loading.load_model("resnet_small", tmp_path / "weights.pth", 32, 32).embedding)
+    assert fingerprint_of_networks(loaded[0]) == fingerprint_of_networks(loaded[1])
