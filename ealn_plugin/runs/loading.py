@@ -83,7 +83,9 @@ class LoadedRun:
 
 
 def load_run(path: str | PathLike[str], device: str | torch.device = "cpu") -> LoadedRun:
-    """The networks of a run of ``ealn train``; its dataset need not be there, and no code in its files is run.
+    """The networks of a run of ``ealn train``; its dataset need not be there.
+
+    No code in its files is run, but the modules that its ``ealn.imports`` names are imported.
 
     Args:
         path: run folder, meaning its last checkpoint, or one of the checkpoint_*.pth.tar in it.
