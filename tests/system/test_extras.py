@@ -8,7 +8,6 @@ import setuptools
 
 from ealn_plugin import export
 from ealn_plugin.reports import html
-from ealn_plugin.runs import pretrained
 from ealn_plugin.system.extras import check_extra
 from tests.helpers.pages import PAGES, ROOT
 
@@ -36,7 +35,6 @@ def test_the_extras_of_the_pages_bring_what_they_are_for(monkeypatch):
         "search": ("faiss-cpu",),
         html.EXTRA: html.PACKAGES,
         export.EXTRA: export.PACKAGES,
-        pretrained.EXTRA: (pretrained.PACKAGE.replace("_", "-"),),
     }
     assert {name: set(extras[name]) for name in wanted} == {name: set(packages) for name, packages in wanted.items()}
     assert all(set(packages) <= set(extras["test"]) for packages in wanted.values())
