@@ -50,7 +50,7 @@ def reproduce(root, out, *arguments, options=SMALL):
     return load_tool("reproduce").main(
         [
             "--config-file",
-            os.path.join(ROOT, "configs", "ealn_synthetic.yaml"),
+            os.path.join(ROOT, "configs", "ealn_synthetic_grid.yaml"),
             "--root",
             str(root),
             "--out",

@@ -257,7 +257,7 @@ def test_a_missing_dataset(tmp_path, capsys):
         (["ealn.discriminator.layers", "5"], "leave no logits"),
         (["data.sources", "veri77"], "veri77"),
         (["ealn.warmup_epochs", "2"], "leave no joint epoch"),
-        (["train.batch_size", "64"], "lower train.batch_size"),
+        (["train.batch_size", "64"], "use train.batch_size 12 or less"),
         (["ealn.protocols", "['same_views']", "ealn.test_untrained", "False"], "same_views"),
         (["ealn.view_embedding_off_epochs", "2"], "never learn from the cross views"),
         (["train.fixbase_epoch", "1", "train.open_layers", "['nolayer']"], "open_layers holds 'nolayer'"),
