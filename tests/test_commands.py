@@ -48,13 +48,14 @@ CI = {  # what .ci/run makes of a command: quietly, and without a cache in the c
     'pip install -c constraints.txt -e ".[test]"': 'pip install --quiet -c constraints.txt -e ".[test]"',
     "pytest -n 2 --dist loadfile": "pytest -q -p no:cacheprovider -n 2 --dist loadfile",
 }
+PHOTOS = "tests/test_own_photographs.py"
 ELSEWHERE = {  # beginning of a command: the test that runs it as it stands or, of torchrun, its like
     "torchrun": "tests/commands/test_train_torchrun.py::test_the_command_of_the_readme",
-    "ealn train --config-file my_settings.yaml": "tests/test_own_photographs.py::test_names_are_safe_and_the_record_has_no_paths",
-    "ealn evaluate --run log/my_cars": "tests/test_own_photographs.py::test_evaluate_from_another_folder_finds_the_data_and_the_same_figures",
-    "ealn search index": "tests/test_own_photographs.py::test_search_finds_photographs",
-    "ealn export --run log/my_cars": "tests/test_own_photographs.py::test_export_visualize_and_report",
-    "ealn train --import": "tests/test_own_photographs.py::test_a_module_of_ones_own_is_used_by_every_command",
+    "ealn train --config-file my_": f"{PHOTOS}::test_names_are_safe_and_the_record_has_no_paths",
+    "ealn evaluate --run log/my": f"{PHOTOS}::test_evaluate_from_another_folder_finds_the_data_and_the_same_figures",
+    "ealn search index": f"{PHOTOS}::test_search_finds_photographs",
+    "ealn export --run log/my_cars": f"{PHOTOS}::test_export_visualize_and_report",
+    "ealn train --import": f"{PHOTOS}::test_a_module_of_ones_own_is_used_by_every_command",
     "python -c ": "tests/data/test_datasets_page.py::test_the_commands_that_show_the_counts_run",
     "python tools/search.py": "tests/test_readme.py::test_finding_a_vehicle",
     "python tools/report.py": "tests/commands/test_report.py::test_the_command_of_the_readme",
