@@ -121,6 +121,7 @@ def test_a_run_goes_on(trained, tmp_path):
     assert (tmp_path / "on" / "splits.json").read_text() == (run / "splits.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_folder_without_views_through_a_grid(tmp_path):
     for vehicle in range(6):
         take_photographs(tmp_path / "cars" / f"car {vehicle}", vehicles=1, cameras=("gate",), shots=4, seed=vehicle)
@@ -216,6 +217,7 @@ def test_a_module_of_ones_own_is_used_by_every_command(trained, tmp_path):
     ealn(there, "export", "--run", run, "--out", "exported", "--formats", "program", "--calls", "0")
 
 
+@pytest.mark.slow
 def test_an_index_of_a_model_of_ones_own_is_asked_without_naming_its_module(trained, tmp_path):
     folder, run = trained
     (tmp_path / "own_module.py").write_text(OWN_MODULE.replace("from own_names import NAME", "NAME = 'another'"))

@@ -63,6 +63,7 @@ def train(
         engine = build.build_engine(config, world=world)
 
     def on_start() -> None:
+        """Move an earlier run out of the way and write the settings."""
         if not at_home:
             keep_earlier_run(save_dir)
         kept = config.clone()
