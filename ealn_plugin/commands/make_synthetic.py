@@ -35,6 +35,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="also K pictures of every training image's shot with other marks (lookalikes.csv), and the twins of the "
         "test images without marks (unmarked_twins.csv); a finished data set gets them added (default 0)",
     )
+    parser.add_argument(
+        "--twins",
+        action="store_true",
+        help="also the twins of the training images, the same shot with the vehicle turned round (train_twins.csv)",
+    )
     parser.add_argument("--contact-sheet", metavar="FILE", help="also write an overview picture (PNG)")
     return parser
 
@@ -61,3 +66,5 @@ def render(options: Any) -> None:
     )
     if options.lookalikes:
         synthetic.add_companions(folder, options.lookalikes, options.processes)
+    if options.twins:
+        synthetic.add_training_twins(folder, options.processes)

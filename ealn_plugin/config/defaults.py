@@ -17,6 +17,7 @@ NAMES = {
     "hard_stargan": "Hard-EALN + StarGAN",
     "en_paste": "EN + pasted regions",
     "hard_truth": "Hard, renderer's fakes",
+    "view_truth": "View, renderer's other views",
 }
 """Schemes and what the paper calls them."""
 SCHEMES = (
@@ -32,8 +33,9 @@ SCHEMES = (
     "en_perturb",
     "en_paste",
     "hard_truth",
+    "view_truth",
 )
-GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste", "hard_truth")
+GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste", "hard_truth", "view_truth")
 """Values of ealn.scheme without generators."""
 OTHER_VIEW_PARTS = ("view", "cyclegan", "stargan")
 """Parts of a scheme, see ``parts_of``, whose generators make the other half of the fused feature."""
@@ -113,7 +115,7 @@ test:
 _EALN = """
 scheme: hard_view             # en | hard | view | hard_view; comparators: cyclegan | stargan | hard_cyclegan |
                               # hard_stargan; controls without generators: en_mix | en_perturb | en_paste; the
-                              # renderer's own hard negatives: hard_truth (docs/schemes.md)
+                              # renderer's own hard negatives, other views: hard_truth | view_truth (docs/schemes.md)
 distance: squared             # d of Eq. 2: squared | euclidean
 triplets: random              # of EN: random | batch_hard (with scheme en the control "mere mining") | all_active
 negatives: random             # x_n of Eq. 4 and 9: random | semi_hard | hardest | attribute
@@ -157,6 +159,8 @@ amp: false                    # networks in bfloat16 while training; distances, 
 compile: false                # torch.compile every network; the first steps take minutes
 channels_last: true           # memory layout in which the embedding network's convolutions are fastest
 fusion: by_view               # by_view | own_first
+fusion_weight: 1.0            # of the generated other view in its half, 0 to 1; -1: chosen on training vehicles, and
+                              # 0 unless it surely helps them
 # Remedies that the paper does not have, off by default; sources in docs/schemes.md
 degrade: 0.0                  # strength of the same blur, noise and JPEG on all that D_emb learns from, up to 1
 reconstructions: false        # the hard generator also reproduces its input, and D_emb takes that as a positive
@@ -174,8 +178,9 @@ protocols: []                 # protocols of the targets; empty: those of the da
 imports: []                   # modules of your own that register datasets or models; as --import
 view_order: [front, rear]     # what 0 and 1 mean in VehicleID's view lists
 cache_dir: ''                 # folder that keeps decoded, resized images from run to run; '': none is kept
-render: {preset: '', layout: veri776, seed: 0, image_size: 0, lookalikes: 0}   # render this benchmark when data.root
-                              # lacks it, with so many lookalikes of each training image, which hard_truth needs
+render: {preset: '', layout: veri776, seed: 0, image_size: 0, lookalikes: 0, twins: false}   # render this
+                              # benchmark when data.root lacks it, with so many lookalikes of each training image, which
+                              # hard_truth needs, and with the twins of all of them, which view_truth needs
 """
 _CHOICES = {
     "data.type": ("image",),
@@ -258,6 +263,7 @@ _RANGES = {
     "ealn.checkpoint_every": (0, None),
     "ealn.sample_every": (0, None),
     "ealn.diagnose_every": (0, None),
+    "ealn.fusion_weight": (-1, 1),
     "ealn.render.seed": (0, None),
     "ealn.render.image_size": (0, None),
     "ealn.render.lookalikes": (0, None),
@@ -284,6 +290,8 @@ def parts_of(scheme: str) -> tuple[str, ...]:
     """What a value of ``ealn.scheme`` puts together, such as ('hard', 'view') for hard_view; () for en."""
     if scheme == "hard_truth":  # hard negatives as well, but in the place of a generator's
         return ("truth",)
+    if scheme == "view_truth":  # other views as well, but in training alone
+        return ("true_view",)
     return tuple(word for word in scheme.split("_") if word != "en")
 
 

@@ -27,7 +27,7 @@ _KEYS = {
         """,
     TESTS: """
         data.targets cuhk03.use_metric_cuhk03 test.dist_metric test.normalize_feature test.ranks test.rerank
-        ealn.fusion ealn.protocols
+        ealn.fusion ealn.fusion_weight ealn.protocols
         """,
     TRAINING: """
         data.transforms train.lr train.weight_decay train.max_epoch train.fixbase_epoch train.open_layers
@@ -43,7 +43,7 @@ _KEYS = {
         """,
     KEPT: """
         model.pretrained model.load_weights ealn.start_from ealn.test_untrained ealn.render.preset ealn.render.layout
-        ealn.render.seed ealn.render.image_size ealn.render.lookalikes
+        ealn.render.seed ealn.render.image_size ealn.render.lookalikes ealn.render.twins
         """,
     FIXED: """
         model.name data.type data.sources data.split_id data.height data.width data.combineall data.k_tfm

@@ -5,6 +5,7 @@ Only rendered datasets have them, listed in lookalikes.csv (image,lookalike,kind
 
 import os
 import shlex
+from typing import Any
 
 from ealn_plugin.data.pairs import read_pairs
 from ealn_plugin.data.synthetic import PRESETS, read_marker
@@ -51,21 +52,24 @@ def lookalikes_of(paths: list[str]) -> dict[str, list[str]]:
         if not choices[path]:
             raise ValueError(
                 f"training image {path!r} has no lookalikes in {os.path.join(folder, LOOKALIKES)!r}, expected pictures "
-                f"with other marks of every training image; {_advice(folder)}"
+                f"with other marks of every training image; {advice(folder, '--lookalikes', _USUAL)}"
             )
     return choices
 
 
-def _advice(folder):
+def advice(folder: str, *flags: Any) -> str:
+    """What to do about pictures that a dataset lacks, by the flags of make-synthetic that render them."""
     marker = read_marker(folder)
     if marker is None:
         return "only rendered datasets can have them, use another ealn.scheme"
     parameters = marker["parameters"]
     name = next((name for name, preset in PRESETS.items() if vars(preset) == parameters["preset"]), None)
     if name is None:
-        return f"render them with ealn_plugin.data.synthetic.add_companions({folder!r}, {_USUAL})"
+        count = "".join(f", {flag}" for flag in flags[1:])
+        function = {"--lookalikes": "add_companions", "--twins": "add_training_twins"}[flags[0]]
+        return f"render them with ealn_plugin.data.synthetic.{function}({folder!r}{count})"
     words = [*command("make-synthetic").split(), "--root", os.path.dirname(folder), "--preset", name]
     words += ["--layout", parameters["layout"], "--seed", parameters["seed"]]
     if parameters["image_size"] != PRESETS[name].image_size:
         words += ["--image-size", parameters["image_size"]]
-    return f"render them: {shlex.join(map(str, [*words, '--lookalikes', _USUAL]))}"
+    return f"render them: {shlex.join(map(str, [*words, *flags]))}"

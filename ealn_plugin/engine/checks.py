@@ -11,6 +11,7 @@ from torch import nn
 from ealn_plugin import toolkit
 from ealn_plugin.data.donors import donor_lists
 from ealn_plugin.data.lookalike_lists import lookalikes_of
+from ealn_plugin.data.twin_lists import training_twins_of
 from ealn_plugin.distributed.world import check_batch
 from ealn_plugin.engine import schedule
 from ealn_plugin.schemes.base import Scheme
@@ -95,8 +96,8 @@ def companions_for(engine: Any, progress: bool = True) -> dict[str, dict[str, li
     Args:
         engine: EALNEngine. progress: show a progress bar where they have to be looked for.
     Returns:
-        {kind: {image path: paths of its companions, at least one}}: 'lookalike', see ``lookalikes_of``; 'donor' and
-        'own', see ``donor_lists``. {} where no scheme needs any.
+        {kind: {image path: paths of its companions, at least one}}: 'lookalike', see ``lookalikes_of``; 'twin', see
+        ``training_twins_of``; 'donor' and 'own', see ``donor_lists``. {} where no scheme needs any.
     Raises:
         ValueError: an image has none, or the dataset's transform would make other images of the training images.
     """
@@ -112,6 +113,8 @@ def companions_for(engine: Any, progress: bool = True) -> dict[str, dict[str, li
     paths = [item[0] for item in dataset.train]
     if "lookalike" in wanted:
         found["lookalike"] = lookalikes_of(paths)
+    if "twin" in wanted:
+        found["twin"] = training_twins_of(paths)
     if wanted & {"donor", "own"}:
         count = max(scheme.donors for scheme in engine.schemes if wanted.intersection(scheme.companions))
         pids = [item[1] for item in dataset.train]

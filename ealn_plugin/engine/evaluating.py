@@ -1,5 +1,6 @@
 """The half of an engine that tests: what torchreid's ``Engine.test`` is, with this plugin's protocols and features."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import torch
 
 from ealn_plugin import toolkit
-from ealn_plugin.evaluation.extraction import shared_features
+from ealn_plugin.evaluation.extraction import FeatureExtraction, shared_features
 from ealn_plugin.evaluation.features import Features
+from ealn_plugin.evaluation.fusion_weight import Weight, choose_weight, loader_of
 from ealn_plugin.evaluation.protocols import evaluate_protocols, protocols_of
 from ealn_plugin.models.modes import evaluating
 from ealn_plugin.system.randomness import own_randomness
 
+log = logging.getLogger(__name__)
 Results = dict[str, dict[str, dict[str, float]]]  # {dataset: {protocol: {metric: value}}}
 
 
@@ -85,10 +88,34 @@ class EvaluatingEngine(toolkit.Engine):
         return results
 
     def _test(self, tests: Mapping[str, Any]) -> None:
+        self._choose_fusion_weight(bool(tests["progress"]))
         self.results, self.tested_with = self.test(**tests), self._test_settings(tests)
+
+    def _choose_fusion_weight(self, progress: bool) -> None:
+        """Have the weight of generated other views chosen on training vehicles, where it is to be."""
+        scheme = self.extraction.fusing
+        if scheme is not None and scheme.chooses_weight:
+            weight = self.world.on_main(self._best_fusion_weight, progress)
+            scheme.chosen_weight.fill_(weight.value)
+            log.info(
+                "other views have the weight %g in the fused feature: %+.4f mAP (at least %+.4f) on %d training "
+                "vehicles that it was not chosen on",
+                *weight,
+            )
+
+    def _best_fusion_weight(self, progress: bool) -> Weight:
+        known, like = self.extraction, next(iter(self.test_loader.values()))["gallery"]
+        loaders = {"train": loader_of(self.train_loader.dataset.train, like, self.seed)}
+        networks = (known.embedding, known.pixels, self.schemes, known.views_of, known.device)
+        extraction = FeatureExtraction(*networks, fusion="own_first", folder=known.folder, weight=1.0)
+        with own_randomness(), evaluating(self.embedding, *self.schemes), torch.no_grad():
+            own, both = extraction.dataset(loaders, "training images", progress)
+        other = both.embeddings[:, own.embeddings.shape[1] :] * 2**0.5
+        return choose_weight(own, other, known.fusion, seed=self.seed)
 
     def _test_settings(self, tests: Mapping[str, Any]) -> dict[str, Any]:
         """What the results depend on besides the networks, as plain values, to be kept with them."""
+        fusing = self.extraction.fusing
         names = ("dist_metric", "normalize_feature", "use_metric_cuhk03", "rerank")
         lists = {"ranks": sorted(tests["ranks"]), "protocols": list(tests["protocols"])}
         return {
@@ -96,6 +123,7 @@ class EvaluatingEngine(toolkit.Engine):
             **lists,
             "targets": list(self.test_loader),
             "fusion": self.extraction.fusion,
+            "fusion weight": None if fusing is None or fusing.chooses_weight else fusing.fusion_weight,
         }
 
     def _primary(self) -> tuple[str, str, dict[str, float]]:

@@ -23,7 +23,7 @@ from ealn_plugin.system.workers import leave_requests_to_stop
 log = logging.getLogger(__name__)
 
 
-def fuse(own: Tensor, other: Tensor, views: Tensor, fusion: str = "by_view") -> Tensor:
+def fuse(own: Tensor, other: Tensor, views: Tensor, fusion: str = "by_view", weight: float = 1.0) -> Tensor:
     """The feature of an image beside that of its generated other view (section III-D of the paper).
 
     Args:
@@ -31,9 +31,13 @@ def fuse(own: Tensor, other: Tensor, views: Tensor, fusion: str = "by_view") -> 
         views: [n] values of ``View``.
         fusion: 'by_view': front half first, rear half second, whichever of the two is real; 'own_first': the image's
             own half first. Side and unknown images have their own feature twice.
+        weight: of the other view in its half, in [0, 1]: that half is (1 - weight) own + weight other, scaled to length
+            1. 1: the paper's; with 0 both halves are the own feature, and images rank as by it alone.
     Returns:
         [n, 2 dim], L2-normalised.
     """
+    if weight != 1.0:
+        other = functional.normalize((1.0 - weight) * own + weight * other, dim=1)
     seen = ((views == View.FRONT) | (views == View.REAR)).to(own.device)[:, None]
     other = torch.where(seen, other, own)
     if fusion == "own_first":
@@ -46,6 +50,11 @@ def fuse(own: Tensor, other: Tensor, views: Tensor, fusion: str = "by_view") -> 
     return functional.normalize(torch.cat(halves, dim=1), dim=1)
 
 
+def fusion_name(fusion: str, weight: float) -> str:
+    """What tells fused features of one kind from those of another: the order, and the weight unless it is 1."""
+    return fusion if weight == 1.0 else f"{fusion}, weight {weight:g}"
+
+
 class FeatureExtraction:
     """Features of torchreid's test loaders, fused with the generated other view where a scheme makes one.
 
@@ -54,6 +63,7 @@ class FeatureExtraction:
         views_of: list of paths to [n] values of ``View``.
         device: where the networks are.
         fusion: see ``fuse``.
+        weight: of the other view, see ``fuse``; None: that of the scheme. With 0 nothing is generated or fused.
         folder: where features grow in a file without a name; None: the system's folder for temporary files.
     """
 
@@ -66,9 +76,10 @@ class FeatureExtraction:
         device: torch.device,
         fusion: str = "by_view",
         folder: str | None = None,
+        weight: float | None = None,
     ) -> None:
         self.embedding, self.pixels, self.views_of, self.device = embedding, pixels, views_of, device
-        self.fusion, self.folder = fusion, folder
+        self.fusion, self.folder, self.weight = fusion, folder, weight
         self.fusing = next((scheme for scheme in schemes if scheme.makes_other_view), None)
 
     def batch(self, images: Tensor, views: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -76,9 +87,12 @@ class FeatureExtraction:
         own = self.embedding(images)
         if self.fusing is None:
             return own, None
+        weight = self.fusing.fusion_weight if self.weight is None else self.weight
+        if weight == 0.0:
+            return own, None
         made = self.fusing.other_view(self.pixels.to_generator(images), views)
         other = self.embedding(self.pixels.to_embedding(made))
-        return own, fuse(own, other, views, self.fusion)
+        return own, fuse(own, other, views, self.fusion, weight)
 
     def dataset(
         self, loaders: Mapping[str, Any], name: str, progress: bool = True

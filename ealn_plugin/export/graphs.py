@@ -31,6 +31,7 @@ class FusedExtractor(nn.Module):
         self.embedding, self.pixels, self.fusion = embedding, pixels, fusion
         # Not the scheme itself: its discriminators are as large as its generators, and they are not deployed.
         self.generators, self.turn = scheme.generators, scheme.turn
+        self.weight = scheme.fusion_weight
 
     def forward(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         pictures = self.pixels.to_generator(images)
@@ -40,7 +41,8 @@ class FusedExtractor(nn.Module):
             self.turn(pictures, "rear"),
             torch.where(view == View.REAR, self.turn(pictures, "front"), pictures),
         )
-        return fuse(self.embedding(images), self.embedding(self.pixels.to_embedding(made)), views, self.fusion)
+        other = self.embedding(self.pixels.to_embedding(made))
+        return fuse(self.embedding(images), other, views, self.fusion, self.weight)
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,7 @@ def metadata_of(run: LoadedRun) -> Callable[[str, int], dict[str, str]]:
         }
         if name == "fused":
             networks.append(run.fusing.generators)
-            described.update(
-                input_views=f"int64 [batch], the side that each image shows: {_VIEWS}", fusion=run.config.ealn.fusion
-            )
+            described.update(input_views=f"int64 [batch], the side that each image shows: {_VIEWS}", fusion=run.fusion)
         return {**described, "weights_sha256": fingerprint_of_networks(*networks)}
 
     return describe

@@ -133,7 +133,7 @@ class FeatureExtractor:
             "image size": list(self.run.size),
             "normalization": [mean, std],
             "dim": self.dim,
-            "fusion": "" if self.fusing is None else self.run.config.ealn.fusion,
+            "fusion": "" if self.fusing is None else self.run.fusion,
         }
 
     def __call__(

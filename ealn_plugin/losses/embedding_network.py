@@ -63,9 +63,22 @@ def _hardest(embeddings: Tensor, pids: Tensor) -> tuple[Tensor, Tensor, Tensor, 
 
 def _all_active(embeddings: Tensor, pids: Tensor, margin: float, kind: str) -> Tensor:
     distances = pairwise_distance(embeddings, embeddings, kind)
+    return active_triplets(distances, distances, positive_mask(pids), negative_mask(pids), margin)
+
+
+def active_triplets(
+    d_positive: Tensor, d_negative: Tensor, positives: Tensor, negatives: Tensor, margin: float
+) -> Tensor:
+    """Mean of the [d(x, x_p) + margin - d(x, x_n)]+ that are above zero -> scalar.
+
+    Args:
+        d_positive [n, p], d_negative [n, m]: distances of n anchors to p and m other images.
+        positives [n, p], negatives [n, m]: bool, which of them are positives and negatives of an anchor.
+        margin: alpha of the paper.
+    """
     # [anchor, positive, negative]
-    hinges = F.relu(distances.unsqueeze(2) + margin - distances.unsqueeze(1))
-    triplets = positive_mask(pids).unsqueeze(2) & negative_mask(pids).unsqueeze(1)
+    hinges = F.relu(d_positive.unsqueeze(2) + margin - d_negative.unsqueeze(1))
+    triplets = positives.unsqueeze(2) & negatives.unsqueeze(1)
     return masked_mean(hinges, triplets & (hinges > 0))
 
 

@@ -19,7 +19,7 @@ from ealn_plugin import toolkit
 from ealn_plugin.data import DATASETS, VIEWPOINTS
 from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.engine.ealn import EALNEngine
-from ealn_plugin.evaluation.extraction import FeatureExtraction
+from ealn_plugin.evaluation.extraction import FeatureExtraction, fusion_name
 from ealn_plugin.evaluation.feature_store import (
     FeatureStore,
     fingerprint_of_images,
@@ -147,7 +147,7 @@ class RunSubject(Subject):
         networks = [engine.model] if fusing is None else [engine.model, fusing]
         key = {
             **_network_key(self._build, networks),
-            "fusion": "" if fusing is None else self._build.ealn.fusion,
+            "fusion": "" if fusing is None else fusion_name(self._build.ealn.fusion, fusing.fusion_weight),
             "generator": {} if fusing is None else yaml.safe_load(self._build.ealn.generator.dump()),
         }
         yield from _extracted(

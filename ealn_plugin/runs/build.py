@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
 from ealn_plugin.config.checks import needs_rendering
-from ealn_plugin.data.synthetic import add_companions, render_dataset
+from ealn_plugin.data.synthetic import add_companions, add_training_twins, render_dataset
 from ealn_plugin.distributed.world import World
 from ealn_plugin.engine import schedule
 from ealn_plugin.engine.checkpoints import file as checkpoint
@@ -40,8 +40,9 @@ from ealn_plugin.schemes import (
     PerturbedCopiesScheme,
     StarGANScheme,
     TrueHardNegativesScheme,
+    TrueOtherViewsScheme,
 )
-from ealn_plugin.schemes.base import Scheme
+from ealn_plugin.schemes.base import Scheme, ViewScheme
 from ealn_plugin.system.imports import import_modules
 from ealn_plugin.system.randomness import seed_everything
 
@@ -160,6 +161,8 @@ def render_if_missing(config: CfgNode) -> None:
     )
     if render.lookalikes:
         add_companions(folder, render.lookalikes)
+    if render.twins:
+        add_training_twins(folder)
     log.info("the rendered %s benchmark is in %s", render.preset, folder)
 
 
@@ -260,9 +263,14 @@ def build_schemes(config: CfgNode) -> Any:
         "mix": lambda: MixedNegativesScheme(negatives=ealn.negatives, **constraint),
         "paste": lambda: PastedRegionsScheme(**_region_options(config)),
         "perturb": lambda: PerturbedCopiesScheme(**constraint),
+        "true_view": lambda: TrueOtherViewsScheme(**constraint),
         "truth": lambda: TrueHardNegativesScheme(**constraint),
     }
-    return [builders[part]() for part in configuration.parts_of(ealn.scheme)]
+    schemes = [builders[part]() for part in configuration.parts_of(ealn.scheme)]
+    for scheme in schemes:
+        if isinstance(scheme, ViewScheme):
+            scheme.weigh(_or_none(ealn.fusion_weight))
+    return schemes
 
 
 def _region_options(config):

@@ -10,6 +10,7 @@ from ealn_plugin import toolkit
 from ealn_plugin.data.images import speed_up
 from ealn_plugin.data.lookalike_lists import lookalikes_of
 from ealn_plugin.data.own.names import registered
+from ealn_plugin.data.twin_lists import training_twins_of
 from ealn_plugin.runs.folder import recorded_splits
 from ealn_plugin.system.imports import import_modules
 
@@ -40,11 +41,20 @@ def build_datamanager(config: CfgNode, train: bool = True) -> Any:
     if train and not datamanager.num_train_pids:
         _check_training_images(options)
     more = {}
-    if train and config.ealn.cache_dir and "truth" in configuration.parts_of(config.ealn.scheme):
-        lists = lookalikes_of([item[0] for item in datamanager.train_loader.dataset.data])
-        more = {f"{'+'.join(datamanager.sources)}_lookalikes": [path for found in lists.values() for path in found]}
+    if train and config.ealn.cache_dir:
+        more = _companions(config.ealn.scheme, datamanager)
     speed_up(datamanager, config.ealn.cache_dir, train, config.data.workers, more=more)
     return datamanager
+
+
+def _companions(scheme: str, datamanager: Any) -> dict[str, list[str]]:
+    """{name: paths} of the images that a scheme reads beside the training images."""
+    parts, name = configuration.parts_of(scheme), "+".join(datamanager.sources)
+    paths, found = [item[0] for item in datamanager.train_loader.dataset.data], {}
+    for part, kind, lists_of in (("truth", "lookalikes", lookalikes_of), ("true_view", "twins", training_twins_of)):
+        if part in parts:
+            found[f"{name}_{kind}"] = [path for own in lists_of(paths).values() for path in own]
+    return found
 
 
 def _check_training_images(options: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
 from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.engine.pixels import PixelRange
-from ealn_plugin.evaluation.extraction import FeatureExtraction
+from ealn_plugin.evaluation.extraction import FeatureExtraction, fusion_name
 from ealn_plugin.models.embedding import EmbeddingNetwork
 from ealn_plugin.models.modes import evaluating
 from ealn_plugin.runs import build
@@ -62,8 +62,14 @@ class LoadedRun:
 
     @property
     def fusing(self) -> Any:
-        """The scheme whose generators make the other view, or None."""
-        return next((scheme for scheme in self.schemes if scheme.makes_other_view), None)
+        """The scheme whose generators make the other view, or None; also where that view has no weight."""
+        makers = (scheme for scheme in self.schemes if scheme.makes_other_view and scheme.fusion_weight)
+        return next(makers, None)
+
+    @property
+    def fusion(self) -> str:
+        """Order and weight of the fused feature, '' where there is none."""
+        return "" if self.fusing is None else fusion_name(self.config.ealn.fusion, self.fusing.fusion_weight)
 
     @functools.cached_property
     def transform(self) -> Callable[[Any], torch.Tensor]:

@@ -6,6 +6,7 @@ from ealn_plugin.schemes.controls import MixedNegativesScheme, PerturbedCopiesSc
 from ealn_plugin.schemes.cross_view import CrossViewScheme
 from ealn_plugin.schemes.editing import EditingScheme, PastedRegionsScheme
 from ealn_plugin.schemes.hard_negative import HardNegativeScheme
+from ealn_plugin.schemes.other_views import TrueOtherViewsScheme
 
 __all__ = [
     "Batch",
@@ -20,5 +21,6 @@ __all__ = [
     "Scheme",
     "StarGANScheme",
     "TrueHardNegativesScheme",
+    "TrueOtherViewsScheme",
     "ViewScheme",
 ]

@@ -7,7 +7,7 @@ three phases; the engine knows nothing of what happens inside.
 import abc
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,8 @@ class Batch:
             there whenever ``embeddings`` are.
         companions: {kind: images [batch, 3, height, width] in [-1, 1]} of the kinds that a scheme names in its own
             ``companions``, one beside each of ``images``: 'lookalike', a true hard negative; 'donor', an image of
-            another vehicle that looks much like it; 'own', such an image of the same vehicle.
+            another vehicle that looks much like it; 'own', such an image of the same vehicle; 'twin', the vehicle
+            turned round.
     """
 
     images: torch.Tensor
@@ -102,6 +103,9 @@ class Scheme(nn.Module, abc.ABC):
 
     name = "scheme"
     makes_other_view = False  # whether ``other_view`` is there for the fused feature
+    fusion_weight = 1.0  # of that view in the fused feature, in [0, 1]
+    chooses_weight = False  # whether that weight is to be chosen on training vehicles
+    added: tuple[str, ...] = ()  # entries of the state that checkpoints of earlier versions do not have
     companions: tuple[str, ...] = ()  # kinds of ``Batch.companions`` that the batches have to bring
     donors = 1  # of how many of the nearest images 'donor' and 'own' are drawn
     # names of networks whose gradient is differentiated again, by a gradient penalty
@@ -255,6 +259,35 @@ class ViewScheme(Scheme):
     """
 
     makes_other_view = True
+    added = ("chosen_weight",)
+
+    def __init__(self, *networks: Any, **options: Any) -> None:
+        super().__init__(*networks, **options)
+        self._weight: float | None = 1.0
+        self.register_buffer("chosen_weight", torch.ones((), dtype=torch.float64))
+
+    def weigh(self, weight: float | None) -> None:
+        """Set the weight of the other view in the fused feature.
+
+        Args:
+            weight: in [0, 1], the paper's is 1; None: what ``chosen_weight`` holds, which the engine chooses on
+                training vehicles before each test, and which checkpoints keep.
+        Raises:
+            ValueError: out of range.
+        """
+        if weight is not None and not 0.0 <= weight <= 1.0:
+            raise ValueError(f"the weight of the other view is {weight}, expected a value in [0, 1], or None")
+        self._weight = weight
+
+    @property
+    def chooses_weight(self) -> bool:  # type: ignore[override]
+        """Whether the weight is to be chosen on training vehicles."""
+        return self._weight is None
+
+    @property
+    def fusion_weight(self) -> float:  # type: ignore[override]
+        """Weight of the other view in the fused feature, in [0, 1]."""
+        return float(self.chosen_weight) if self._weight is None else self._weight
 
     @abc.abstractmethod
     def turn(self, images: Tensor, view: str) -> Tensor:

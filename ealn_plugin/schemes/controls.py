@@ -16,7 +16,7 @@ from ealn_plugin.models.embedding import l2_normalize
 from ealn_plugin.schemes.base import Batch, Fakes, Loss, Scheme, detached
 
 
-class _Control(Scheme):
+class Control(Scheme):
     """A scheme without networks: Eq. 5 on negatives that need no training."""
 
     def __init__(
@@ -37,7 +37,7 @@ class _Control(Scheme):
         return batch.images.new_zeros(()), {}
 
 
-class MixedNegativesScheme(_Control):
+class MixedNegativesScheme(Control):
     """Negatives mixed in feature space, in the place of G_hard(x) in Eq. 5:
 
         m = u f(x) + (1 - u) f(x_n), scaled to length 1, u uniform in [0, 1/2) for each image.
@@ -61,7 +61,7 @@ class MixedNegativesScheme(_Control):
         return self.lambda_ed * loss, detached({"loss/E_mix": loss, "distance/mix": masked_mean(d_mixed, valid)})
 
 
-class TrueHardNegativesScheme(_Control):
+class TrueHardNegativesScheme(Control):
     """The renderer's hard negatives in the place of G_hard(x) in Eq. 5: the same shot, the vehicle with other marks.
 
     What a perfect generator would give, and so the room for any other; only rendered datasets can tell it. Each image
@@ -90,7 +90,7 @@ class TrueHardNegativesScheme(_Control):
         return self.lambda_ed * loss, detached({"loss/E_truth": loss, "distance/truth": d_truth.mean()})
 
 
-class PerturbedCopiesScheme(_Control):
+class PerturbedCopiesScheme(Control):
     """Randomly perturbed copies of the images in the place of the generated hard negatives of Eq. 5.
 
     See ``perturb`` for what is done to them: by chance what the paper reports its generator to have learned.

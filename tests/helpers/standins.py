@@ -79,6 +79,7 @@ def small_schemes(names=("hard", "view"), residual=True, **options):
         "edit": lambda: schemes.EditingScheme(EditingGenerator(2), PatchGAN(4, filters=4, layers=1), **options),
         "paste": lambda: schemes.PastedRegionsScheme(**options),
         "perturb": lambda: schemes.PerturbedCopiesScheme(**options),
+        "true_view": lambda: schemes.TrueOtherViewsScheme(**options),
         "truth": lambda: schemes.TrueHardNegativesScheme(**options),
     }
     return [made[name]() for name in names]

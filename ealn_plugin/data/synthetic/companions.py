@@ -69,7 +69,7 @@ def add_companions(
     for name, value in (("lookalikes", lookalikes), ("processes", 1 if processes is None else processes)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name} is {value!r}, but it must be an integer of at least 1: give another value.")
-    parameters = _parameters_of(folder)
+    parameters = parameters_of(folder)
     try:
         with writer.only_writer(folder.parent, folder.name):
             if _finished(folder, lookalikes):
@@ -97,7 +97,12 @@ def _marker(folder):
         return None
 
 
-def _parameters_of(folder):
+def parameters_of(folder: pathlib.Path) -> dict[str, Any]:
+    """Return what a finished rendered data set was rendered with.
+
+    Raises:
+        ValueError: the folder holds none of this version.
+    """
     marker = writer.read_marker(folder)
     if marker is None:
         raise ValueError(f"{folder} is no finished rendered data set: render it first with {command('make-synthetic')}")
@@ -145,7 +150,7 @@ def _render_into(folder, parameters, lookalikes, processes, progress):
         for name in (UNMARKED_LIST, LOOKALIKE_LIST):  # an older list must not name new files
             (folder / name).unlink(missing_ok=True)
         for name in (UNMARKED_FOLDER, LOOKALIKE_FOLDER, UNMARKED_LIST, LOOKALIKE_LIST, MARKER):
-            _put(partial / name, folder / name)
+            put(partial / name, folder / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     log.info(
@@ -156,7 +161,7 @@ def _render_into(folder, parameters, lookalikes, processes, progress):
     )
 
 
-def _put(source, target):
+def put(source: pathlib.Path, target: pathlib.Path) -> None:
     """Move a file or folder to its place; a folder that a stopped run left there goes first."""
     try:
         os.replace(source, target)

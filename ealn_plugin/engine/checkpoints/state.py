@@ -138,7 +138,9 @@ def fit_networks(model: nn.Module, schemes: Sequence[Scheme], state: Mapping[str
     """
     checkpoint.fit(model, state["model"], "embedding network", path)
     for scheme in schemes:
-        checkpoint.fit(scheme, state["schemes"][scheme.name], f"scheme {scheme.name!r}", path)
+        own = scheme.state_dict()
+        saved = {**{name: own[name] for name in scheme.added}, **state["schemes"][scheme.name]}
+        checkpoint.fit(scheme, saved, f"scheme {scheme.name!r}", path)
 
 
 def restore_warmup(engine: Any, path: str) -> None:
