@@ -1,4 +1,4 @@
-"""ealn_plugin/data/synthetic/training_twins.py: which pictures and bytes, and what is left of a run that was stopped."""
+"""ealn_plugin/data/synthetic/training_twins.py: which pictures and bytes, and what is left of a stopped run."""
 
 import csv
 
