@@ -11,8 +11,11 @@ from ealn_plugin.evaluation import fusion_weight
 from ealn_plugin.evaluation.extraction import fuse
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.fusion_weight import choose_weight, loader_of
+from ealn_plugin.export.graphs import graphs_of
+from ealn_plugin.inference.extractor import FeatureExtractor
 from ealn_plugin.runs import build
-from tests.helpers.standins import build_engine
+from ealn_plugin.runs.loading import load_run
+from tests.helpers.standins import build_engine, train_run
 
 
 def unit(values):
@@ -153,3 +156,24 @@ def test_the_key_of_the_configuration():
         assert (view.fusion_weight, view.chooses_weight, hard.chooses_weight) == (expected, chooses, False)
     with pytest.raises(ValueError, match="weight of the other view is 2"):
         view.weigh(2)
+
+
+def test_what_is_made_of_a_run_has_its_weight(veri_root, tmp_path):
+    options = ["ealn.fusion_weight", -1, "ealn.view_embedding_off_epochs", 0]
+    run = load_run(train_run(tmp_path, veri_root, "view", options))
+    images, views = torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 2, -1])
+    for weight in (0.5, 0.0):
+        run.schemes[0].chosen_weight.fill_(weight)
+        graphs = {graph.name: graph for graph in graphs_of(run, lambda *_: {})}
+        extractor = FeatureExtractor(run)
+        with torch.no_grad():
+            own, fused = run.extraction().batch(images, views)
+            found = extractor(images, views.tolist())
+            if weight:
+                torch.testing.assert_close(graphs["fused"].module(images, views), fused)
+        assert extractor.identity["fusion"] == ("by_view, weight 0.5" if weight else "")
+        assert list(graphs) == (["embedding", "fused"] if weight else ["embedding"])
+        assert found.shape == ((4, 2 * run.dim) if weight else (4, run.dim)) and (fused is None) == (not weight)
+        whole = run.extraction()
+        whole.weight = 1.0
+        assert not weight or not torch.allclose(whole.batch(images, views)[1], fused)
