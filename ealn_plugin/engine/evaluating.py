@@ -98,8 +98,8 @@ class EvaluatingEngine(toolkit.Engine):
             weight = self.world.on_main(self._best_fusion_weight, progress)
             scheme.chosen_weight.fill_(weight.value)
             log.info(
-                "other views have the weight %g in the fused feature: %+.4f mAP (at least %+.4f) on %d training "
-                "vehicles that it was not chosen on",
+                "other views have the weight %g in the fused feature; the best one on half of the training vehicles "
+                "changes the mAP of the others by %+.4f (%+.4f at least, %d vehicles)",
                 *weight,
             )
 
