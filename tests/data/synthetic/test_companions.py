@@ -218,7 +218,7 @@ def test_full_disk_is_one_sentence_and_leaves_the_data_set_as_it_was(tmp_path, m
 def add_slowly(folder, where):
     """Add companions, but wait for the end while they are 'rendered' or 'moved'."""
 
-    put, save = companions._put, writer.save_jpeg
+    put, save = companions.put, writer.save_jpeg
 
     def wait():
         (folder / "reached").touch()
@@ -234,7 +234,7 @@ def add_slowly(folder, where):
         wait()
 
     if where == "moved":
-        companions._put = slow_put
+        companions.put = slow_put
     else:
         writer.save_jpeg = slow_save
     add(folder, 2)
