@@ -10,7 +10,7 @@ from ealn_plugin.export import formats
 from ealn_plugin.inference import extractor
 from ealn_plugin.reports import figures, html
 from ealn_plugin.runs import grid, loading
-from ealn_plugin.search import gallery, neighbours, writer
+from ealn_plugin.search import gallery, index, neighbours, writer
 
 
 def test_the_copies_are_those_of_the_originals():
@@ -25,5 +25,6 @@ def test_the_copies_are_those_of_the_originals():
     assert choices.GRID_SCHEMES == grid.SCHEMES and choices.GRID_PRESETS == tuple(sorted(grid.PRESETS))
     assert choices.SEARCH_SPLITS == gallery.SPLITS and choices.SEARCH_KINDS == writer.KINDS
     assert (choices.FLAT_UP_TO, choices.RECALL_AT) == (neighbours.FLAT_UP_TO, writer.RECALL_AT)
+    assert (choices.SEARCH_GROUPS, choices.TARGET_RECALL) == (index.GROUPS, writer.TARGET_RECALL)
     assert choices.PRECISIONS == tuple(sorted(extractor.PRECISIONS))
     assert choices.RANK_SIZES == tuple(sorted(rank.RANK_SIZES))

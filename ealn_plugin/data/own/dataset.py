@@ -126,6 +126,7 @@ class OwnDataset(VehicleDataset):
 
     Attributes:
         without_camera: absolute paths of the images whose camera is not known, whatever number they have.
+        photographs: {absolute path: ``Photograph``} of all images, with the labels as the user writes them.
     """
 
     protocols = ("image",)
@@ -168,9 +169,8 @@ class OwnDataset(VehicleDataset):
             split: [(item.image, pids[item.vehicle], cameras[item.image]) for item in items] or None
             for split, items in parts.items()
         }
-        self.without_camera = {
-            os.path.normpath(photographs.path(item.image)) for item in photographs.items if not item.camera
-        }
+        self.photographs = {os.path.normpath(photographs.path(item.image)): item for item in photographs.items}
+        self.without_camera = {path for path, item in self.photographs.items() if not item.camera}
         views = {item.image: item.view for item in photographs.items}
         super().__init__(photographs.folder, splits, views, {}, min_view_confidence, **kwargs)
 
