@@ -11,7 +11,6 @@ import os
 import secrets
 import socket
 from collections.abc import Sequence
-from typing import Any
 
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, add_imports, add_model_input, positive
@@ -97,7 +96,9 @@ def listen(host: str, port: int) -> socket.socket:
         found.bind(address)
         found.listen(128)
     except OSError as error:
-        raise OSError(f"{host} port {port} cannot be listened at ({error}); choose another with --host or --port") from error
+        raise OSError(
+            f"{host} port {port} cannot be listened at ({error}); choose another with --host or --port"
+        ) from error
     return found
 
 
@@ -122,7 +123,9 @@ def serve(args: argparse.Namespace) -> None:
     app = create_app(gallery, token=token, upload_bytes=args.upload_mb * 2**20, hosts=hosts)
     host, port = listening.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    print(f"{len(gallery.index):,} images: open {address}{f'?token={token}' if token else ''}   (Ctrl-C ends)", flush=True)
+    print(
+        f"{len(gallery.index):,} images: open {address}{f'?token={token}' if token else ''}   (Ctrl-C ends)", flush=True
+    )
     uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=10)).run(sockets=[listening])
 
 

@@ -94,7 +94,7 @@ def _add_searches(app: FastAPI, gallery: Gallery, decode: Callable[[bytes], Any]
         group_by: Annotated[str, Form()] = "",
         k: Annotated[int, Form()] = 20,
     ) -> dict[str, Any]:
-        """The nearest images of a picture; ``seen`` is the side that it shows, ``box`` left,upper,right,lower in [0, 1]."""
+        """The nearest images of a picture of a vehicle's ``seen`` side, within ``box``: left,upper,right,lower."""
         where = filter_of(_filters(camera, view, colour, type, source, after, before))
         found = decode(picture.file.read())
         return gallery.search_picture(found, _box(box), seen, where, k, group_by)
@@ -119,7 +119,11 @@ def _add_searches(app: FastAPI, gallery: Gallery, decode: Callable[[bytes], Any]
 
 def _filters(camera: Any, view: Any, colour: Any, kind: Any, source: Any, after: str, before: str) -> dict[str, Any]:
     named = {"camera": camera, "view": view, "colour": colour, "type": kind, "source": source}
-    return {**{name: [text for text in texts if text] for name, texts in named.items()}, "after": after, "before": before}
+    return {
+        **{name: [text for text in texts if text] for name, texts in named.items()},
+        "after": after,
+        "before": before,
+    }
 
 
 def _box(text: str) -> list[float] | None:
@@ -204,4 +208,3 @@ def _brings(request: Request, token: str) -> bool:
 
 def _is(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(), token.encode())
-

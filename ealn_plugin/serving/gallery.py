@@ -83,12 +83,12 @@ class Gallery:
         time = time_text(float(records.times[0]), bool(records.dated[0]))
         return {**answer, "query": {**known, "camera": records.cameras[0] or None, "time": time or None}}
 
-    def _answer(
-        self, features: Any, view: int, where: Filter, k: int, group_by: str, itself: str
-    ) -> dict[str, Any]:
+    def _answer(self, features: Any, view: int, where: Filter, k: int, group_by: str, itself: str) -> dict[str, Any]:
         hits = self.index.search(np.asarray(features), k + bool(itself), where, group_by)[0]
         hits = [hit for hit in hits if hit.path != itself][:k]
-        shown = [{**hit_json(hit), "rank": rank, "image": os.path.basename(hit.path)} for rank, hit in enumerate(hits, 1)]
+        shown = [
+            {**hit_json(hit), "rank": rank, "image": os.path.basename(hit.path)} for rank, hit in enumerate(hits, 1)
+        ]
         return {"view": None if view == View.UNKNOWN else View(view).name.lower(), "hits": shown}
 
     def picture(self, number: int, side: int) -> bytes:
@@ -122,8 +122,8 @@ def _cropped(picture: Image.Image, box: Sequence[float] | None) -> Image.Image:
     left, upper, right, lower = box
     if not (0 <= left < right <= 1 and 0 <= upper < lower <= 1):
         raise ValueError(
-            f"box is {', '.join(f'{side:g}' for side in box)}, expected left, upper, right and lower in [0, 1], in that "
-            "order"
+            f"box is {', '.join(f'{side:g}' for side in box)}, expected left, upper, right and lower in [0, 1] in "
+            "that order"
         )
     width, height = picture.size
     corners = round(left * width), round(upper * height), round(right * width), round(lower * height)

@@ -1,5 +1,6 @@
 """What is refused before anybody reads it: bodies that are too large, and names that the server does not go by."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -28,26 +29,27 @@ class LimitedBody:
         if not said.isdigit() or int(said) > self.limit:
             await self._refuse(send)
             return
-        received, begun = 0, False
+        received, exceeded, begun = 0, False, False
 
         async def counted() -> Any:
-            nonlocal received
+            nonlocal received, exceeded
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.limit:
+            exceeded = received > self.limit
+            if exceeded:
                 raise _TooLarge
             return message
 
-        async def noted(message: Any) -> None:
+        async def instead(message: Any) -> None:  # whoever reads the body may take the exception for a broken form
             nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
-            await send(message)
+            if not exceeded or begun:
+                begun = True
+                await send(message)
 
-        try:
-            await self.app(scope, counted, noted)
-        except _TooLarge:
-            if not begun:
-                await self._refuse(send)
+        with contextlib.suppress(_TooLarge):
+            await self.app(scope, counted, instead)
+        if exceeded and not begun:
+            await self._refuse(send)
 
     async def _refuse(self, send: Any) -> None:
         text = f"the request is too large, expected at most {self.limit / 2**20:.0f} MiB; send a smaller picture"

@@ -73,7 +73,7 @@ async function take(file) {
 
 function draw() {
   const canvas = byId("picture"), image = asked.image;
-  const scale = Math.min(1, 640 / image.width, 480 / image.height);
+  const scale = Math.min(640 / image.width, 480 / image.height, Math.max(1, 300 / image.width));  // small crops are enlarged
   canvas.width = Math.max(1, Math.round(image.width * scale));
   canvas.height = Math.max(1, Math.round(image.height * scale));
   const pen = canvas.getContext("2d");
@@ -165,7 +165,7 @@ function say(text, wrong = false) {
 }
 
 function show(answer, query) {
-  const from = answer.query ? `from ${known(answer.query) || query}` : query;
+  const from = answer.query ? known(answer.query) || query : query;
   const seen = answer.view ? `, seen from the ${answer.view}` : "";
   say(answer.hits.length ? `${answer.hits.length} nearest to ${from}${seen}` : "No image fits these conditions.");
   byId("hits").replaceChildren(...answer.hits.map(hit => card(hit, query)));
