@@ -159,7 +159,11 @@ class Table:
             if not where:
                 asked["maximum_nprobes"] = nprobe
         found = self._dataset.to_table(
-            columns=[*KNOWN, "crc", "vector"], nearest=asked, filter=where or None, prefilter=True
+            columns=[*KNOWN, "crc", "vector"],
+            nearest=asked,
+            filter=where or None,
+            prefilter=True,
+            disable_scoring_autoprojection=True,
         )
         numbers = found["query_index"].to_numpy() if "query_index" in found.column_names else np.zeros(len(found), int)
         records, vectors = to_records(found), matrix(found["vector"].combine_chunks())
