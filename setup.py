@@ -19,7 +19,7 @@ def version():
 
 EXTRAS = {
     "figures": ["matplotlib"],
-    "search": ["faiss-cpu"],
+    "search": ["pylance"],
     "serve": ["fastapi", "uvicorn", "python-multipart"],
     "report": ["jinja2", "matplotlib"],
     "export": ["onnx", "onnxscript", "onnxruntime"],

@@ -172,14 +172,17 @@ def add_search(commands: Any) -> None:
     parser = commands.add_parser(
         "search",
         help="a searchable gallery: building, opening and asking it",
-        description="Build an index of random clustered vectors and time its answers.",
+        description="Build a gallery of random clustered vectors with one or several engines and time its answers.",
     )
     parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--vectors", type=positive, default=50_000, help="how many (default: 50000)")
     parser.add_argument("--dim", type=positive, default=1024, help="numbers of a vector (default: 1024)")
-    parser.add_argument("--kinds", nargs="+", choices=["flat", "ivf"], default=["flat", "ivf"])
+    parser.add_argument("--engines", nargs="+", choices=choices.SEARCH_ENGINES, default=["lance"])
     parser.add_argument("--queries", type=positive, default=200, help="asked one by one (default: 200)")
-    parser.add_argument("--folder", metavar="DIR", help="where the index is built (default: the system's own)")
+    parser.add_argument(
+        "--folder", metavar="DIR", help="where the galleries stay, and a call goes on (default: nowhere)"
+    )
+    parser.add_argument("--faults", action="store_true", help="also kill a process that adds, and flip a byte")
     parser.add_argument("--seed", type=not_negative, default=0, help="of the vectors (default: 0)")
     parser.set_defaults(measure=measure_search)
 
@@ -189,7 +192,9 @@ def measure_search(args: argparse.Namespace) -> Any:
     register()
     from ealn_plugin.benchmark import search
 
-    figures = search.measure_search(args.vectors, args.dim, args.kinds, args.queries, args.folder, args.seed)
+    figures = search.measure_search(
+        args.vectors, args.dim, args.engines, args.queries, args.folder, args.seed, args.faults
+    )
     return figures, search.search_table
 
 

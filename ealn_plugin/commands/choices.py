@@ -47,6 +47,7 @@ GRID_SCHEMES, GRID_PRESETS = ("en", "hard", "view", "hard_view", "cyclegan", "st
 """ealn_plugin.runs.grid"""
 
 SEARCH_SPLITS, SEARCH_KINDS, FLAT_UP_TO, RECALL_AT = ("train", "query", "gallery"), ("auto", "flat", "ivf"), 20_000, 10
+SEARCH_ENGINES = ("lance", "milvus", "faiss")
 SEARCH_GROUPS, TARGET_RECALL = ("vehicle", "camera", "track"), 0.97
 """ealn_plugin.search: gallery, writer, neighbours, writer"""
 

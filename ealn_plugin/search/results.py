@@ -14,7 +14,8 @@ from ealn_plugin.system.files import csv_text
 from ealn_plugin.system.messages import counted
 
 _SHOWN = 12  # values of a column
-_TABLE = (("vehicle", 7), ("camera", 6), ("time", 4), ("colour", 6), ("type", 4))
+_TABLE = (("vehicle", 7), ("camera", 6), ("view", 7), ("time", 4), ("colour", 5), ("type", 4), ("more", 4))
+"""Columns and their least width; of those of 5 or less only those are shown of which something is known."""
 
 
 def answer(
@@ -55,27 +56,35 @@ def table(answers: Sequence[tuple[str, View, list[Hit]]]) -> list[str]:
     """Lines of text: a block for each query, with the columns of which anything is known."""
     hits = [hit for _, _, found in answers for hit in found]
     columns = [
-        (name, max([least, *(len(printable(getattr(hit, name))) for hit in hits)]))
+        (name, max([least, *(len(_cell(hit, name)) for hit in hits)]))
         for name, least in _TABLE
-        if name in ("vehicle", "camera") or any(getattr(hit, name) for hit in hits)
+        if least > 5 or any(_cell(hit, name) for hit in hits)
     ]
-    grouped = any(hit.more for hit in hits)
     lines = []
     for path, view, found in answers:
         seen = "" if view == View.UNKNOWN else f" ({view.name.lower()})"
-        heads = "".join(f"  {name:>{width}}" for name, width in columns)
+        heads = "".join(f"  {name:{_side(name)}{width}}" for name, width in columns)
         lines += [
             *([""] if lines else []),
             f"{printable(path)}{seen}",
-            f"{'rank':>4}  {'similarity':>10}{heads}  {'view':7}{'  more' if grouped else ''}  image",
+            f"{'rank':>4}  {'similarity':>10}{heads}  image",
         ]
         for hit in found:
-            cells = "".join(f"  {printable(getattr(hit, name)):>{width}}" for name, width in columns)
-            lines.append(
-                f"{hit.rank:>4}  {hit.similarity:>10.4f}{cells}  {View(hit.view).name.lower():7}"
-                f"{f'  {hit.more:>4}' if grouped else ''}  {printable(hit.path)}"
-            )
+            cells = "".join(f"  {_cell(hit, name):{_side(name)}{width}}" for name, width in columns)
+            lines.append(f"{hit.rank:>4}  {hit.similarity:>10.4f}{cells}  {printable(hit.path)}")
     return lines
+
+
+def _side(name: str) -> str:
+    return "<" if name == "view" else ">"
+
+
+def _cell(hit: Hit, name: str) -> str:
+    if name == "view":
+        return View(hit.view).name.lower()
+    if name == "more":
+        return str(hit.more or "")
+    return printable(getattr(hit, name))
 
 
 def as_json(index: SearchIndex, answers: Sequence[tuple[str, View, list[Hit]]]) -> dict[str, Any]:

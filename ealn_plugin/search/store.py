@@ -5,9 +5,9 @@
     lock             in a folder: held by whoever changes the index
 
 A change first makes a new version of the images, then replaces manifest.json in one go, then removes the version
-before. So whoever is killed, or runs out of disk, at any moment leaves the index as it was or as it was to be. In object
-storage there are no manifest.json and no lock: the newest version counts, and Lance itself refuses the second of two
-changes that happen at once.
+before. So whoever is killed, or runs out of disk, at any moment leaves the index as it was or as it was to be. In
+object storage there are no manifest.json and no lock: the newest version counts, and Lance itself refuses the second of
+two changes that happen at once.
 """
 
 import contextlib
@@ -215,7 +215,7 @@ class Store:
 
     # ------------------------------------------------------------------------------------------ changes
     def commit(self, **changes: Any) -> None:
-        """Make what the table holds now count, with changes of the manifest's attributes; what was before is removed."""
+        """Make what the table holds now count, with changes of the manifest's attributes, and remove the rest."""
         manifest = replace(self.manifest, **changes)
         values = {name: getattr(manifest, name) for name in _STORED}
         text = json.dumps({"format": FORMAT, **values})

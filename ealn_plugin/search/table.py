@@ -7,6 +7,7 @@ dataset lies in a folder or, given a URI, in object storage ('s3://bucket/galler
 
 import logging
 import os
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -38,6 +39,7 @@ def import_lance() -> Any:
         RuntimeError: it is not installed.
     """
     os.environ.setdefault("LANCE_LOG", "error")  # it warns of its own inner workings
+    warnings.filterwarnings("ignore", "lance is not fork-safe")  # processes that load images do not use it
     try:
         import lance
     except ImportError as error:
@@ -157,7 +159,11 @@ class Table:
             if not where:
                 asked["maximum_nprobes"] = nprobe
         found = self._dataset.to_table(
-            columns=[*KNOWN, "crc", "vector"], nearest=asked, filter=where or None, prefilter=True
+            columns=[*KNOWN, "crc", "vector"],
+            nearest=asked,
+            filter=where or None,
+            prefilter=True,
+            disable_scoring_autoprojection=True,
         )
         numbers = found["query_index"].to_numpy() if "query_index" in found.column_names else np.zeros(len(found), int)
         records, vectors = to_records(found), matrix(found["vector"].combine_chunks())
