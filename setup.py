@@ -20,7 +20,7 @@ def version():
 EXTRAS = {
     "figures": ["matplotlib"],
     "search": ["pylance"],
-    "serve": ["fastapi", "uvicorn", "python-multipart"],
+    "serve": ["fastapi", "uvicorn", "python-multipart", "pylance"],
     "report": ["jinja2", "matplotlib"],
     "export": ["onnx", "onnxscript", "onnxruntime"],
 }

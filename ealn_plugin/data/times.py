@@ -1,19 +1,21 @@
 """When images were taken, in a table keyed by image path, and how far the cameras lie apart.
 
-times.csv in a dataset's folder (header ``image,time``, time a number in seconds, image relative to the folder) says when each
-image was taken; without it VeRI-776's file names do, in frames.
+times.csv in a dataset's folder (header ``image,time``, seconds, image relative to the folder) says when each image was
+taken; without it VeRI-776's file names do, in frames.
 """
 
 import csv
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from ealn_plugin.data.files import malformed, read_lines
 
 TIME_LIST, DISTANCE_LIST = "times.csv", "camera_Dist.txt"
+_EPOCH = datetime(1970, 1, 1)
 
 
 class TimeTable:
@@ -96,3 +98,38 @@ def read_camera_distances(folder: str, cameras: int = 1) -> np.ndarray | None:
             f"{path} knows {len(found)} cameras, expected at least {cameras} and no negative distance; unpack it again"
         )
     return found
+
+
+def time_number(text: str) -> tuple[float, bool]:
+    """(number, whether it is a date) of a time as people write it: seconds since 1970, or the number itself.
+
+    Args:
+        text: a number, or a date in ISO 8601 ('2024-05-01', '2024-05-01T16:30', '2024-05-01 16:30:05'). A date
+            without a time zone is compared as it stands; one with a zone as its UTC.
+    Raises:
+        ValueError: something else; one sentence.
+    """
+    text = text.strip()
+    try:
+        number = float(text)
+        if math.isfinite(number):
+            return number, False
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"time {text!r} is neither a number nor a date, expected such as 16450 or 2024-05-01T16:30; correct it"
+        ) from None
+    offset = moment.utcoffset() or timedelta()
+    return (moment.replace(tzinfo=None) - offset - _EPOCH).total_seconds(), True
+
+
+def time_text(number: float, dated: bool) -> str:
+    """What ``time_number`` reads, '' for NaN."""
+    if math.isnan(number):
+        return ""
+    if not dated:
+        return str(int(number)) if number == int(number) else repr(float(number))
+    return (_EPOCH + timedelta(seconds=number)).isoformat(" ", "milliseconds" if number % 1 else "seconds")

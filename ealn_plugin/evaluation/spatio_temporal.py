@@ -1,8 +1,9 @@
 """Where and when: how likely a vehicle got from one camera to the other in the time between, added to the distances.
 
-Two forms. ``DistanceAndTime`` is that of Liu et al. (ECCV 2016): images near each other in space and time are likelier to show
-one vehicle. ``TransitionTimes`` is fitted where vehicles are labelled: how long vehicles take between two cameras, log-normal
-for each pair of cameras as in Wang et al. (ICCV 2017), against how far apart in time any two images of the pair are.
+Two forms. ``DistanceAndTime`` is that of Liu et al. (ECCV 2016): images near each other in space and time are likelier
+to show one vehicle. ``TransitionTimes`` is fitted where vehicles are labelled: how long vehicles take between two
+cameras, log-normal for each pair of cameras as in Wang et al. (ICCV 2017), against how far apart in time the images of
+different vehicles are there.
 """
 
 import math
@@ -19,10 +20,16 @@ _LEAST_SECONDS, _LEAST_DEVIATION = 1.0, 0.05  # of a gap, and of the logarithm o
 
 
 class Plausibility(Protocol):
-    """What two passages say of each other."""
+    """What two passages say of each other; ``form`` is the name of the rule."""
+
+    form: str
 
     def penalties(
-        self, times: NDArray[np.float64], cameras: NDArray[np.int64], of_times: NDArray[np.float64], of: NDArray[np.int64]
+        self,
+        times: NDArray[np.float64],
+        cameras: NDArray[np.int64],
+        of_times: NDArray[np.float64],
+        of: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         """float64 [q, g] in [0, 1], higher where one vehicle is less likely; times [q] and [g], cameras from 0."""
         ...
@@ -33,15 +40,20 @@ class DistanceAndTime:
     """Liu et al. (ECCV 2016): ST(i, j) = |T_i - T_j| / T_max * D(C_i, C_j) / D_max.
 
     Attributes:
-        distances: [cameras, cameras] between cameras, in any unit. longest: T_max, the time between the first image and the
-            last, in the unit of the times.
+        distances: [cameras, cameras] between cameras, in any unit.
+        longest: T_max, the time between the first image and the last, in the unit of the times.
     """
 
     distances: NDArray[np.float64]
     longest: float
+    form: str = "distance"
 
     def penalties(
-        self, times: NDArray[np.float64], cameras: NDArray[np.int64], of_times: NDArray[np.float64], of: NDArray[np.int64]
+        self,
+        times: NDArray[np.float64],
+        cameras: NDArray[np.int64],
+        of_times: NDArray[np.float64],
+        of: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         """See ``Plausibility``."""
         apart = self.distances[cameras[:, None], of[None]] / max(float(self.distances.max()), 1e-12)
@@ -54,12 +66,13 @@ class TransitionTimes:
     """1 - the probability that two passages are one vehicle's, before the images are looked at, at even odds.
 
     Attributes:
-        own, any: {pair of cameras: (mean, deviation)} of the logarithm of the seconds between two passages of one vehicle,
-            and of any two; the pair (-1, -1) serves those with too few passages.
+        own, any: {pair of cameras: (mean, deviation)} of the logarithm of the seconds between two passages of one
+            vehicle, and of two vehicles; the pair (-1, -1) serves those with too few passages.
     """
 
     own: dict = field(repr=False)
     any: dict = field(repr=False)
+    form: str = "transitions"
 
     @classmethod
     def fit(
@@ -78,26 +91,29 @@ class TransitionTimes:
         for pid, camera, time in zip(pids, cameras, times):
             if math.isfinite(time):
                 passages.setdefault((int(pid), int(camera)), []).append(float(time))
-        vehicle, place = (np.array(values, dtype=np.int64) for values in (zip(*passages) if passages else ((), ())))
+        vehicle, place = np.array(list(passages), dtype=np.int64).reshape(-1, 2).T
         when = np.array([np.mean(found) for found in passages.values()])
-        one, other = np.triu_indices(len(when), 1) if len(when) < 2_000 else _drawn(len(when), pairs, seed)
-        crossing = place[one] != place[other]
-        same = crossing & (vehicle[one] == vehicle[other])
-        if len(when) >= 2_000:  # all pairs of one vehicle, drawn ones of others
-            mine = _pairs_of_one(vehicle)
-            mine = mine[:, place[mine[0]] != place[mine[1]]]
-        else:
-            mine = np.stack([one[same], other[same]])
+        mine = _pairs_of_one(vehicle)
+        mine = mine[:, place[mine[0]] != place[mine[1]]]
         if not mine.shape[1]:
             raise ValueError(
                 "no vehicle of the training images passes two cameras at known times, expected some; use the form "
                 "'distance', or leave where and when out"
             )
-        crossing &= vehicle[one] != vehicle[other]
-        return cls(_fits(when, place, mine), _fits(when, place, np.stack([one[crossing], other[crossing]])))
+        every = np.random.default_rng(seed).integers(0, len(when), (2, pairs))
+        every = every[:, (place[every[0]] != place[every[1]]) & (vehicle[every[0]] != vehicle[every[1]])]
+        if not every.shape[1]:
+            raise ValueError(
+                "the training images show one vehicle, or one camera, expected several; leave where and when out"
+            )
+        return cls(_fits(when, place, mine), _fits(when, place, every))
 
     def penalties(
-        self, times: NDArray[np.float64], cameras: NDArray[np.int64], of_times: NDArray[np.float64], of: NDArray[np.int64]
+        self,
+        times: NDArray[np.float64],
+        cameras: NDArray[np.int64],
+        of_times: NDArray[np.float64],
+        of: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         """See ``Plausibility``."""
         gaps = _logarithms(times[:, None], of_times[None])
@@ -163,11 +179,6 @@ def _fits(when: NDArray[np.float64], place: NDArray[np.int64], pairs: NDArray[np
         if len(mine) >= FEWEST:
             fits[int(pair[0]), int(pair[1])] = float(mine.mean()), max(float(mine.std()), _LEAST_DEVIATION)
     return fits
-
-
-def _drawn(count: int, pairs: int, seed: int) -> NDArray[np.int64]:
-    drawn = np.random.default_rng(seed).integers(0, count, (2, pairs))
-    return drawn[:, drawn[0] != drawn[1]]
 
 
 def _pairs_of_one(vehicle: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ealn_plugin.data.times import time_text
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.inference.extractor import FeatureExtractor, as_view
 from ealn_plugin.search.filters import Filter
 from ealn_plugin.search.index import SearchIndex
-from ealn_plugin.search.records import time_text
 from ealn_plugin.search.results import hit_json
 from ealn_plugin.system.pictures import read_picture
 

@@ -7,10 +7,11 @@ import numpy as np
 from ealn_plugin.data.synthetic import layouts
 from ealn_plugin.data.synthetic.population import Population
 from ealn_plugin.data.times import TIME_LIST
+from ealn_plugin.system.files import replacing
 
 JOURNEYS = 11
 """Of the seed sequences: a stream of its own, so that nothing else of a data set changes."""
-HOURS = 4
+HOURS = 1
 _SPEED, _SPREAD = 9.0, 0.3  # metres a second, and the deviation of its logarithm
 _DETOUR = 1.3  # streets are longer than the line between two cameras
 _STOPS, _STOP_SECONDS = 0.2, 300.0  # share of the ways with a stop, and its mean
@@ -18,7 +19,7 @@ _FRAME_SECONDS = 0.2
 
 
 def draw_times(drawn: Population, distances: np.ndarray, seed: int) -> list[list[float]]:
-    """The seconds at which every identity's pictures are taken, within and soon after ``HOURS`` hours.
+    """The seconds at which every identity's pictures are taken, beginning within ``HOURS``.
 
     Args:
         drawn: Population. distances: [cameras, cameras] in metres. seed: of the data set.
@@ -52,4 +53,5 @@ def write_times(folder: pathlib.Path, drawn: Population, names: list[list[list[s
         for paths, second in zip(pictures, seconds)
         for path in paths
     ]
-    layouts.write_csv(folder / TIME_LIST, ("image", "time"), sorted(rows))
+    with replacing(folder / TIME_LIST) as unfinished:
+        layouts.write_csv(pathlib.Path(unfinished), ("image", "time"), sorted(rows))
