@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ealn_plugin.benchmark.vectors import ClusteredVectors
 from ealn_plugin.search import Filter, IndexWriter, Records, SearchIndex, neighbours
 
 MILVUS_BATCH = 1024  # a call of the client may not be longer than 64 MiB
@@ -217,8 +218,6 @@ def in_this_process(asked: dict[str, Any]) -> dict[str, Any]:
     Args:
         asked: 'engine', 'folder', and 'build': (count, dim, seed), or 'ask': a .npy file of queries.
     """
-    from ealn_plugin.benchmark.search import ClusteredVectors
-
     engine, before = ENGINES[asked["engine"]](), peak_mib()
     start, worked = time.perf_counter(), time.process_time()
     answers: Any = []

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,61 +17,10 @@ from tqdm import tqdm
 
 from ealn_plugin.benchmark.engines import ENGINES
 from ealn_plugin.benchmark.measuring import machine
-from ealn_plugin.search import Records
+from ealn_plugin.benchmark.vectors import CAMERAS, PIECE, ClusteredVectors
 
-_PIECE = 2048
-_TOP, _BATCH, CAMERAS, ASKED_CAMERAS = 10, 50, 20, (2, 3)
-IMAGES_PER_VEHICLE = 20
-_FACTORS, _KINDS = 128, 400  # dimensions that features vary in; models and colours
-_VEHICLE, _VIEW, _IMAGE, _NOISE = 0.8, 0.5, 0.45, 0.2  # of a vehicle around its kind (1), a view, an image; white noise
+_TOP, _BATCH, ASKED_CAMERAS = 10, 50, (2, 3)
 _LIMIT = 24 * 3600
-
-
-class ClusteredVectors:
-    """Random vectors of length 1 that gather as features of vehicles do, made piece by piece.
-
-    Vehicles lie around their kinds (model and colour), images around their vehicle, moved by one of three views. All
-    of it varies in 128 directions of which the k-th is sqrt(k) times weaker than the first, and a little in all others.
-
-    Args:
-        count, dim: how many, of which length; seed: of the draws. Every vehicle has about 20 images.
-    """
-
-    def __init__(self, count: int, dim: int, seed: int = 0) -> None:
-        self.count, self.dim, self.seed = count, dim, seed
-        self.vehicles = max(1, count // IMAGES_PER_VEHICLE)
-        rng, factors = np.random.default_rng([seed, 0]), min(_FACTORS, dim)
-        self._scale = (1 + np.arange(factors, dtype=np.float32)) ** -0.5
-        self._scale /= np.linalg.norm(self._scale)
-        self._basis = np.linalg.qr(rng.standard_normal((dim, factors)))[0].T.astype(np.float32)
-        kinds = self._latent(rng, max(1, min(_KINDS, self.vehicles // 5)))
-        self._views = _VIEW * self._latent(rng, 3)
-        self._centres = kinds[rng.integers(0, len(kinds), self.vehicles)] + _VEHICLE * self._latent(rng, self.vehicles)
-
-    def _latent(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        return rng.standard_normal((count, len(self._scale)), dtype=np.float32) * self._scale
-
-    def _vectors(self, pids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        latent = (
-            self._centres[pids] + self._views[rng.integers(0, 3, len(pids))] + _IMAGE * self._latent(rng, len(pids))
-        )
-        noise = rng.standard_normal((len(pids), self.dim), dtype=np.float32)
-        vectors = latent @ self._basis + np.float32(_NOISE / np.sqrt(self.dim)) * noise
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-    def pieces(self) -> Iterator[tuple[Records, np.ndarray]]:
-        """Yield (Records, float32 [n, dim]) until there are ``count``."""
-        for first in range(0, self.count, _PIECE):
-            rows = np.arange(first, min(first + _PIECE, self.count))
-            rng = np.random.default_rng([self.seed, 1, first])
-            pids, camids = rng.integers(0, self.vehicles, len(rows)), rng.integers(0, CAMERAS, len(rows))
-            yield Records([f"/gallery/{row:08d}.jpg" for row in rows], pids, camids), self._vectors(pids, rng)
-
-    def queries(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """(float32 [count, dim], vehicle numbers int [count]): new images of the same vehicles."""
-        rng = np.random.default_rng([self.seed, 2])
-        pids = rng.integers(0, self.vehicles, count)
-        return self._vectors(pids, rng), pids
 
 
 def measure_search(
@@ -124,7 +73,7 @@ def _truth(data: ClusteredVectors, queries: np.ndarray, place: str) -> dict[str,
     best = {name: (np.full((len(queries), _TOP), -np.inf, np.float32), None) for name in ("all", "filtered")}
     ids = {name: np.full((len(queries), _TOP), -1) for name in best}
     vehicles, first = [], 0
-    for records, vectors in tqdm(data.pieces(), total=-(-data.count // _PIECE), desc="exact", leave=False):
+    for records, vectors in tqdm(data.pieces(), total=-(-data.count // PIECE), desc="exact", leave=False):
         scores = queries @ vectors.T
         vehicles.append(records.pids)
         for name in best:

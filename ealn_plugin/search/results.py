@@ -56,7 +56,7 @@ def table(answers: Sequence[tuple[str, View, list[Hit]]]) -> list[str]:
     """Lines of text: a block for each query, with the columns of which anything is known."""
     hits = [hit for _, _, found in answers for hit in found]
     columns = [
-        (name, max([least, *(len(_cell(hit, name)) for hit in hits)]))
+        (name, max([least, len(name), *(len(_cell(hit, name)) for hit in hits)]))
         for name, least in _TABLE
         if least > 5 or any(_cell(hit, name) for hit in hits)
     ]

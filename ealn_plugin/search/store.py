@@ -73,11 +73,6 @@ def is_remote(place: str | PathLike[str]) -> bool:
     return bool(_URI.match(os.fspath(place)))
 
 
-def exists(place: str | PathLike[str]) -> bool:
-    """Whether there is an index; what lies in object storage is not asked."""
-    return is_remote(place) or os.path.isfile(os.path.join(place, MANIFEST))
-
-
 class Store:
     """One index, in a folder or in object storage.
 
@@ -98,9 +93,12 @@ class Store:
         if not self.remote:
             version, self._files = _read_files(self.folder)
             self._check_files(whole=sum(file["bytes"] for file in self._files.values()) <= CHECKED_AT_OPENING)
-        with self.reading():
-            self.table = Table(self.images, version)
-            self.manifest = self._noted()
+        try:
+            with self.reading():
+                self.table = Table(self.images, version)
+                self.manifest = self._noted()
+        except _Missing as error:
+            raise _none(self.folder) if self.remote else error from error
 
     @classmethod
     def create(cls, place: str | PathLike[str], manifest: Manifest) -> "Store":
@@ -188,7 +186,7 @@ class Store:
         except BaseException as error:  # a panic of the engine is no Exception
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
-            if _is_missing(error) and not self.remote:
+            if _is_missing(error):
                 raise _Missing(
                     f"a file is missing from the index {self.folder!r} ({_first_line(error)}); take the index from a "
                     "backup or make it anew"
@@ -249,6 +247,10 @@ class Store:
                 self.table.clean()
 
 
+class NoIndexError(SearchIndexError):
+    """There is no index."""
+
+
 class _Missing(SearchIndexError):
     """A file is gone: the index may have been changed meanwhile."""
 
@@ -265,7 +267,7 @@ def _is_missing(error: BaseException) -> bool:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")[:300]
+    return lines[0].partition(", /rustc/")[0].rstrip(".")[:300]
 
 
 def _read_files(folder: str) -> tuple[int, dict[str, Any]]:
@@ -295,11 +297,15 @@ def _read_files(folder: str) -> tuple[int, dict[str, Any]]:
             raise ValueError("it names files that are not those of an index")
         return version, files
     except FileNotFoundError:
-        raise SearchIndexError(f"--index {folder!r} holds no index; make one with {command('search')} index") from None
+        raise _none(folder) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SearchIndexError(
             f"{path!r} is not the manifest of an index, or damaged ({error}); make the index anew"
         ) from error
+
+
+def _none(folder: str) -> NoIndexError:
+    return NoIndexError(f"--index {folder!r} holds no index; make one with {command('search')} index")
 
 
 def _files_text(version: int, files: Mapping[str, Any]) -> str:

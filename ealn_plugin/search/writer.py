@@ -13,7 +13,7 @@ import numpy as np
 from ealn_plugin.search import neighbours
 from ealn_plugin.search.index import SearchIndex, check_identity
 from ealn_plugin.search.records import Records
-from ealn_plugin.search.store import Manifest, Store, exists, is_remote, locked
+from ealn_plugin.search.store import Manifest, NoIndexError, Store, is_remote, locked
 from ealn_plugin.search.table import to_records
 
 log = logging.getLogger(__name__)
@@ -107,12 +107,10 @@ class IndexWriter:
         return self
 
     def _opened(self) -> Store:
-        if is_remote(self.folder):
-            with contextlib.suppress(Exception):
-                return Store(self.folder)
-        elif exists(self.folder):
+        try:
             return Store(self.folder)
-        return Store.create(self.folder, self._fresh)
+        except NoIndexError:
+            return Store.create(self.folder, self._fresh)
 
     def _settle(self) -> None:
         """Take back what a killed process has left."""

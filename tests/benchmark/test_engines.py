@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ealn_plugin.benchmark.engines import ENGINES
-from ealn_plugin.benchmark.search import ClusteredVectors
+from ealn_plugin.benchmark.vectors import ClusteredVectors
 
 
 @pytest.mark.parametrize("name, package", [("lance", "lance"), ("faiss", "faiss"), ("milvus", "pymilvus")])
