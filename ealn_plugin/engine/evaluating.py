@@ -109,7 +109,8 @@ class EvaluatingEngine(toolkit.Engine):
         networks = (known.embedding, known.pixels, self.schemes, known.views_of, known.device)
         extraction = FeatureExtraction(*networks, fusion="own_first", folder=known.folder, weight=1.0)
         with own_randomness(), evaluating(self.embedding, *self.schemes), torch.no_grad():
-            own, both = extraction.dataset(loaders, "training images", progress)
+            found: Any = extraction.dataset(loaders, "training images", progress)
+        own, both = found
         other = both.embeddings[:, own.embeddings.shape[1] :] * 2**0.5
         return choose_weight(own, other, known.fusion, seed=self.seed)
 

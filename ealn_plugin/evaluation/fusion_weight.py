@@ -70,7 +70,9 @@ def choose_weight(
     return Weight(best if low > 0 else 0.0, gain, float(low), len(gains))
 
 
-def _precision(own, other, rows, fusion, weight):
+def _precision(
+    own: Features, other: NDArray[Any], rows: NDArray[np.int64], fusion: str, weight: float
+) -> NDArray[np.float64]:
     """Average precision of each vehicle that has a match [vehicles], a mean over its queries, among these rows alone.
 
     One image of each vehicle, camera and view is a query. Images of its vehicle in its camera are junk; where that

@@ -259,6 +259,7 @@ class ViewScheme(Scheme):
     """
 
     makes_other_view = True
+    chosen_weight: Tensor
     added = ("chosen_weight",)
 
     def __init__(self, *networks: Any, **options: Any) -> None:
