@@ -22,6 +22,7 @@ EXTRAS = {
     "search": ["faiss-cpu"],
     "report": ["jinja2", "matplotlib"],
     "export": ["onnx", "onnxscript", "onnxruntime"],
+    "timm": ["timm"],
 }
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 DOCS = ["mkdocs", "mkdocstrings[python]"]
