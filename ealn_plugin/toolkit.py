@@ -145,7 +145,7 @@ def _family_of(name: str) -> tuple[Callable[..., nn.Module], Callable[[str], Any
 
 def _factory_of(name: str) -> Callable[..., nn.Module]:
     """What builds the model of a name, which ``check_model_name`` has found good."""
-    family = _family_of(name)
+    family = None if name in _model_factory() else _family_of(name)
     return _model_factory()[name] if family is None else functools.partial(family[0], name)
 
 
@@ -188,9 +188,11 @@ def check_model_name(name: str, flag: str = "model.name") -> None:
         ValueError: with the nearest name. RuntimeError: the package that the model comes from is not installed.
     """
     known, family = _model_factory(), _family_of(name)
+    if name in known:
+        return
     if family is not None:
         family[1](name)
-    elif name not in known:
+    else:
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {near[0]}?" if near else "torchreid.models.show_avai_models() lists them"
         raise ValueError(

@@ -71,7 +71,7 @@ def test_a_family_is_trained_resumed_exported_and_drawn(name, veri_root, tmp_pat
     images = torch.randn(2, 3, size, size)
     maps = last_response(run.embedding.backbone, images)
     assert maps.shape == (2, *([2, 2] if "vit" in name else [1, 1])) and maps.min() > 0
-    assert FeatureExtractor(run)(torch.rand(3, 3, size, size)).shape == (3, run.dim)
+    assert FeatureExtractor(run)(torch.rand(3, 3, size, size)).shape == (3, 2 * run.dim)  # fused
     pytest.importorskip("onnxruntime")
     graph = export.graphs_of(run, metadata_of(run))[0]
     assert all(file.difference < 1e-4 for file in export.export_graph(graph, str(tmp_path), ("onnx",)))

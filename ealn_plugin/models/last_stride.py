@@ -1,6 +1,6 @@
 """The last reduction of a backbone's maps taken out: four times as many places for the last layers to answer in.
 
-Sun et al., Beyond Part Models, ECCV 2018, and Luo et al., CVPRW 2019, section 3.5: stride 1 instead of 2 in the last
+Sun et al., Beyond Part Models, ECCV 2018, and Luo et al., CVPRW 2019, section 3.4: stride 1 instead of 2 in the last
 stage of a ResNet costs little and keeps every weight.
 """
 

@@ -1,6 +1,6 @@
 """BNNeck: batch normalization between the feature that triplets compare and the one that the classifier sees.
 
-Luo et al., Bag of Tricks and a Strong Baseline for Deep Person Re-identification, CVPRW 2019, section 3.6: triplets
+Luo et al., Bag of Tricks and a Strong Baseline for Deep Person Re-identification, CVPRW 2019, section 3.5: triplets
 want distances, cross-entropy wants angles, and one feature cannot have both. For tests they take the normalized
 feature; TransReID (He et al., ICCV 2021) takes the one before it for vehicles.
 """

@@ -143,7 +143,8 @@ def take_over(model: nn.Module, foreign: Foreign, path: str, flag: str, size: tu
 def _into_timm(model, foreign, about, size):
     if not isinstance(model, TimmBackbone) or not hasattr(getattr(model.body, "patch_embed", None), "proj"):
         raise ValueError(f"{about}; use it with a vision transformer such as {PREFIX}vit_base_patch16_224")
-    wanted, patch = foreign.tensors["body.pos_embed"].shape[1] - 1, model.body.patch_embed.patch_size
+    patch: Any = model.body.patch_embed.patch_size
+    wanted = foreign.tensors["body.pos_embed"].shape[1] - 1
     grids = {stride: patch_grid(size, patch, stride) for stride in range(patch[0], patch[0] // 2 - 1, -1)}
     stride = next((stride for stride, (rows, columns) in grids.items() if rows * columns == wanted), 0)
     if not stride:
