@@ -96,6 +96,14 @@ def load_weights(
         found.told(path, len(kept), len(own)),
         f", {len(unused)} of the file not used, such as {unused[0]}" if unused else "",
     )
+    if found.stripped and any("neck.running_mean" in tensors for _, tensors in state_dicts(content)):
+        log.warning(
+            "%s %r is of a run with ealn.neck: its feature before the neck is taken, with the strides of %s; give the "
+            "run itself for the feature that it was tested with",
+            flag,
+            os.fspath(path),
+            type(model).__name__,
+        )
     return model
 
 

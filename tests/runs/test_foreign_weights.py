@@ -1,5 +1,6 @@
 """ealn_plugin/runs/foreign_weights.py: checkpoints in others' layouts give the features that their networks give."""
 
+import copy
 import logging
 
 import pytest
@@ -9,11 +10,12 @@ from ealn_plugin import config as configuration
 from ealn_plugin import export, toolkit
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.export.metadata import metadata_of
-from ealn_plugin.models import l2_normalize
+from ealn_plugin.models import NeckedBackbone, l2_normalize
 from ealn_plugin.runs import build, loading
 from ealn_plugin.runs.foreign_weights import recognised
 from ealn_plugin.runs.weights import load_weights
 from tests.helpers import foreign_networks as theirs
+from tests.helpers.standins import TinyBackbone
 from tests.helpers.tool_modules import load_tool
 
 IMAGES = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -151,6 +153,13 @@ def test_other_files_are_no_foreign_ones_and_timms_own_fit(tmp_path):
     torch.save(body, tmp_path / "timm.pth")
     load_weights(model, str(tmp_path / "timm.pth"))
     assert all(torch.equal(model.body.state_dict()[name], value) for name, value in body.items())
+
+
+def test_the_network_of_a_run_with_a_neck_is_taken_before_it_and_that_is_said(tmp_path, caplog):
+    model = TinyBackbone(4)
+    torch.save({"state_dict": NeckedBackbone(copy.deepcopy(model), 8, 4).state_dict()}, tmp_path / "model.pth.tar")
+    load_weights(TinyBackbone(4), str(tmp_path / "model.pth.tar"))
+    assert "is of a run with ealn.neck: its feature before the neck is taken" in caplog.text
 
 
 def test_commands(veri_root, tmp_path):
