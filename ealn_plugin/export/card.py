@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ealn_plugin.config import load_config
+from ealn_plugin.config.own_data import display_name
+from ealn_plugin.runs.described_file import is_safetensors, read_metadata
 from ealn_plugin.runs.folder import CONFIG, read_results, rendered_datasets
 from ealn_plugin.runs.loading import LoadedRun
 
@@ -16,17 +18,21 @@ _METRICS = {"mAP": "mAP", "rank1": "rank 1", "rank5": "rank 5"}
 
 
 def training_of(run: LoadedRun, blended: float | None = None) -> str:
-    """What a network was trained on, in one sentence as far as its run folder says it; '' for weights of no run.
+    """What a network was trained on, in one sentence as far as its run folder, or its file, says it; else ''.
 
     Args:
         blended: the share of ImageNet's weights that was blended in, or None.
     """
+    if is_safetensors(run.source):
+        return _blended(read_metadata(run.source).get("trained", ""), blended)
     folder = os.path.dirname(run.source)
     if not os.path.isfile(os.path.join(folder, CONFIG)):
         return ""
     config = load_config(os.path.join(folder, CONFIG))
     rendered = set(rendered_datasets(folder))
-    names = [f"{name} (rendered vehicles)" if name in rendered else name for name in run_names(config.data.sources)]
+    names = [
+        f"{name} (rendered vehicles)" if name in rendered else name for name in map(display_name, config.data.sources)
+    ]
     start = "ImageNet weights" if config.model.pretrained else "random weights"
     if config.model.load_weights:
         start = "other weights (model.load_weights)"
@@ -34,14 +40,11 @@ def training_of(run: LoadedRun, blended: float | None = None) -> str:
         f"{config.model.name} trained from {start} with ealn.scheme {config.ealn.scheme} on the training images of "
         f"{' and '.join(names)}, {config.train.max_epoch} epochs"
     )
-    return text if blended is None else f"{text}; then blended, {blended:g} of ImageNet's weights"
+    return _blended(text, blended)
 
 
-def run_names(sources: Sequence[str]) -> list[str]:
-    """Datasets as a card calls them: those of the user's own without where they lie."""
-    from ealn_plugin.config.own_data import display_name
-
-    return [display_name(name) for name in sources]
+def _blended(text, share):
+    return f"{text}; then blended, {share:g} of ImageNet's weights" if text and share is not None else text
 
 
 def results_for_card(path: str) -> dict[str, Any]:
@@ -91,10 +94,10 @@ def card(
             "",
             "## Limits",
             "",
-            "A picture is a crop of one vehicle; there is no detector in it. Figures hold for the datasets that are named: "
-            "on other cameras, places and kinds of vehicles expect less, and measure before you rely on it. Many vehicles "
-            "share model and colour, and two that look alike are taken for one. Not meant to follow people through their "
-            "vehicles without a legal ground.",
+            "A picture is a crop of one vehicle; there is no detector in it. Figures hold for the datasets that are "
+            "named: on other cameras, places and kinds of vehicles expect less, and measure before you rely on it. "
+            "Many vehicles share model and colour, and two that look alike are taken for one. Not meant to follow "
+            "people through their vehicles without a legal ground.",
             "",
         ]
     )

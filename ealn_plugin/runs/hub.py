@@ -13,8 +13,9 @@ from ealn_plugin.system.extras import check_extra
 
 PREFIX = "hf:"
 WEIGHTS = "model.safetensors"
-SECONDS = 15.0
-"""After which a server that does not answer is given up; huggingface_hub's variables of the environment override it."""
+SECONDS = 10.0
+"""After which a server that does not answer is given up, unless HF_HUB_DOWNLOAD_TIMEOUT says otherwise."""
+_TIMEOUT = "HF_HUB_DOWNLOAD_TIMEOUT"
 _NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+?))?(?:/([^@]+))?")
 
 
@@ -86,10 +87,10 @@ def check_library() -> None:
 
 def _library() -> Any:
     check_library()
-    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
-        os.environ.setdefault(name, str(int(SECONDS)))
     import huggingface_hub
 
+    session = huggingface_hub.get_session()  # the client that all its calls share, and which waits for ever
+    session.timeout = float(os.environ.get(_TIMEOUT, SECONDS))
     return huggingface_hub
 
 

@@ -21,7 +21,7 @@ from ealn_plugin.models.modes import evaluating
 from ealn_plugin.runs import build
 from ealn_plugin.runs.described_file import SUFFIX
 from ealn_plugin.runs.folder import files_of_run
-from ealn_plugin.runs.references import NOTICE, SHIPPED, described_network, is_reference
+from ealn_plugin.runs.references import NOTICE, SHIPPED, described_network, is_reference, local_file
 from ealn_plugin.runs.weights import load_weights, number_of_classes
 from ealn_plugin.system.randomness import own_randomness
 
@@ -163,8 +163,9 @@ def load_model(
     with own_randomness(seed=0):  # a classifier that does not fit stays as drawn, and belongs to the identity
         network = build.build_embedding_backbone(config, 1)
     load_weights(network, weights, flag)
+    source = local_file(weights, flag)
     pixels = PixelRange(config.data.norm_mean, config.data.norm_std)
-    return LoadedRun(config, EmbeddingNetwork(network), [], pixels, torch.device(device), os.fspath(weights))
+    return LoadedRun(config, EmbeddingNetwork(network), [], pixels, torch.device(device), source)
 
 
 def check_features(model: nn.Module, height: int, width: int, device: str | torch.device) -> int:

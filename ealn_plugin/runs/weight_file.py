@@ -1,4 +1,4 @@
-"""What is in a file of ``torch.save`` or of safetensors, whoever made it: tensors and plain values; no code of it is run.
+"""What is in a file of ``torch.save`` or of safetensors, whoever made it: tensors and plain values. No code is run.
 
 Where torch's own safe reader refuses a file, because it holds settings beside its weights (an argparse.Namespace, a
 path, a whole pickled network), it is read here: tensors are put together from their numbers, and whatever else the

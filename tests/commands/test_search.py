@@ -169,9 +169,8 @@ def test_slips_get_one_sentence(capsys, tmp_path, veri_root, run_folder, index):
         (["query", image, *here, "-k", 0], "--topk is 0"),
         (["query", image, *here, "--json", tmp_path / "no" / "a.json"], "of --json does not exist"),
         (["query", image, *here, "--run", run_folder, "--model", "resnet18"], "are both given"),
-        (["query", image, *here, "--model", "resnet18"], "expected both; give the name"),
+        (["query", image, *here, "--model", "resnet18"], "without --weights, expected both"),
         (["query", image, *here, "--kind", "ivf"], "has no inverted lists"),
-        (["index", "veri776", "--root", veri_root, *here], "there is no network to make features with"),
         (["index", "veri776", "--root", veri_root, "--run", run_folder, *here], "holds a finished index of 24"),
         (
             ["index", "veri776", "--root", veri_root, "--run", run_folder, "--index", tmp_path / "a", "--nlist", -1],
