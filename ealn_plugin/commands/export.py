@@ -65,6 +65,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_weights(parser.add_argument_group("the weights"))
     _add_card(parser.add_argument_group("handing it on"))
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="also embedding_int8.onnx: 8-bit integers, calibrated on the run's training images, kept where mAP on its "
+        "test set falls by less than 0.5; takes two passes over the test set",
+    )
     add_imports(parser)
     parser.add_argument("--json", default="", metavar="FILE", help="also write all figures as JSON")
     return parser
@@ -110,6 +116,10 @@ def check(args: argparse.Namespace) -> None:
     if not args.run and not args.out:
         named = f"--model {args.model}" if args.model else f"--weights {args.weights}"
         raise ValueError(f"{named} has no folder of its own for the files; name one with --out DIR")
+    if args.int8 and not (args.run and "onnx" in args.formats):
+        raise ValueError(
+            "--int8 needs the images and the ONNX file of a run, expected --run DIR and onnx among --formats; give them"
+        )
     if args.opset is not None and not choices.OPSETS[0] <= args.opset <= choices.OPSETS[1]:
         raise ValueError(f"--opset is {args.opset}, expected {choices.OPSETS[0]} to {choices.OPSETS[1]}")
     if args.calls is not None and not (args.benchmark and args.calls >= 1):
@@ -201,6 +211,21 @@ def hand_on(run: Any, args: argparse.Namespace, out: str, files: list[str], trai
         print(f"saved: {hub.push(out, files, args.push)}")
 
 
+def write_eight_bits(args: argparse.Namespace, out: str) -> dict[str, Any]:
+    """Write and judge the file of 8-bit integers, print a line for it, and return its figures for --json."""
+    from ealn_plugin.reports.quantized import quantize_run
+
+    made = quantize_run(args.run, os.path.join(out, "embedding.onnx"), os.path.join(out, "embedding_int8.onnx"))
+    name = os.path.basename(made.path)
+    print(
+        f"{name:15} {made.size / 2**20:4.1f} MiB   mAP {100 * made.after:.2f} against {100 * made.before:.2f} on "
+        f"{made.measured}"
+    )
+    return {
+        "int8": {"file": name, "bytes": made.size, "measured": made.measured, "mAP": made.after, "float": made.before}
+    }
+
+
 def run_export(args: argparse.Namespace) -> None:
     """Export, check, measure and print.
 
@@ -230,6 +255,7 @@ def run_export(args: argparse.Namespace) -> None:
     trained = training_of(run, args.blend_with_imagenet)
     with logging_redirect_tqdm():
         written = write_files(run, graphs, args, out, trained)
+        quantized = write_eight_bits(args, out) if args.int8 else {}
         graph_files = [file for file in written if file.kind in choices.EXPORT_FORMATS]
         latencies = export.measure_files(graphs, graph_files, args.calls or 20) if args.benchmark else []
     if latencies:
@@ -241,7 +267,10 @@ def run_export(args: argparse.Namespace) -> None:
         ]
         write_atomically(
             args.json,
-            json.dumps({"threads": torch.get_num_threads(), "files": files, "latency": latencies}, indent=1) + "\n",
+            json.dumps(
+                {"threads": torch.get_num_threads(), "files": files, "latency": latencies, **quantized}, indent=1
+            )
+            + "\n",
         )
     hand_on(run, args, out, [os.path.basename(file.path) for file in written], trained)
     print(f"\nfiles: {out}")
