@@ -10,6 +10,7 @@ from ealn_plugin.config.own_data import display_name
 from ealn_plugin.runs.described_file import is_safetensors, read_metadata
 from ealn_plugin.runs.folder import CONFIG, read_results, rendered_datasets
 from ealn_plugin.runs.loading import LoadedRun
+from ealn_plugin.system.messages import counted
 
 FILE = "README.md"
 TAGS = ("vehicle-re-identification", "image-retrieval", "torchreid", "ealn")
@@ -38,7 +39,7 @@ def training_of(run: LoadedRun, blended: float | None = None) -> str:
         start = "other weights (model.load_weights)"
     text = (
         f"{config.model.name} trained from {start} with ealn.scheme {config.ealn.scheme} on the training images of "
-        f"{' and '.join(names)}, {config.train.max_epoch} epochs"
+        f"{' and '.join(names)}, {counted(config.train.max_epoch, 'epoch')}"
     )
     return _blended(text, blended)
 

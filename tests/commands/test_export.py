@@ -91,15 +91,15 @@ def test_the_commands_of_the_readme(export, run_folder, tmp_path, capsys, monkey
     shutil.copytree(run_folder, tmp_path / "log" / "ealn_synthetic")
     use_tiny_backbone(monkeypatch, "resnet50")
     torch.save(TinyBackbone(7).state_dict(), "model.pth.tar")
-    assert len(README) == 2 and all(export.main(arguments) == 0 for arguments in README)
+    assert len(README) == 3 and all(export.main(arguments) == 0 for arguments in README)
     names = [
         sorted(path.name for path in pathlib.Path(folder).iterdir())
-        for folder in ("log/ealn_synthetic/export", "log/deployed")
+        for folder in ("log/ealn_synthetic/export", "log/deployed", "log/handed_on")
     ]
     own = ["embedding.onnx", "embedding.pt2"]
-    assert names == [[*own, "fused.onnx", "fused.pt2"], own]
+    assert names == [[*own, "fused.onnx", "fused.pt2"], own, ["README.md", "model.safetensors"]]
     out = capsys.readouterr().out
-    assert len(re.findall(r"largest difference to PyTorch", out)) == 6
+    assert len(re.findall(r"largest difference to PyTorch", out)) == 7
     assert "latency" not in out
 
 
