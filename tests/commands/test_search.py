@@ -56,6 +56,18 @@ def run(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
+def test_without_a_network_the_shipped_one_is_used_and_the_query_needs_none(veri_root, tmp_path, capsys):
+    images = sorted((veri_root / "VeRi" / "image_test").iterdir())[:4]
+    here = ("--index", tmp_path / "index", "--device", "cpu")
+    code, out, error = run(capsys, "index", *images[1:], *here)
+    assert code == 0 and "3 images added" in out
+    assert "on rendered vehicles and never on photographs of vehicles; real scenes will be worse" in error
+    code, out, error = run(capsys, "query", images[1], *here)
+    assert code == 0 and "note" not in error and str(images[1]) in out
+    code, out, error = run(capsys, "query", images[1], *here, "--weights", "shipped")
+    assert code == 0 and str(images[1]) in out
+
+
 def answers(capsys, tmp_path, images, index, *more):
     code, out, _ = run(
         capsys, "query", *images, "--index", index, "--json", tmp_path / "found.json", "--device", "cpu", *more
