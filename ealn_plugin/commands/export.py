@@ -29,6 +29,8 @@ from ealn_plugin.system.extras import check_extra
 from ealn_plugin.system.files import check_writable, write_atomically
 from ealn_plugin.system.messages import counted
 
+_CALLS = 20
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
@@ -61,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="also measure the latency of each file beside PyTorch's, which takes minutes",
     )
     parser.add_argument(
-        "--calls", type=int, metavar="N", help="calls to take the median latency of with --benchmark (default: 20)"
+        "--calls", type=int, metavar="N", help="the same, with medians of so many calls (default of --benchmark: 20)"
     )
     _add_weights(parser.add_argument_group("the weights"))
     _add_card(parser.add_argument_group("handing it on"))
@@ -122,10 +124,8 @@ def check(args: argparse.Namespace) -> None:
         )
     if args.opset is not None and not choices.OPSETS[0] <= args.opset <= choices.OPSETS[1]:
         raise ValueError(f"--opset is {args.opset}, expected {choices.OPSETS[0]} to {choices.OPSETS[1]}")
-    if args.calls is not None and not (args.benchmark and args.calls >= 1):
-        raise ValueError(
-            f"--calls is {args.calls}, expected 1 or more and --benchmark with it; correct it or leave it out"
-        )
+    if args.calls is not None and args.calls < 0:
+        raise ValueError(f"--calls is {args.calls}, expected 0 or more")
     if args.blend_with_imagenet is not None and not 0 <= args.blend_with_imagenet <= 1:
         raise ValueError(f"--blend-with-imagenet is {args.blend_with_imagenet}, expected 0 to 1; correct it")
     if args.push:
@@ -257,7 +257,8 @@ def run_export(args: argparse.Namespace) -> None:
         written = write_files(run, graphs, args, out, trained)
         quantized = write_eight_bits(args, out) if args.int8 else {}
         graph_files = [file for file in written if file.kind in choices.EXPORT_FORMATS]
-        latencies = export.measure_files(graphs, graph_files, args.calls or 20) if args.benchmark else []
+        calls = args.calls if args.calls is not None else _CALLS * args.benchmark
+        latencies = export.measure_files(graphs, graph_files, calls) if calls else []
     if latencies:
         print(f"\n{export.latency_table(latencies)}")
     if args.json:

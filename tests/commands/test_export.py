@@ -43,7 +43,7 @@ def tiny(monkeypatch, tmp_path):
 
 def test_a_plain_model(export, tiny, tmp_path, capsys):
     figures = ["--json", str(tmp_path / "figures.json")]
-    assert export.main([*tiny, "--formats", "program", "--benchmark", "--calls", "2", *figures]) == 0
+    assert export.main([*tiny, "--formats", "program", "--calls", "2", *figures]) == 0
     out = capsys.readouterr().out
     assert [path.name for path in (tmp_path / "deployed").iterdir()] == ["embedding.pt2"]
     assert re.search(r"embedding.pt2 .* largest difference to PyTorch \d\.\de[-+]\d\d in batches of 1, 2, 5", out)
@@ -107,7 +107,6 @@ def test_the_commands_of_the_readme(export, run_folder, tmp_path, capsys, monkey
     "arguments, sentence",
     [
         ([], "either --run DIR or --model NAME"),
-        (["--run", "x", "--calls", "3"], "--calls is 3, expected 1 or more and --benchmark with it"),
         (["--run", "x", "--blend-with-imagenet", "1.5"], "--blend-with-imagenet is 1.5, expected 0 to 1"),
         (["--run", "x", "--push", "cars"], "--push is 'cars', expected hf:OWNER/NAME"),
         (["--weights", "/no.safetensors", "--out", "x"], "--weights is '/no.safetensors', but there is no such file"),
@@ -116,7 +115,7 @@ def test_the_commands_of_the_readme(export, run_folder, tmp_path, capsys, monkey
         (["--model", "resnet18", "--weights", "x"], "has no folder of its own"),
         (["--run", "/no/run"], "'/no/run' has no config.yaml"),
         (["--run", "x", "--opset", "7"], "--opset is 7"),
-        (["--run", "x", "--benchmark", "--calls", "0"], "--calls is 0"),
+        (["--run", "x", "--calls", "-1"], "--calls is -1"),
         (["--run", "x", "--json", "/no/folder/x"], "the folder '/no/folder' of --json does not exist"),
         (["--model", "resnet18", "--weights", "/no.pth", "--out", "x"], "is '/no.pth', but there is no such file"),
     ],
