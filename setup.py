@@ -19,7 +19,8 @@ def version():
 
 EXTRAS = {
     "figures": ["matplotlib"],
-    "search": ["faiss-cpu"],
+    "search": ["pylance"],
+    "serve": ["fastapi", "uvicorn", "python-multipart", "pylance"],
     "report": ["jinja2", "matplotlib"],
     "export": ["onnx", "onnxscript", "onnxruntime"],
     "hub": ["huggingface_hub>=1.0"],
@@ -40,6 +41,7 @@ setup(
     package_data={
         "ealn_plugin": ["py.typed", "weights/*.safetensors"],
         "ealn_plugin.reports.html": ["*.jinja"],
+        "ealn_plugin.serving": ["page/*"],
         "ealn_plugin.configs": ["*.yaml"],
     },
     entry_points={"console_scripts": ["ealn = ealn_cli:main"]},

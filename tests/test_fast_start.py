@@ -16,7 +16,7 @@ HEAVY = {
     "torch",
     "torchvision",
     "torchreid",
-    "faiss",
+    "lance",
     "matplotlib",
     "onnx",
     "onnxruntime",

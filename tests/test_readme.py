@@ -44,7 +44,7 @@ def test_an_example_trains(tmp_path, page, folder):
 
 def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
     """The commands and the example as they stand, in a folder that holds what they name."""
-    pytest.importorskip("faiss")
+    pytest.importorskip("lance")
     make_veri_folder(tmp_path / "reid-data" / "synthetic")
     (tmp_path / "log").mkdir()
     shutil.copytree(run_folder, tmp_path / "log" / "ealn_synthetic")

@@ -1,203 +1,230 @@
 """A searchable gallery of many vectors: building, opening and asking it, with the recall that the speed costs."""
 
+import json
 import os
+import shutil
+import signal
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from ealn_plugin.benchmark.measuring import PeakMemory, machine, return_freed_memory
-from ealn_plugin.search import IndexWriter, Records, SearchIndex, neighbours
+from ealn_plugin.benchmark.engines import ENGINES
+from ealn_plugin.benchmark.measuring import machine
+from ealn_plugin.benchmark.vectors import CAMERAS, PIECE, ClusteredVectors
 
-_PIECE = 1024
-_TOP = 10
-_SPREAD = 0.8  # of an image around its vehicle, against 1 between vehicles: rank 1 is nearly always right, rank 20 not
-IMAGES_PER_VEHICLE = 20
-
-
-class ClusteredVectors:
-    """Random vectors of length 1 around random centres, as features of vehicles are, made piece by piece.
-
-    Args:
-        count, dim: how many, of which length; seed: of the draws. Every vehicle has about 20 images.
-    """
-
-    def __init__(self, count: int, dim: int, seed: int = 0) -> None:
-        self.count, self.dim, self.seed = count, dim, seed
-        self.vehicles = max(1, count // IMAGES_PER_VEHICLE)
-
-    def _vectors(self, pids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        # a centre is drawn anew from its vehicle's number: a million images need no table of 50,000 centres
-        centres = np.stack(
-            [np.random.default_rng([self.seed, int(pid)]).standard_normal(self.dim, dtype=np.float32) for pid in pids]
-        )
-        vectors = centres + _SPREAD * rng.standard_normal((len(pids), self.dim), dtype=np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-    def pieces(self) -> Iterator[tuple[Records, np.ndarray]]:
-        """Yield (Records, float32 [n, dim]) until there are ``count``."""
-        for first in range(0, self.count, _PIECE):
-            rows = np.arange(first, min(first + _PIECE, self.count))
-            rng = np.random.default_rng([self.seed, 1, first])
-            pids = rng.integers(0, self.vehicles, len(rows))
-            yield Records([f"/gallery/{row:08d}.jpg" for row in rows], pids), self._vectors(pids, rng)
-
-    def queries(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """(float32 [count, dim], vehicle numbers int [count]): new images of the same vehicles."""
-        rng = np.random.default_rng([self.seed, 2])
-        pids = rng.integers(0, self.vehicles, count)
-        return self._vectors(pids, rng), pids
+_TOP, _BATCH, ASKED_CAMERAS = 10, 50, (2, 3)
+_LIMIT = 24 * 3600
 
 
 def measure_search(
     count: int,
     dim: int = 1024,
-    kinds: Sequence[str] = ("flat", "ivf"),
+    engines: Sequence[str] = ("lance",),
     queries: int = 200,
     folder: str | None = None,
     seed: int = 0,
+    faults: bool = False,
 ) -> dict[str, Any]:
-    """Build an index of every kind on disk, open it, and ask it one query at a time and all at once.
+    """Build a gallery with every engine, open it in a process that has seen nothing yet, and ask it.
 
     Args:
-        count: vectors; dim: their length; kinds: of ('flat', 'ivf'); queries: how many are asked.
-        folder: where the index is built for the time being; it takes count * dim * 4 bytes. None: the system's.
+        count: vectors; dim: their length; engines: of ``ENGINES``; queries: how many are asked.
+        folder: where the galleries stay, so that the same call goes on where it was stopped; it takes up to
+            count * dim * 9 bytes an engine. None: in the system's folder for temporary files, and removed.
         seed: of the vectors.
+        faults: also kill a process that adds, and flip bytes of the largest file; needs another copy of the gallery.
     Returns:
-        dict ready for JSON; see ``search_table``. Recall is the share of the true 10 nearest that are found; memory
-        is the most that was resident above what the process had before, files that are mapped included. Processor
+        dict ready for JSON; see ``search_table``. Recall is the share of the true 10 nearest that are found. Processor
         times are of all threads together; beside other programs they say more than those of the clock.
     """
-    faiss = neighbours.import_faiss()
     data = ClusteredVectors(count, dim, seed)
     asked, pids = data.queries(queries)
-    result = {
-        "machine": {**machine(), "faiss": faiss.__version__, "faiss_threads": faiss.omp_get_max_threads()},
-        "vectors": count,
-        "dim": dim,
-        "queries": queries,
-        "kinds": {},
-    }
-    truth = None
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        made = os.path.join(place, "index")
-        result["generating_seconds"] = _generate(data)
-        for kind in kinds:
-            measured, index = _measure_kind(data, made, kind)
-            measured.update(_ask(index, asked, pids))
-            result["kinds"][kind] = measured  # type: ignore[index]
-            truth = _exact(index, asked) if truth is None else truth
-            measured["recall"] = _recall(measured.pop("rows"), truth)
-            del index
+    result: dict[str, Any] = {"machine": machine(), "vectors": count, "dim": dim, "queries": queries, "engines": {}}
+    with tempfile.TemporaryDirectory() as temporary:
+        place = folder or temporary
+        os.makedirs(place, exist_ok=True)
+        truth = _truth(data, asked, place)
+        result["nearest_is_right"] = float((truth["vehicles"] == pids).mean())
+        for name in engines:
+            there = os.path.join(place, name)
+            measured = _built(name, there, data)
+            np.save(os.path.join(place, "queries.npy"), asked)
+            cold = _child(engine=name, folder=there, ask=os.path.join(place, "queries.npy"))
+            measured.update({f"cold_{key}": value for key, value in cold.items() if key != "answers"})
+            measured.update(_ask(ENGINES[name]().open(there), asked, truth))
+            if faults:
+                measured["faults"] = _faults(name, place, data, asked, truth)
+            result["engines"][name] = measured
     return result
 
 
-def _generate(data: ClusteredVectors):
-    """Seconds that making the vectors takes, which are taken off the build's."""
-    start = time.perf_counter()
-    for _ in tqdm(data.pieces(), total=-(-data.count // _PIECE), desc="generating", leave=False, dynamic_ncols=True):
-        pass
-    return time.perf_counter() - start
+def _truth(data: ClusteredVectors, queries: np.ndarray, place: str) -> dict[str, np.ndarray]:
+    """'all' and 'filtered': int [q, 10], the true nearest; 'vehicles': of the nearest."""
+    file = os.path.join(place, f"truth-{data.count}-{data.dim}-{data.seed}-{len(queries)}.npz")
+    if os.path.exists(file):
+        return dict(np.load(file))
+    best = {name: (np.full((len(queries), _TOP), -np.inf, np.float32), None) for name in ("all", "filtered")}
+    ids = {name: np.full((len(queries), _TOP), -1) for name in best}
+    vehicles, first = [], 0
+    for records, vectors in tqdm(data.pieces(), total=-(-data.count // PIECE), desc="exact", leave=False):
+        scores = queries @ vectors.T
+        vehicles.append(records.pids)
+        for name in best:
+            if name == "filtered":
+                scores[:, ~np.isin(records.camids, ASKED_CAMERAS)] = -np.inf
+            joined = np.concatenate([best[name][0], scores], axis=1)
+            rows = np.broadcast_to(np.arange(first, first + len(records)), scores.shape)
+            order = np.argsort(-joined, axis=1, kind="stable")[:, :_TOP]
+            best[name] = (np.take_along_axis(joined, order, 1), None)
+            ids[name] = np.take_along_axis(np.concatenate([ids[name], rows], axis=1), order, 1)
+        first += len(records)
+    found = {**ids, "vehicles": np.concatenate(vehicles)[ids["all"][:, 0]]}
+    np.savez(file, **found)
+    return found
 
 
-def _measure_kind(data: ClusteredVectors, folder: str, kind):
-    """Build the index, or bring the one that is there to another kind, and open it."""
-    bar = tqdm(data.pieces(), total=-(-data.count // _PIECE), desc=f"building {kind}", leave=False, dynamic_ncols=True)
-    return_freed_memory()
-    with bar, PeakMemory(bar) as build_memory:
-        start, worked = time.perf_counter(), time.process_time()
-        with IndexWriter(folder, data.dim, {"benchmark": True}, kind=kind) as writer:
-            if not writer.manifest.images:
-                writer.add(bar)
-            added, worked_adding = time.perf_counter(), time.process_time()
-            writer.finish()
-        finished, worked_learning = time.perf_counter(), time.process_time()
-    manifest = writer.manifest
-    return_freed_memory()
-    with PeakMemory(bar) as open_memory:
-        opening = time.perf_counter()
-        index = SearchIndex.open(folder)
-        opened = time.perf_counter()
-    return {
-        "adding_seconds": added - start,
-        "learning_seconds": finished - added,
-        "opening_seconds": opened - opening,
-        "adding_processor_seconds": worked_adding - worked,
-        "learning_processor_seconds": worked_learning - worked_adding,
-        "build_peak_mib": build_memory.peak_mib,
-        "open_peak_mib": open_memory.peak_mib,
-        "disk_mib": sum(file["bytes"] for file in manifest.files.values()) / 2**20,
-        "nlist": index.nlist,
-        "nprobe": index.nprobe,
-    }, index
+def _child(limit: float = _LIMIT, **asked: Any) -> dict[str, Any]:
+    """What a process of its own measures; see ``engines.in_this_process``.
+
+    Raises:
+        RuntimeError: it failed, with the last line that it wrote.
+    """
+    command = [sys.executable, "-m", "ealn_plugin.benchmark.engines", json.dumps(asked)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RuntimeError(f"the engine {asked['engine']} failed ({lines[-1][:400]}); see its own documentation")
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def _ask(index, queries, pids):
-    """Latency of single queries, of all at once, and how often the first answer is the right vehicle."""
-    index.search(queries[:1], _TOP)  # the first one starts threads
-    seconds, hits, worked = [], [], time.process_time()
-    for query in tqdm(queries, desc="asking", leave=False, dynamic_ncols=True):
+def _built(name: str, folder: str, data: ClusteredVectors) -> dict[str, Any]:
+    """Build the gallery, or take the figures of an earlier call."""
+    done, want = os.path.join(folder, "built.json"), [data.count, data.dim, data.seed]
+    if os.path.exists(done):
+        with open(done, encoding="utf-8") as file:
+            known = json.load(file)
+        if known.pop("of") == want:
+            return known
+        shutil.rmtree(folder)
+    os.makedirs(folder, exist_ok=True)
+    figures = _child(engine=name, folder=folder, build=want)
+    figures.pop("answers")
+    built = {f"build_{key}": value for key, value in figures.items()}
+    built["disk_mib"] = _size(folder)
+    with open(done, "w", encoding="utf-8") as file:
+        json.dump({"of": want, **built}, file)
+    return built
+
+
+def _size(folder: str) -> float:
+    return sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(folder) for name in names) / 2**20
+
+
+def _ask(opened: Any, queries: np.ndarray, truth: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Latency and recall of queries alone and 50 at once, without and with a filter."""
+    figures = {}
+    for name, cameras in (("all", ()), ("filtered", ASKED_CAMERAS)):
+        opened.search(queries[:1], _TOP, cameras)  # the first one starts threads
+        seconds, found, worked = [], [], time.process_time()
+        for query in tqdm(queries, desc="asking", leave=False, dynamic_ncols=True):
+            start = time.perf_counter()
+            found += opened.search(query[None], _TOP, cameras)
+            seconds.append(time.perf_counter() - start)
+        worked = (time.process_time() - worked) / len(queries)
         start = time.perf_counter()
-        hits += index.search(query[None], _TOP)
-        seconds.append(time.perf_counter() - start)
-    worked = (time.process_time() - worked) / len(queries)
-    start = time.perf_counter()
-    index.search(queries, _TOP)
-    batch = time.perf_counter() - start
-    return {
-        "median_latency_ms": 1000 * statistics.median(seconds),
-        "p95_latency_ms": 1000 * _quantile(seconds, 0.95),
-        "processor_ms_per_query": 1000 * worked,
-        "batch_ms_per_query": 1000 * batch / len(queries),
-        "rank1": float(np.mean([found[0].pid == pid for found, pid in zip(hits, pids)])),
-        "rows": [[hit.id for hit in found] for found in hits],
-    }
+        opened.search(queries[:_BATCH], _TOP, cameras)
+        batch = time.perf_counter() - start
+        figures[name] = {
+            "median_latency_ms": 1000 * statistics.median(seconds),
+            "p95_latency_ms": 1000 * float(np.quantile(seconds, 0.95)),
+            "processor_ms_per_query": 1000 * worked,
+            "batch_ms_per_query": 1000 * batch / len(queries[:_BATCH]),
+            "recall": _recall(found, truth[name]),
+        }
+    return figures
 
 
-def _exact(index, queries):
-    """The ids of the true nearest."""
-    exact = index.exact(queries, _TOP)
-    return [[hit.id for hit in found] for found in exact]
+def _recall(found: Sequence[Sequence[int]], truth: np.ndarray) -> float:
+    true = [set(row[row >= 0].tolist()) for row in truth]
+    return float(np.mean([len(set(one) & wanted) / len(wanted) for one, wanted in zip(found, true) if wanted]))
 
 
-def _recall(found, truth):
-    return float(np.mean([len(set(one) & set(true)) / len(true) for one, true in zip(found, truth)]))
+def _faults(name: str, place: str, data: ClusteredVectors, asked: np.ndarray, truth: Any) -> dict[str, str]:
+    """What a kill in the middle of adding, and flipped bytes, do; one sentence each."""
+    folder, file = os.path.join(place, f"{name}-faults"), os.path.join(place, "queries.npy")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    want = [data.count, data.dim, data.seed]
+    command = [sys.executable, "-m", "ealn_plugin.benchmark.engines"]
+    building = subprocess.Popen(
+        [*command, json.dumps({"engine": name, "folder": folder, "build": want})], stderr=subprocess.DEVNULL
+    )
+    half = data.count * data.dim * 4 / 2**21  # MiB of half the vectors
+    deadline = time.monotonic() + _LIMIT
+    while building.poll() is None and _size(folder) < half and time.monotonic() < deadline:
+        time.sleep(0.02)
+    building.send_signal(signal.SIGKILL)
+    building.wait()
 
+    def outcome(**more: Any) -> str:
+        try:
+            answers = _child(engine=name, folder=folder, **more)["answers"]
+        except RuntimeError as error:
+            return f"refused: {error}"
+        return f"recall {_recall(answers, truth['all']):.3f}" if answers else "done"
 
-def _quantile(values, share):
-    return float(np.quantile(values, share))
+    found = {"after a kill": outcome(ask=file, all=True)}
+    found["built again"] = outcome(build=want)
+    found["then"] = outcome(ask=file, all=True)
+    largest = max(
+        (os.path.join(at, entry) for at, _, entries in os.walk(folder) for entry in entries), key=os.path.getsize
+    )
+    with open(largest, "r+b") as handle:
+        handle.seek(os.path.getsize(largest) // 2)
+        byte = handle.read(1)[0]
+        handle.seek(-1, os.SEEK_CUR)
+        handle.write(bytes([byte ^ 0x40]))
+    found["a flipped byte in the largest file"] = outcome(ask=file, all=True)
+    shutil.rmtree(folder)
+    return found
 
 
 def search_table(result: Mapping[str, Any]) -> list[str]:
     """The figures of ``measure_search`` as lines of text."""
     computer = result["machine"]
+    names = list(result["engines"])
     lines = [
         f"{result['vectors']:,} clustered vectors of {result['dim']} numbers, {result['queries']} queries, "
-        f"{computer['faiss_threads']} threads ({computer['processor']}), FAISS {computer['faiss']}",
-        f"{'kind':<6}{'lists':>12}{'add s':>9}{'learn s':>9}{'CPU s':>8}{'open s':>8}{'build MiB':>11}"
-        f"{'open MiB':>10}{'disk MiB':>10}{'median ms':>11}{'95% ms':>9}{'CPU ms':>8}{'batch ms':>10}"
-        f"{'recall@10':>11}{'rank 1':>8}",
+        f"{computer['cores']} cores ({computer['processor']})",
+        f"{'':<58}" + "".join(f"{name:>12}" for name in names),
     ]
-    for kind, values in result["kinds"].items():
-        lists = f"{values['nprobe']} of {values['nlist']}" if values["nlist"] else "exact"
-        memory = "".join(
-            f"{'?' if values[key] is None else format(values[key], '.0f'):>{width}}"
-            for key, width in (("build_peak_mib", 11), ("open_peak_mib", 10))
-        )
-        lines.append(
-            f"{kind:<6}{lists:>12}{values['adding_seconds']:>9.1f}{values['learning_seconds']:>9.1f}"
-            f"{values['adding_processor_seconds'] + values['learning_processor_seconds']:>8.1f}"
-            f"{values['opening_seconds']:>8.1f}{memory}{values['disk_mib']:>10.0f}"
-            f"{values['median_latency_ms']:>11.2f}{values['p95_latency_ms']:>9.2f}"
-            f"{values['processor_ms_per_query']:>8.2f}"
-            f"{values['batch_ms_per_query']:>10.2f}{values['recall']:>11.3f}{values['rank1']:>8.3f}"
-        )
-    lines.append(
-        f"add s includes making the vectors ({result['generating_seconds']:.1f} s); the second kind learns "
-        "from the same files, so it adds nothing; CPU: processor time of all threads"
+
+    def line(title: str, value: Any, form: str) -> None:
+        lines.append(f"{title:<58}" + "".join(f"{value(result['engines'][name]):>12{form}}" for name in names))
+
+    line("build, vectors included: seconds", lambda e: e["build_seconds"], ".1f")
+    line("build: processor seconds", lambda e: e["build_processor_seconds"], ".1f")
+    line("build: memory, MiB", lambda e: e["build_memory_mib"], ",.0f")
+    line("disk, MiB", lambda e: e["disk_mib"], ",.0f")
+    line("a new process opens and asks once: seconds", lambda e: e["cold_seconds"], ".2f")
+    line("  processor seconds", lambda e: e["cold_processor_seconds"], ".2f")
+    line(
+        "  memory above that of the imports, MiB", lambda e: e["cold_memory_mib"] - e["cold_memory_before_mib"], ",.0f"
     )
+    line("  memory in all, MiB", lambda e: e["cold_memory_mib"], ",.0f")
+    for kind, title in (("all", "a query"), ("filtered", f"a query in {len(ASKED_CAMERAS)} of {CAMERAS} cameras")):
+        line(f"{title}: median ms", lambda e, kind=kind: e[kind]["median_latency_ms"], ".1f")
+        line(f"{title}: processor ms", lambda e, kind=kind: e[kind]["processor_ms_per_query"], ".1f")
+        line(f"{title} of {_BATCH} at once: ms", lambda e, kind=kind: e[kind]["batch_ms_per_query"], ".1f")
+        line(f"{title}: recall@{_TOP}", lambda e, kind=kind: e[kind]["recall"], ".3f")
+    for name in names:
+        for what, outcome in result["engines"][name].get("faults", {}).items():
+            lines.append(f"{name}, {what}: {outcome}")
     return lines

@@ -5,6 +5,7 @@ ealn benchmark train --json FILE [--config-file FILE] [KEY VALUE ...]
 ealn benchmark data --json FILE
 ealn benchmark search --vectors 1000000 --json FILE
 ealn benchmark features --json FILE
+ealn benchmark serve --index DIR --images DIR --json FILE
 """
 
 import argparse
@@ -15,6 +16,8 @@ from typing import Any
 from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, add_settings, not_negative, positive
+from ealn_plugin.commands.search import check_index
+from ealn_plugin.commands.serve import PACKAGES as SERVER_PACKAGES
 from ealn_plugin.config import TRANSFORMS
 from ealn_plugin.config.shipped import shipped_configs
 from ealn_plugin.system.cli import exit_code
@@ -169,14 +172,17 @@ def add_search(commands: Any) -> None:
     parser = commands.add_parser(
         "search",
         help="a searchable gallery: building, opening and asking it",
-        description="Build an index of random clustered vectors and time its answers.",
+        description="Build a gallery of random clustered vectors with one or several engines and time its answers.",
     )
     parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--vectors", type=positive, default=50_000, help="how many (default: 50000)")
     parser.add_argument("--dim", type=positive, default=1024, help="numbers of a vector (default: 1024)")
-    parser.add_argument("--kinds", nargs="+", choices=["flat", "ivf"], default=["flat", "ivf"])
+    parser.add_argument("--engines", nargs="+", choices=choices.SEARCH_ENGINES, default=["lance"])
     parser.add_argument("--queries", type=positive, default=200, help="asked one by one (default: 200)")
-    parser.add_argument("--folder", metavar="DIR", help="where the index is built (default: the system's own)")
+    parser.add_argument(
+        "--folder", metavar="DIR", help="where the galleries stay, and a call goes on (default: nowhere)"
+    )
+    parser.add_argument("--faults", action="store_true", help="also kill a process that adds, and flip a byte")
     parser.add_argument("--seed", type=not_negative, default=0, help="of the vectors (default: 0)")
     parser.set_defaults(measure=measure_search)
 
@@ -186,7 +192,9 @@ def measure_search(args: argparse.Namespace) -> Any:
     register()
     from ealn_plugin.benchmark import search
 
-    figures = search.measure_search(args.vectors, args.dim, args.kinds, args.queries, args.folder, args.seed)
+    figures = search.measure_search(
+        args.vectors, args.dim, args.engines, args.queries, args.folder, args.seed, args.faults
+    )
     return figures, search.search_table
 
 
@@ -217,6 +225,34 @@ def measure_feature_files(args: argparse.Namespace) -> Any:
     return figures, features.features_table
 
 
+def add_serve(commands: Any) -> None:
+    """The sub-command ``serve``."""
+    parser = commands.add_parser(
+        "serve",
+        help="a server of an index under load",
+        description="Start a server of an index and have many clients ask it without a pause.",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of images to upload")
+    parser.add_argument("--clients", type=positive, default=20, help="at once (default: 20)")
+    parser.add_argument("--seconds", type=positive, default=60, help="for which they ask (default: 60)")
+    parser.set_defaults(measure=measure_serving)
+
+
+def measure_serving(args: argparse.Namespace) -> Any:
+    """The figures of the sub-command ``serve``."""
+    check_extra("serve", SERVER_PACKAGES, "the page and its interface")
+    check_index(args.index)
+    register()
+    from ealn_plugin.benchmark import serving
+    from ealn_plugin.data.folders import images_of_folder
+
+    folder = images_of_folder(args.images)
+    images = [folder.path(image) for image in folder.views]
+    return serving.measure_serving(args.index, images, args.clients, args.seconds), serving.serving_table
+
+
 def run(args: argparse.Namespace, given: Any) -> None:
     """Measure, print and write; a path that cannot be written is refused first, since figures may take minutes."""
     if args.json:
@@ -241,5 +277,6 @@ def main(argv: Any = None) -> int:
     add_data(commands)
     add_search(commands)
     add_features(commands)
+    add_serve(commands)
     args = parser.parse_with_settings(argv)
     return exit_code(lambda: run(args, argv), "stopped; nothing was written, run the same command to start again")

@@ -25,6 +25,9 @@ LAYOUTS = ("veri776", "vehicleid")
 RENDERED = ("tiny", "small", "full")
 """ealn_plugin.data.synthetic: layouts and PRESETS"""
 
+PLACES = ("distance", "transitions")
+"""ealn_plugin.reports.places"""
+
 FIGURES = {
     4: "CMC curves",
     5: "hard negatives",
@@ -47,7 +50,9 @@ REPORT_PACKAGES = ("jinja2", "matplotlib")
 GRID_SCHEMES, GRID_PRESETS = ("en", "hard", "view", "hard_view", "cyclegan", "stargan"), ("demo", "full")
 """ealn_plugin.runs.grid"""
 
-SEARCH_SPLITS, SEARCH_KINDS, FLAT_UP_TO, RECALL_AT = ("train", "query", "gallery"), ("auto", "flat", "ivf"), 100_000, 10
+SEARCH_SPLITS, SEARCH_KINDS, FLAT_UP_TO, RECALL_AT = ("train", "query", "gallery"), ("auto", "flat", "ivf"), 20_000, 10
+SEARCH_ENGINES = ("lance", "milvus", "faiss")
+SEARCH_GROUPS, TARGET_RECALL = ("vehicle", "camera", "track"), 0.97
 """ealn_plugin.search: gallery, writer, neighbours, writer"""
 
 PRECISIONS = ("bf16", "fp16", "fp32")

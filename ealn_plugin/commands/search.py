@@ -55,7 +55,7 @@ def check_index(folder: Any) -> None:
     Raises:
         FileNotFoundError: one sentence.
     """
-    if not os.path.isfile(os.path.join(folder, "manifest.json")):
+    if "://" not in folder and not os.path.isfile(os.path.join(folder, "manifest.json")):
         raise FileNotFoundError(f"--index {folder!r} holds no index; make one with {command('search')} index")
 
 
@@ -91,7 +91,7 @@ def split_options(run: Any) -> dict[str, Any]:
 
 
 def load(args: argparse.Namespace) -> None:
-    """Import what was put off, FAISS and the user's own modules included.
+    """Import what was put off, the engine and the user's own modules included.
 
     Raises:
         RuntimeError: a package is missing. ValueError: a module of the user's own cannot be imported.
@@ -99,9 +99,9 @@ def load(args: argparse.Namespace) -> None:
     register()
     if "imports" in args:
         import_own(args)
-    from ealn_plugin.search import neighbours
+    from ealn_plugin.search.table import import_lance
 
-    neighbours.import_faiss()
+    import_lance()
 
 
 def described(args: argparse.Namespace) -> Any:
@@ -146,7 +146,7 @@ def extractor_of(args: argparse.Namespace, manifest: Any = None) -> Any:
 # ---------------------------------------------------------------------------------------------- commands
 def index_command(args: argparse.Namespace) -> None:
     """Build an index, or go on building it."""
-    check_extra("search", ("faiss",), "searches")
+    check_extra("search", ("lance",), "searches")
     sources = sources_of(args)
     if not (args.run or args.model or args.weights):
         print(f"note: {NOTICE} (--run, --weights)", file=sys.stderr)
@@ -172,7 +172,7 @@ def index_command(args: argparse.Namespace) -> None:
 
 def add_command(args: argparse.Namespace) -> None:
     """Add images to an index."""
-    check_extra("search", ("faiss",), "searches")
+    check_extra("search", ("lance",), "searches")
     sources = sources_of(args)
     check_network(args)
     check_index(args.index)
@@ -204,11 +204,11 @@ def _extend(writer, extractor, found, skip_unreadable):
 
 def remove_command(args: argparse.Namespace) -> None:
     """Remove images from an index."""
-    if not (args.images or args.pid or args.missing):
-        raise ValueError("there is nothing to remove, expected IMAGES, --pid N or --missing; give one")
+    if not (args.images or args.pid or args.vehicle or args.missing):
+        raise ValueError("there is nothing to remove, expected IMAGES, --pid N, --vehicle LABEL or --missing; give one")
     if any(pid < 0 for pid in args.pid):
         raise ValueError(f"--pid holds {min(args.pid)}, expected numbers of vehicles, 0 or more")
-    check_extra("search", ("faiss",), "searches")
+    check_extra("search", ("lance",), "searches")
     check_index(args.index)
     load(args)
     import numpy as np
@@ -217,7 +217,7 @@ def remove_command(args: argparse.Namespace) -> None:
 
     paths = {os.path.abspath(image) for image in args.images}
     with IndexWriter.open(args.index) as writer:
-        unknown = sorted(paths - set(writer.store.all_records().paths))
+        unknown = sorted(paths - set(writer.records().paths))
         if unknown:
             raise ValueError(
                 f"{unknown[0]!r} is not in the index {args.index!r}, so nothing was removed; give the "
@@ -225,9 +225,9 @@ def remove_command(args: argparse.Namespace) -> None:
             )
 
         def chosen(records: Any) -> Any:
-            return np.array(
-                [path in paths or (args.missing and not os.path.exists(path)) for path in records.paths]
-            ) | np.isin(records.pids, args.pid)
+            named = [path in paths or (args.missing and not os.path.exists(path)) for path in records.paths]
+            labelled = [vehicle in args.vehicle for vehicle in records.vehicles]
+            return np.array(named, bool) | np.array(labelled, bool) | np.isin(records.pids, args.pid)
 
         removed = writer.remove(chosen)
         if removed:
@@ -238,12 +238,12 @@ def remove_command(args: argparse.Namespace) -> None:
 
 def query_command(args: argparse.Namespace) -> None:
     """Find the nearest images."""
-    for flag in ("json", "sheet"):
+    for flag in ("json", "csv", "sheet"):
         if getattr(args, flag):
             check_writable(getattr(args, flag), f"--{flag}")
     if args.topk < 1 or args.nprobe < 0:
         raise ValueError(f"--topk is {args.topk} and --nprobe is {args.nprobe}, expected at least 1 and 0")
-    check_extra("search", ("faiss",), "searches")
+    check_extra("search", ("lance",), "searches")
     for image in args.images:
         if not os.path.exists(image):
             raise FileNotFoundError(f"image {image!r} does not exist; give the path of an image file")
@@ -251,30 +251,66 @@ def query_command(args: argparse.Namespace) -> None:
     check_index(args.index)
     load(args)
     from ealn_plugin.search import SearchIndex, results
-    from ealn_plugin.search.store import Store
+    from ealn_plugin.search.index import check_identity
     from ealn_plugin.visualization.search_sheet import draw_search_sheet
 
-    extractor, _ = extractor_of(args, Store(args.index).manifest)
-    index = SearchIndex.open(args.index, extractor.identity, args.kind or "", args.nprobe)
-    answers = results.answer(index, extractor, [os.path.abspath(image) for image in args.images], args.topk, args.view)
+    where = filter_of(args)
+    index = SearchIndex.open(args.index, None, args.kind or "", args.nprobe)
+    extractor, _ = extractor_of(args, index.manifest)
+    check_identity(index.store, extractor.identity)
+    images = [os.path.abspath(image) for image in args.images]
+    answers = results.answer(index, extractor, images, args.topk, args.query_view, where, args.group_by)
     print("\n".join(results.table(answers)))
     if args.json:
         write_atomically(args.json, json.dumps(results.as_json(index, answers), indent=1) + "\n")
+    if args.csv:
+        write_atomically(args.csv, results.as_csv(answers))
     if args.sheet:
-        draw_search_sheet(args.sheet, f"the nearest of {counted(len(index), 'image')}", answers)
+        asked = f" with {where}" if str(where) else ""
+        draw_search_sheet(args.sheet, f"the nearest of {counted(len(index), 'image')}{asked}", answers)
+
+
+def filter_of(args: argparse.Namespace) -> Any:
+    """The ``Filter`` of the flags.
+
+    Raises:
+        ValueError: a time that is none; one sentence.
+    """
+    from ealn_plugin.search import Filter
+
+    return Filter(
+        cameras=args.camera,
+        vehicles=args.vehicle,
+        views=args.view,
+        colours=args.colour,
+        types=args.type,
+        sources=args.source,
+        after=args.after,
+        before=args.before,
+    )
 
 
 def info_command(args: argparse.Namespace) -> None:
     """Say what an index holds."""
+    check_extra("search", ("lance",), "searches")
     check_index(args.index)
-    register()
-    from ealn_plugin.search import results
-    from ealn_plugin.search.store import Store
+    load(args)
+    from ealn_plugin.search import SearchIndex, results
 
-    store = Store(args.index)
-    for name in store.manifest.files:
-        store.verify(name)
-    print("\n".join(results.summary(args.index, store.manifest)))
+    index = SearchIndex.open(args.index)
+    index.verify()
+    print("\n".join([*results.summary(args.index, index.manifest), *results.known(index)]))
+
+
+def verify_command(args: argparse.Namespace) -> None:
+    """Check every file and every image of an index."""
+    check_extra("search", ("lance",), "searches")
+    check_index(args.index)
+    load(args)
+    from ealn_plugin.search import SearchIndex
+
+    count = SearchIndex.open(args.index).verify()
+    print(f"{args.index}: {counted(count, 'image')}, every checksum is right")
 
 
 WORK = {
@@ -283,6 +319,7 @@ WORK = {
     "add": add_command,
     "remove": remove_command,
     "info": info_command,
+    "verify": verify_command,
 }
 
 

@@ -13,7 +13,8 @@ def build_parser(description: str, work: Mapping[str, Callable[..., Any]]) -> ar
     """Return the argument parser.
 
     Args:
-        description: help text. work: {'index' | 'query' | 'add' | 'remove' | 'info': what does it}, in ``args.work``.
+        description: help text.
+        work: {'index' | 'query' | 'add' | 'remove' | 'info' | 'verify': what does it}, in ``args.work``.
     """
     parser = Parser("search", description)
     commands = parser.add_subparsers(
@@ -23,9 +24,13 @@ def build_parser(description: str, work: Mapping[str, Callable[..., Any]]) -> ar
     _add_query(commands).set_defaults(work=work["query"])
     _add_add(commands).set_defaults(work=work["add"])
     _add_remove(commands).set_defaults(work=work["remove"])
-    info = commands.add_parser("info", help="what an index holds, after checking every checksum")
-    _add_folder(info)
-    info.set_defaults(work=work["info"])
+    for name, help_text in (
+        ("info", "what an index holds, after checking every checksum"),
+        ("verify", "check every file and every image of an index"),
+    ):
+        checking = commands.add_parser(name, help=help_text)
+        _add_folder(checking)
+        checking.set_defaults(work=work[name])
     return parser
 
 
@@ -43,12 +48,13 @@ def _add_index(commands):
         default="auto",
         help=f"flat is exact, ivf faster; auto: ivf beyond {choices.FLAT_UP_TO:,} images (default)",
     )
-    kinds.add_argument("--nlist", type=int, default=0, help="lists of ivf (default: 4 times the root of the images)")
+    kinds.add_argument("--nlist", type=int, default=0, help="lists of ivf (default: twice the root of the images)")
     kinds.add_argument(
         "--nprobe",
         type=int,
         default=0,
-        help=f"lists that a query looks through (default: as few as reach a recall@{choices.RECALL_AT} of 0.99)",
+        help="lists that a query looks through (default: as few as reach a "
+        f"recall@{choices.RECALL_AT} of {choices.TARGET_RECALL})",
     )
     return parser
 
@@ -59,17 +65,38 @@ def _add_query(commands):
     _add_folder(parser)
     parser.add_argument("-k", "--topk", type=int, default=10, metavar="K", help="how many (default: 10)")
     parser.add_argument(
-        "--view",
+        "--query-view",
         choices=choices.VIEWS,
-        help="from which side the vehicles are seen (default: what the index knows or predicts)",
+        help="from which side the queries' vehicles are seen (default: what the index knows or predicts)",
+    )
+    _add_filter(parser.add_argument_group("which images may be found (all conditions must hold)"))
+    parser.add_argument(
+        "--group-by", choices=choices.SEARCH_GROUPS, default="", help="only the nearest image of each vehicle, ..."
     )
     parser.add_argument("--json", metavar="FILE", help="also write the answers to this file")
+    parser.add_argument("--csv", metavar="FILE", help="also write them as a table")
     parser.add_argument("--sheet", metavar="FILE.png", help="also draw them as a contact sheet")
     parser.add_argument("--kind", choices=["flat", "ivf"], help="flat: search exactly (default: as built)")
     parser.add_argument("--nprobe", type=int, default=0, help="lists to look through (default: as built)")
     _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
     _add_extraction(parser.add_argument_group("extraction"))
     return parser
+
+
+def _add_filter(group):
+    for flag, what in (
+        ("camera", "seen by one of these cameras, as queries print them"),
+        ("vehicle", "of one of these vehicles"),
+        ("colour", "of one of these colours"),
+        ("type", "of one of these types"),
+        ("source", "from one of these datasets or folders"),
+    ):
+        group.add_argument(f"--{flag}", nargs="+", default=[], metavar=flag.upper(), help=what)
+    group.add_argument(
+        "--view", nargs="+", choices=choices.VIEWS, default=[], metavar="VIEW", help="seen from one of these sides"
+    )
+    group.add_argument("--after", default="", metavar="TIME", help="not before it: 2024-05-01T16:30, or a number")
+    group.add_argument("--before", default="", metavar="TIME", help="not after it")
 
 
 def _add_add(commands):
@@ -86,13 +113,23 @@ def _add_remove(commands):
     parser = commands.add_parser("remove", help="remove images and their features")
     parser.add_argument("images", nargs="*", metavar="IMAGE")
     parser.add_argument("--pid", nargs="+", type=int, default=[], metavar="N", help="all images of these vehicles")
+    parser.add_argument(
+        "--vehicle", nargs="+", default=[], metavar="LABEL", help="the same by what the data calls them"
+    )
     parser.add_argument("--missing", action="store_true", help="all images whose files are gone")
     _add_folder(parser)
     return parser
 
 
 def _add_folder(parser):
-    parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
+    parser.add_argument(
+        "--index",
+        "--store",
+        dest="index",
+        required=True,
+        metavar="DIR",
+        help="folder of the index, or the address of object storage: s3://BUCKET/NAME, gs://..., az://...",
+    )
 
 
 def _add_images(parser):

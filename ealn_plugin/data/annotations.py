@@ -72,6 +72,11 @@ def appearance_group(family: str, colour: int, kind: int) -> int:
     return (_FAMILIES[family] * _CODES + colour) * _CODES + kind
 
 
+def codes_of_group(group: int) -> tuple[int, int]:
+    """(colour, type or model) of a number that ``appearance_group`` returned."""
+    return group // _CODES % _CODES, group % _CODES
+
+
 def is_code(number: int) -> bool:
     """Return whether `number` can be the code of a colour, a type or a model: 0..999."""
     return 0 <= number < _CODES

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ealn_plugin.config.own_data import check_exists, parse
+from ealn_plugin.config.own_data import absolute, check_exists, display_name, parse
 from ealn_plugin.data.annotations import VIEWPOINTS
 from ealn_plugin.data.folders import images_of_folder
 from ealn_plugin.data.own.names import build_dataset
 from ealn_plugin.data.viewpoints import View, gather_views
 from ealn_plugin.inference.extractor import FeatureExtractor
 from ealn_plugin.runs.references import absolute
+from ealn_plugin.search.facts import exif_time, facts_of
 from ealn_plugin.search.records import Records
 from ealn_plugin.system.imports import import_modules, located
 
@@ -47,10 +48,11 @@ def _images_of(source: str, root: str, splits: Sequence[str], options: Mapping[s
         folder = images_of_folder(source)
         paths = [folder.path(image) for image in folder.views]
         labelled = gather_views(folder.folder, list(folder.views), {}).values()
-        return Records(paths, views=np.array([known_view(path, view) for path, view in zip(paths, labelled)]))
+        views = np.array([known_view(path, view) for path, view in zip(paths, labelled)])
+        return Records(paths, views=views, sources=[os.path.abspath(source)] * len(paths))
     elif os.path.exists(source):
         paths = [os.path.abspath(source)]
-        return Records(paths, views=VIEWPOINTS.lookup(paths).numpy())
+        return Records(paths, views=VIEWPOINTS.lookup(paths).numpy(), sources=[os.path.dirname(paths[0])])
     elif os.sep in source or os.path.splitext(source)[1]:
         raise FileNotFoundError(f"there is no file or folder {source!r}; give one, or the name of a dataset")
     dataset = build_dataset(source, root, **options)
@@ -71,7 +73,9 @@ def _images_of(source: str, root: str, splits: Sequence[str], options: Mapping[s
             " ".join(SPLITS),
         )
     paths = [os.path.abspath(item[0]) for item in items]
-    return Records(paths, *_labels(dataset, items), VIEWPOINTS.lookup(paths).numpy())
+    name = source if parse(source) is None else display_name(absolute(source))
+    known = facts_of(dataset, name, items)
+    return Records(paths, *_labels(dataset, items), VIEWPOINTS.lookup(paths).numpy(), **known)
 
 
 def _labels(dataset: Any, items: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -91,14 +95,22 @@ def features_of(
 ) -> Iterator[tuple[Records, np.ndarray]]:
     """Yield (Records, float32 [n, dim]) batch by batch, for ``IndexWriter.add``.
 
-    Views that the records do not know are predicted where the extractor has a classifier. Images
-    that cannot be read are left out with a warning, if asked to, and else raise the error of ``FeatureExtractor``.
+    Views that the records do not know are predicted where the extractor has a classifier; times that they do not know
+    are those of the photographs' EXIF. Images that cannot be read are left out with a warning, if asked to, and else
+    raise the error of ``FeatureExtractor``.
     """
     predict = extractor.classifier is not None
     for part in extractor.batches(records.paths, records.views, skip_unreadable, progress, predict=predict):
         for why in part.unreadable.values():
             log.warning("left out: %s", why)
-        yield replace(records.take(part.rows), views=part.views.numpy()), part.features.numpy()
+        yield _with_times(replace(records.take(part.rows), views=part.views.numpy())), part.features.numpy()
+
+
+def _with_times(records: Records) -> Records:
+    times, dated = records.times.copy(), records.dated.copy()
+    for row in np.flatnonzero(np.isnan(times)):
+        times[row], dated[row] = exif_time(records.paths[row])
+    return replace(records, times=times, dated=dated)
 
 
 def description(

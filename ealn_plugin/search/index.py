@@ -1,17 +1,27 @@
 """Open an index and find the nearest images in it."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
+from ealn_plugin.data.times import time_text
+from ealn_plugin.data.viewpoints import View
 from ealn_plugin.search import neighbours
+from ealn_plugin.search.filters import Filter
 from ealn_plugin.search.records import Records
-from ealn_plugin.search.store import Manifest, SearchIndexError, Store, read_manifest
+from ealn_plugin.search.store import SearchIndexError, Store, is_missing
+from ealn_plugin.search.table import KNOWN, to_records
 
+GROUPS = ("vehicle", "camera", "track")
+FILTERED = ("camera", "vehicle", "view", "colour", "type", "source")
+REFINE = 10
+"""So many times k candidates of the inverted lists are compared exactly."""
 _ATTEMPTS = 5  # to open an index that others change meanwhile
+_DEEPER, _DEEPEST = 4, 20_000  # candidates for groups: first so many times k, then so many times more, up to this
 
 
 @dataclass(frozen=True)
@@ -21,7 +31,10 @@ class Hit:
     Attributes:
         rank: from 1. similarity: cosine of the features' angle, in [-1, 1].
         path: of the image. pid, camid: numbers of vehicle and camera, -1 where unknown. view: value of ``View``.
-        id: number that the index gave the image.
+        id: number that the index gave the image; it is never given again.
+        vehicle, camera: what the data calls them; time: as ``time_text`` writes it; colour, type, source, track.
+            '' where unknown.
+        more: how many images of the same group were found beside this one, where hits are grouped.
     """
 
     rank: int
@@ -31,127 +44,239 @@ class Hit:
     camid: int
     view: int
     id: int
+    vehicle: str = ""
+    camera: str = ""
+    time: str = ""
+    colour: str = ""
+    type: str = ""
+    source: str = ""
+    track: str = ""
+    more: int = 0
 
 
 class SearchIndex:
-    """An index in memory; see ``open``.
+    """An open index; see ``open``. Only what a query needs is read from the disk.
+
+    Args:
+        store: ``Store``. kind, nprobe: see ``open``.
 
     Attributes:
-        manifest: ``Manifest``; records: ``Records`` of all images.
+        store: ``Store`` at the version that is open.
         nlist: inverted lists, 0 for exact search; nprobe: how many of them a query looks through.
     """
 
-    def __init__(self, manifest: Manifest, records: Records, searcher: Any, nprobe: int) -> None:
-        self.manifest, self.records, self._neighbours, self.nprobe = manifest, records, searcher, nprobe
-        self.nlist = searcher.nlist
-        self._rows: dict[str, int] | None = None
+    def __init__(self, store: Store, kind: str = "", nprobe: int = 0) -> None:
+        ivf = store.manifest.ivf
+        if kind == "ivf" and not ivf:
+            raise ValueError(
+                f"kind is 'ivf', but the index {store.folder!r} has no inverted lists; build it with --kind ivf"
+            )
+        self.store, self._kind, self._wanted = store, kind, nprobe
+        self.nlist = 0 if kind == "flat" or not ivf else ivf["nlist"]
+        self.nprobe = (nprobe or ivf["nprobe"]) if self.nlist else 0
+        self._records: Records | None = None
 
     @classmethod
     def open(  # type: ignore[return]
         cls, folder: str | PathLike[str], identity: Mapping[str, Any] | None = None, kind: str = "", nprobe: int = 0
     ) -> "SearchIndex":
-        """Read an index, checking every file's checksum.
+        """Open an index, checking its files: all of them up to ``CHECKED_AT_OPENING`` bytes, else their sizes.
 
         Args:
-            folder: where it is.
+            folder: where it is; a URI for object storage.
             identity: ``FeatureExtractor.identity`` of the queries' features; None: not compared.
             kind: 'flat' searches exactly even where there are inverted lists; '': as the index was built.
             nprobe: lists that a query looks through; 0: as the index was built.
         Raises:
             SearchIndexError: there is no index, it is damaged, or its features are of another model.
             ValueError: 'ivf' for an index without inverted lists.
-            RuntimeError: faiss is not installed.
+            RuntimeError: pylance is not installed.
         """
-        neighbours.import_faiss()
         for attempt in range(_ATTEMPTS):
-            store = Store(folder)
+            try:
+                store = Store(folder)
+            except SearchIndexError as error:
+                if not is_missing(error) or attempt == _ATTEMPTS - 1:
+                    raise
+                continue
             if identity is not None:
                 check_identity(store, identity)
-            try:
-                return cls.of(store, kind, nprobe)
-            except FileNotFoundError as error:
-                if read_manifest(store.folder).generation == store.manifest.generation or attempt == _ATTEMPTS - 1:
-                    raise SearchIndexError(
-                        f"{error.filename!r} is missing from the index; take the index from a backup or make it anew"
-                    ) from error
+            return cls(store, kind, nprobe)
 
-    @classmethod
-    def of(cls, store: Store, kind: str = "", nprobe: int = 0) -> "SearchIndex":
-        """The index that a Store holds; see ``open``."""
-        ivf, manifest = store.manifest.ivf, store.manifest
-        if kind == "ivf" and not ivf:
-            raise ValueError(
-                f"kind is 'ivf', but the index {store.folder!r} has no inverted lists; build it with --kind ivf"
-            )
-        if kind == "flat" or not ivf:
-            searcher = neighbours.Neighbours(manifest.dim, manifest.images)
-            for segment in manifest.segments:
-                searcher.add(store.vectors(segment))
-            return cls(manifest, store.all_records(), searcher, 0)
-        centroids = np.array(store.centroids())
-        lists = [store.lists(segment) for segment in manifest.segments]
-        lists = [
-            neighbours.assign(centroids, store.vectors(segment)) if known is None else known  # added since
-            for segment, known in zip(manifest.segments, lists)
-        ]
-        counts = np.bincount(np.concatenate([np.zeros(0, np.int32), *lists]), minlength=len(centroids))
-        searcher = neighbours.Neighbours(manifest.dim, manifest.images, centroids, counts)
-        for segment, known in zip(manifest.segments, lists):
-            searcher.add(store.vectors(segment), known)
-        return cls(manifest, store.all_records(), searcher, nprobe or ivf["nprobe"])
+    @property
+    def manifest(self) -> Any:
+        """``Manifest`` of the index."""
+        return self.store.manifest
+
+    @property
+    def records(self) -> Records:
+        """``Records`` of all images; the first use reads them."""
+        if self._records is None:
+            with self.store.reading():
+                self._records = Records.joined(to_records(piece) for piece in self.store.table.scan())
+        return self._records
 
     def __len__(self) -> int:
-        return len(self.records)
+        return self.manifest.images
 
-    def search(self, features: Any, k: int = 10) -> list[list[Hit]]:
+    def refresh(self) -> bool:
+        """Go on with the index as it is now; returns whether it had changed.
+
+        Raises:
+            SearchIndexError: as ``open``, also where it holds features of another model now.
+        """
+        fresh = SearchIndex.open(self.store.folder, self.manifest.identity, self._kind, self._wanted)
+        changed = fresh.store.table.version != self.store.table.version
+        self.__dict__.update(fresh.__dict__)
+        return changed
+
+    # ------------------------------------------------------------------------------------------ asking
+    def search(self, features: Any, k: int = 10, where: Filter | None = None, group_by: str = "") -> list[list[Hit]]:
         """The ``k`` nearest images of each query.
 
         Args:
             features: float32 [q, dim], L2-normalised, array or tensor on the CPU; k: at least 1.
+            where: which images may be found; None: all.
+            group_by: 'vehicle', 'camera' or 'track': the nearest image of each of the k nearest groups; an image of
+                which it is not known is a group of its own. '': every image.
         Returns:
             list of q lists of at most k ``Hit``, the nearest first; of equally near ones the older comes first.
         Raises:
-            ValueError: features of another length, or k below 1.
+            ValueError: features of another length, k below 1, or no group.
+            SearchIndexError: an answer is damaged.
         """
-        return self._search(features, k, self.nprobe)
+        return self._current(lambda: self._grouped(features, k, self.nprobe, where, group_by))
 
-    def exact(self, features: Any, k: int = 10) -> list[list[Hit]]:
-        """As ``search``, but without approximation: through all inverted lists."""
-        return self._search(features, k, 0)
+    def exact(self, features: Any, k: int = 10, where: Filter | None = None) -> list[list[Hit]]:
+        """As ``search``, but without approximation: through all images."""
+        return self._current(lambda: self._grouped(features, k, 0, where, ""))
 
-    def _search(self, features: Any, k: int, nprobe: int) -> list[list[Hit]]:
+    def _current(self, ask: Callable[[], Any]) -> Any:
+        """What ``ask`` returns, asked again where another process has changed the index meanwhile."""
+        try:
+            return ask()
+        except SearchIndexError as error:
+            if not is_missing(error) or not self.refresh():
+                raise
+            return ask()
+
+    def _grouped(self, features: Any, k: int, nprobe: int, where: Filter | None, group_by: str) -> list[list[Hit]]:
+        features = self._checked(features)
+        if k < 1:
+            raise ValueError(f"k is {k}, expected at least 1")
+        if group_by and group_by not in GROUPS:
+            raise ValueError(f"group_by is {group_by!r}, expected one of {', '.join(GROUPS)}, or '' for none")
+        if not len(features):
+            return []
+        if not group_by:
+            return self._hits(features, k, nprobe, where)
+        deep = min(_DEEPER * k, len(self))
+        while True:
+            found = self._hits(features, max(deep, 1), nprobe, where)
+            grouped = [_firsts(hits, group_by) for hits in found]
+            done = all(len(groups) >= k or len(hits) < deep for groups, hits in zip(grouped, found))
+            if done or deep >= min(len(self), _DEEPEST):
+                return [groups[:k] for groups in grouped]
+            deep = min(_DEEPER * deep, len(self), _DEEPEST)
+
+    def _checked(self, features: Any) -> np.ndarray:
         features = np.asarray(features, dtype=np.float32)
         if features.ndim != 2 or features.shape[1] != self.manifest.dim:
             raise ValueError(
                 f"features have shape {features.shape}, expected [queries, {self.manifest.dim}]; use the "
                 "extractor that the index was built with"
             )
-        if k < 1:
-            raise ValueError(f"k is {k}, expected at least 1")
-        scores, rows = self._neighbours.search(features, k, nprobe)
-        return [
-            [self._hit(rank, float(score), int(row)) for rank, (score, row) in enumerate(zip(*both), 1) if row >= 0]
-            for both in zip(scores, rows)
-        ]
+        if not np.isfinite(features).all():
+            raise ValueError("features hold values that are not finite, expected numbers; extract them again")
+        return features
 
-    def _hit(self, rank: int, similarity: float, row: int) -> Hit:
-        records = self.records
-        return Hit(
-            rank,
-            similarity,
-            records.paths[row],
-            int(records.pids[row]),
-            int(records.camids[row]),
-            int(records.views[row]),
-            int(records.ids[row]),
-        )
+    def _hits(self, features: np.ndarray, k: int, nprobe: int, where: Filter | None) -> list[list[Hit]]:
+        if not len(self):
+            return [[] for _ in features]
+        with self.store.reading():
+            answers = self.store.table.nearest(
+                features, min(k, len(self)), where.sql() if where else "", nprobe, REFINE
+            )
+        found = []
+        for query, (records, vectors, damaged) in zip(features, answers):
+            if damaged:
+                raise self.store.damaged_images(damaged)
+            similarity = vectors @ query
+            order = np.lexsort((records.ids, -similarity))
+            found.append([_hit(rank, float(similarity[row]), records, row) for rank, row in enumerate(order, 1)])
+        return found
+
+    # ------------------------------------------------------------------------------------------ single images
+    def facts(self, ids: Sequence[int]) -> Records:
+        """What is known of some images, in the order of their ids.
+
+        Raises:
+            KeyError: an id that the index does not have.
+        """
+        where = _by_id(ids)
+        with self.store.reading():
+            found = Records.joined(to_records(piece) for piece in self.store.table.scan(KNOWN, where))
+        rows = {number: row for row, number in enumerate(found.ids.tolist())}
+        return found.take(np.array([rows[int(number)] for number in ids], dtype=np.int64))
+
+    def features(self, ids: Sequence[int]) -> np.ndarray:
+        """float32 [n, dim]: the features of some images, in the order of their ids, to search from them.
+
+        Raises:
+            KeyError: an id that the index does not have.
+        """
+        with self.store.reading():
+            pieces = list(self.store.table.vectors(_by_id(ids)))
+        found = {int(number): vector for numbers, vectors in pieces for number, vector in zip(numbers, vectors)}
+        vectors = [found[int(number)] for number in ids]
+        return np.stack(vectors) if vectors else np.empty((0, self.manifest.dim), np.float32)
+
+    def image(self, number: int) -> bytes:
+        """The file of an image, by its id: nothing but images of the index can be had.
+
+        Raises:
+            KeyError: an id that the index does not have. OSError: the file is gone.
+        """
+        with open(self.facts([number]).paths[0], "rb") as file:
+            return file.read()
+
+    def values(self, column: str) -> dict[str, int]:
+        """{value: images} of what can be filtered by, sorted; what is unknown is left out.
+
+        Args:
+            column: 'camera', 'vehicle', 'view', 'colour', 'type' or 'source'.
+        """
+        if column not in FILTERED:
+            raise ValueError(f"column is {column!r}, expected one of {', '.join(FILTERED)}")
+        counts: Counter[Any] = Counter()
+        with self.store.reading():
+            for piece in self.store.table.scan((column,)):
+                counts.update(piece[column].to_pylist())
+        if column == "view":
+            return {View(value).name.lower(): counts[value] for value in sorted(counts) if value != View.UNKNOWN}
+        return {value: counts[value] for value in sorted(counts, key=natural) if value}
 
     def view_of(self, path: str) -> int:
         """The view that the index knows of one of its images, -1 where it is unknown or not in the index."""
-        if self._rows is None:
-            self._rows = {path: row for row, path in enumerate(self.records.paths)}
-        row = self._rows.get(path)
-        return -1 if row is None else int(self.records.views[row])
+        return self.views_of([path])[0]
+
+    def views_of(self, paths: Sequence[str]) -> list[int]:
+        """``view_of`` for several, in one go."""
+        wanted, known = {path: int(View.UNKNOWN) for path in paths}, self.store.table
+        with self.store.reading():
+            for piece in known.scan(KNOWN, known.named(paths)):
+                records = to_records(piece)
+                wanted.update(zip(records.paths, records.views.tolist()))
+        return [wanted[path] for path in paths]
+
+    # ------------------------------------------------------------------------------------------ checks
+    def verify(self) -> int:
+        """Compare every file and every image with its checksum; returns how many images.
+
+        Raises:
+            SearchIndexError: something is damaged; one sentence.
+        """
+        return self.store.verify()
 
     def recall_by_nprobe(self, k: int = 10, queries: int = 200) -> Callable[[int], float]:
         """A function of nprobe: the share of the true ``k`` nearest images that is found, in [0, 1].
@@ -159,8 +284,56 @@ class SearchIndex:
         Args:
             queries: so many images of the index itself, always the same ones, are searched for.
         """
-        rows = np.sort(np.random.default_rng(1).choice(len(self), min(queries, len(self)), replace=False))
-        return neighbours.recall_by_nprobe(self._neighbours, self._neighbours.vectors(rows), rows, k)
+        with self.store.reading():
+            ids = np.concatenate([piece["id"].to_numpy() for piece in self.store.table.scan(("id",))])
+            drawn = np.sort(np.random.default_rng(1).choice(ids, min(queries, len(ids)), replace=False))
+            asked = self.features(drawn.tolist())
+            exact = neighbours.exact_scores(self.store.table.vectors(), asked, k + 1)
+
+        def search(queries: np.ndarray, k: int, nprobe: int) -> list[list[float]]:
+            return [[hit.similarity for hit in hits] for hits in self._hits(queries, k, nprobe, None)]
+
+        return neighbours.recall_by_nprobe(search, exact, asked)
+
+
+def _by_id(ids: Sequence[int]) -> str:
+    return f"id IN ({', '.join(str(int(number)) for number in ids) or -1})"
+
+
+def natural(text: str) -> tuple:
+    """A sorting key by which '2' comes before '10'."""
+    return (0, int(text), "") if text.isascii() and text.isdigit() else (1, 0, text)
+
+
+def _hit(rank: int, similarity: float, records: Records, row: int) -> Hit:
+    return Hit(
+        rank,
+        similarity,
+        records.paths[row],
+        int(records.pids[row]),
+        int(records.camids[row]),
+        int(records.views[row]),
+        int(records.ids[row]),
+        records.vehicles[row],
+        records.cameras[row],
+        time_text(float(records.times[row]), bool(records.dated[row])),
+        records.colours[row],
+        records.types[row],
+        records.sources[row],
+        records.tracks[row],
+    )
+
+
+def _firsts(hits: Sequence[Hit], group_by: str) -> list[Hit]:
+    """The first hit of each group, with how many more of it there are, ranked anew."""
+    groups: dict[Any, list[Hit]] = {}
+    for hit in hits:
+        label = getattr(hit, group_by)
+        groups.setdefault((hit.source, label) if label else hit.id, []).append(hit)
+    return [
+        Hit(**{**group[0].__dict__, "rank": rank, "more": len(group) - 1})
+        for rank, group in enumerate(groups.values(), 1)
+    ]
 
 
 def check_identity(store: Store, identity: Any) -> None:

@@ -1,19 +1,31 @@
-"""Answers of an index: asked for, as a table, as JSON; and what an index says of itself."""
+"""Answers of an index: asked for, as a table, as JSON, as CSV; and what an index says of itself."""
 
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.search.filters import Filter
 from ealn_plugin.search.gallery import known_view
-from ealn_plugin.search.index import Hit, SearchIndex
+from ealn_plugin.search.index import FILTERED, Hit, SearchIndex
 from ealn_plugin.search.store import Manifest
 from ealn_plugin.search.writer import RECALL_AT
+from ealn_plugin.system.files import csv_text
 from ealn_plugin.system.messages import counted
+
+_SHOWN = 12  # values of a column
+_TABLE = (("vehicle", 7), ("camera", 6), ("view", 7), ("time", 4), ("colour", 5), ("type", 4), ("more", 4))
+"""Columns and their least width; of those of 5 or less only those are shown of which something is known."""
 
 
 def answer(
-    index: SearchIndex, extractor: Any, paths: Sequence[str], k: int = 10, view: Any = None
+    index: SearchIndex,
+    extractor: Any,
+    paths: Sequence[str],
+    k: int = 10,
+    view: Any = None,
+    where: Filter | None = None,
+    group_by: str = "",
 ) -> list[tuple[str, View, list[Hit]]]:
     """The nearest images of image files.
 
@@ -22,15 +34,16 @@ def answer(
         paths: list of absolute file names; k: images for each.
         view: of all of them, see ``as_view``; None: what the index or a dataset built in this process knows, else
             predicted where the extractor has a classifier, else unknown.
+        where, group_by: see ``SearchIndex.search``.
     Returns:
         list of (path, View, list of ``Hit``)
     """
     if view is None:
-        views = [known_view(path, index.view_of(path)) for path in paths]
+        views = [known_view(path, view) for path, view in zip(paths, index.views_of(paths))]
         extracted = extractor.extract(paths, views, predict=extractor.classifier is not None)
     else:
         extracted = extractor.extract(paths, [view] * len(paths))
-    nearest = index.search(extracted.features, k)
+    nearest = index.search(extracted.features, k, where, group_by)
     return [(path, View(int(seen)), hits) for path, seen, hits in zip(paths, extracted.views, nearest)]
 
 
@@ -40,62 +53,97 @@ def camera_number(camid: int) -> int:
 
 
 def table(answers: Sequence[tuple[str, View, list[Hit]]]) -> list[str]:
-    """Lines of text: a block for each query."""
+    """Lines of text: a block for each query, with the columns of which anything is known."""
+    hits = [hit for _, _, found in answers for hit in found]
+    columns = [
+        (name, max([least, len(name), *(len(_cell(hit, name)) for hit in hits)]))
+        for name, least in _TABLE
+        if least > 5 or any(_cell(hit, name) for hit in hits)
+    ]
     lines = []
-    for path, view, hits in answers:
+    for path, view, found in answers:
         seen = "" if view == View.UNKNOWN else f" ({view.name.lower()})"
+        heads = "".join(f"  {name:{_side(name)}{width}}" for name, width in columns)
         lines += [
             *([""] if lines else []),
             f"{printable(path)}{seen}",
-            f"{'rank':>4}  {'similarity':>10}  {'vehicle':>7}  {'camera':>6}  {'view':7}  image",
+            f"{'rank':>4}  {'similarity':>10}{heads}  image",
         ]
-        lines += [
-            f"{hit.rank:>4}  {hit.similarity:>10.4f}  {_known(hit.pid):>7}  {_known(camera_number(hit.camid)):>6}  "
-            f"{View(hit.view).name.lower():7}  {printable(hit.path)}"
-            for hit in hits
-        ]
+        for hit in found:
+            cells = "".join(f"  {_cell(hit, name):{_side(name)}{width}}" for name, width in columns)
+            lines.append(f"{hit.rank:>4}  {hit.similarity:>10.4f}{cells}  {printable(hit.path)}")
     return lines
+
+
+def _side(name: str) -> str:
+    return "<" if name == "view" else ">"
+
+
+def _cell(hit: Hit, name: str) -> str:
+    if name == "view":
+        return View(hit.view).name.lower()
+    if name == "more":
+        return str(hit.more or "")
+    return printable(getattr(hit, name))
 
 
 def as_json(index: SearchIndex, answers: Sequence[tuple[str, View, list[Hit]]]) -> dict[str, Any]:
     """JSON values; what is unknown is null."""
-
-    def view_name(view):
-        return None if view == View.UNKNOWN else View(view).name.lower()
-
-    def number(value):
-        return None if value < 0 else value
-
     return {
         "images": len(index),
         "kind": "ivf" if index.nlist else "flat",
         "nlist": index.nlist,
         "nprobe": index.nprobe,
         "queries": [
-            {
-                "image": path,
-                "view": view_name(view),
-                "nearest": [
-                    {
-                        "rank": hit.rank,
-                        "similarity": hit.similarity,
-                        "image": hit.path,
-                        "vehicle": number(hit.pid),
-                        "camera": number(camera_number(hit.camid)),
-                        "view": view_name(hit.view),
-                    }
-                    for hit in hits
-                ],
-            }
+            {"image": path, "view": _view_name(view), "nearest": [hit_json(hit) for hit in hits]}
             for path, view, hits in answers
         ],
     }
 
 
+def hit_json(hit: Hit) -> dict[str, Any]:
+    """JSON values of a hit. Labels that are whole numbers are numbers, others texts; what is unknown is null."""
+    return {
+        "rank": hit.rank,
+        "similarity": hit.similarity,
+        "id": hit.id,
+        "image": hit.path,
+        "vehicle": _label(hit.vehicle),
+        "camera": _label(hit.camera),
+        "view": _view_name(hit.view),
+        "time": hit.time or None,
+        "colour": hit.colour or None,
+        "type": hit.type or None,
+        "source": hit.source or None,
+        "track": hit.track or None,
+        "more": hit.more,
+    }
+
+
+def as_csv(answers: Sequence[tuple[str, View, list[Hit]]]) -> str:
+    """The text of a CSV: a line for each hit, beginning with its query; what is unknown is empty."""
+    rows = [
+        [query, *("" if value is None else value for value in hit_json(hit).values())]
+        for query, _, hits in answers
+        for hit in hits
+    ]
+    return csv_text(("query", *hit_json(Hit(0, 0.0, "", -1, -1, -1, -1))), rows)
+
+
+def _view_name(view: int) -> str | None:
+    return None if view == View.UNKNOWN else View(view).name.lower()
+
+
+def _label(text: str) -> int | str | None:
+    """A label as JSON: the number that it is when written plainly, else its text."""
+    plain = text.isascii() and text.isdigit() and str(int(text)) == text
+    return int(text) if plain else text or None
+
+
 def summary(folder: str, manifest: Manifest) -> list[str]:
     """Lines of text: how many images an index holds, and how they are searched."""
-    size = sum(file["bytes"] for file in manifest.files.values()) / 2**20
-    lines = [f"{os.fspath(folder)}: {counted(manifest.images, 'image')}, {manifest.dim} numbers each, {size:.1f} MiB"]
+    size = "" if manifest.size is None else f", {manifest.size / 2**20:.1f} MiB"
+    lines = [f"{os.fspath(folder)}: {counted(manifest.images, 'image')}, {manifest.dim} numbers each{size}"]
     if not manifest.complete:
         lines.append("it is not finished: run the command that builds it again")
     if manifest.ivf:
@@ -110,10 +158,18 @@ def summary(folder: str, manifest: Manifest) -> list[str]:
     return lines
 
 
+def known(index: SearchIndex) -> list[str]:
+    """Lines of text: what of its images an index knows, as far as it can be filtered by."""
+    lines = []
+    for column in FILTERED:
+        counts = index.values(column)
+        if counts:
+            shown = ", ".join(f"{printable(value)} ({count})" for value, count in list(counts.items())[:_SHOWN])
+            more = f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
+            lines.append(f"{column}: {shown}{more}")
+    return lines
+
+
 def printable(path: str) -> str:
     """A file name on one line of any terminal: characters that cannot be printed are escaped."""
     return path if path.isprintable() else repr(path)[1:-1]
-
-
-def _known(number):
-    return "" if number < 0 else number

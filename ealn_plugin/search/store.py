@@ -1,15 +1,13 @@
-"""The files of an index: written once under names of their own, and one manifest that says which of them count.
+"""Where an index lies, what it says of itself, and what tells that its files are whole.
 
-    manifest.json            what the index is made of, with the size and SHA-256 of every file; replaced last
-    vectors-*.npy            float32 [n, dim], the features of one segment
-    images-*.json            the Records of one segment
-    lists-*.npy              int32 [n], the inverted list of each image of one segment (IVF only)
-    centroids-*.npy          float32 [nlist, dim], the centres of the inverted lists (IVF only)
-    lock                     held by whoever changes the index
+    images.lance/    the images, see ``Table``; with it, as its notes, what the index says of itself
+    manifest.json    in a folder: which version of the images counts, with the size and SHA-256 of each of its files
+    lock             in a folder: held by whoever changes the index
 
-A change writes new files first, then replaces the manifest in one go, then removes what no longer counts. So whoever
-is killed, or runs out of disk, at any moment leaves the index as it was or as it was to be, and files that nobody reads
-are removed by the next change. All files are plain arrays and JSON: opening an index runs no code of who made it.
+A change first makes a new version of the images, then replaces manifest.json in one go, then removes the version
+before. So whoever is killed, or runs out of disk, at any moment leaves the index as it was or as it was to be. In
+object storage there are no manifest.json and no lock: the newest version counts, and Lance itself refuses the second of
+two changes that happen at once.
 """
 
 import contextlib
@@ -17,21 +15,23 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
 
-import numpy as np
-
-from ealn_plugin.search.records import Records
+from ealn_plugin.search.table import KNOWN, Table, checksums, matrix, to_records
 from ealn_plugin.system.entrances import command
-from ealn_plugin.system.files import UNFINISHED, replacing, write_atomically
+from ealn_plugin.system.files import write_atomically
 from ealn_plugin.system.locks import HeldElsewhere, try_lock
 
-MANIFEST, LOCK, FORMAT = "manifest.json", "lock", 1
-_OURS = re.compile(r"(vectors|images|lists|centroids)-\d+-\d+\.(npy|json)")
+MANIFEST, LOCK, IMAGES, FORMAT = "manifest.json", "lock", "images.lance", 2
+NOTE = "ealn_plugin"
+CHECKED_AT_OPENING = 2**28
+"""Bytes: an index up to this size is checked whole whenever it is opened, a larger one by the sizes of its files."""
 _CHUNK = 2**20
+_URI = re.compile(r"[a-z][a-z0-9+.-]+://")
 
 
 class SearchIndexError(RuntimeError):
@@ -39,18 +39,8 @@ class SearchIndexError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Names of the files of some consecutive images, and how many they are; ``lists`` is '' where there are none."""
-
-    images: int
-    vectors: str
-    records: str
-    lists: str = ""
-
-
-@dataclass(frozen=True)
 class Manifest:
-    """What an index is.
+    """What an index says of itself.
 
     Attributes:
         dim: length of a feature.
@@ -58,11 +48,10 @@ class Manifest:
         extractor: JSON values that tell how to make that extractor again, for the user's convenience.
         wanted: {'kind': 'auto' | 'flat' | 'ivf', 'nlist': int, 'nprobe': int}, 0 for automatic.
         complete: False while the first build is under way.
-        generation: number of changes so far. next_id: the id that the next image gets.
-        segments: tuple of ``Segment``.
-        ivf: {} or {'centroids': file, 'nlist', 'nprobe', 'images': how many there were when it was trained, 'recall':
-            at 10 with that nprobe}; until it is measured the recall is None and the nprobe 0, which is exact.
-        files: {file: {'bytes': int, 'sha256': text}} of every file that counts.
+        next_id: the id that the next image gets.
+        ivf: {} or {'nlist', 'nprobe', 'images': how many there were when the lists were learned, 'recall': at 10 with
+            that nprobe}; until it is measured the recall is None and the nprobe 0, which is exact.
+        images: how many the index holds. size: bytes on disk, None in object storage.
     """
 
     dim: int
@@ -70,25 +59,219 @@ class Manifest:
     extractor: dict
     wanted: dict
     complete: bool = False
-    generation: int = 0
     next_id: int = 0
-    segments: tuple = ()
     ivf: dict = field(default_factory=dict)
-    files: dict = field(default_factory=dict)
+    images: int = 0
+    size: int | None = None
+
+
+_STORED = ("dim", "identity", "extractor", "wanted", "complete", "next_id", "ivf")
+
+
+def is_remote(place: str | PathLike[str]) -> bool:
+    """Whether an index lies in object storage: its place is a URI."""
+    return bool(_URI.match(os.fspath(place)))
+
+
+class Store:
+    """One index, in a folder or in object storage.
+
+    Args:
+        place: str or path-like; a URI for object storage.
+
+    Attributes:
+        manifest: ``Manifest``. table: ``Table``, at the version that counts.
+
+    Raises:
+        SearchIndexError: there is no index, it is damaged, or another version of the plugin has written it.
+    """
+
+    def __init__(self, place: str | PathLike[str]) -> None:
+        self.folder, self.remote = os.fspath(place), is_remote(place)
+        self._files: dict[str, Any] = {}
+        version = None
+        if not self.remote:
+            version, self._files = _read_files(self.folder)
+            self._check_files(whole=sum(file["bytes"] for file in self._files.values()) <= CHECKED_AT_OPENING)
+        try:
+            with self.reading():
+                self.table = Table(self.images, version)
+                self.manifest = self._noted()
+        except _Missing as error:
+            raise _none(self.folder) if self.remote else error from error
+
+    @classmethod
+    def create(cls, place: str | PathLike[str], manifest: Manifest) -> "Store":
+        """An index without images.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        store = cls.__new__(cls)
+        store.folder, store.remote, store._files, store.manifest = os.fspath(place), is_remote(place), {}, manifest
+        if not store.remote and os.path.isdir(store.images):  # of a build that was killed before it began
+            shutil.rmtree(store.images)
+        with store.writing():
+            store.table = Table.create(store.images, manifest.dim)
+        store.commit()
+        return store
 
     @property
-    def images(self) -> int:
-        """How many images the index holds."""
-        return sum(segment.images for segment in self.segments)
+    def images(self) -> str:
+        """Where the table lies."""
+        return f"{self.folder.rstrip('/')}/{IMAGES}" if self.remote else os.path.join(self.folder, IMAGES)
 
-    def names(self) -> set[str]:
-        """The files that count, as a set."""
-        names = {name for segment in self.segments for name in (segment.vectors, segment.records, segment.lists)}
-        return (names | {self.ivf.get("centroids", "")}) - {""}
+    def _noted(self) -> Manifest:
+        notes = self.table.notes()
+        if NOTE not in notes:
+            raise ValueError("it is not one of this plugin")
+        values = json.loads(notes[NOTE])
+        if values.pop("format") != FORMAT or sorted(values) != sorted(_STORED):
+            raise ValueError("another version of the plugin has written it")
+        size = None if self.remote else sum(file["bytes"] for file in self._files.values())
+        return Manifest(**values, images=len(self.table), size=size)
+
+    # ------------------------------------------------------------------------------------------ checks
+    def _check_files(self, whole: bool) -> None:
+        for name, known in self._files.items():
+            path = os.path.join(self.folder, IMAGES, name)
+            try:
+                state = _state(path) if whole else {**known, "bytes": os.path.getsize(path)}
+            except FileNotFoundError:
+                raise _Missing(
+                    f"{path!r} is missing from the index; take the index from a backup or make it anew"
+                ) from None
+            except OSError as error:
+                raise self.damaged(path, error) from error
+            if state != known:
+                raise self.damaged(path, "its checksum is wrong")
+
+    def verify(self) -> int:
+        """Read everything there is and compare it with its checksums.
+
+        Returns:
+            int: how many images were compared.
+        Raises:
+            SearchIndexError: something is damaged; one sentence.
+        """
+        self._check_files(whole=True)
+        count = 0
+        with self.reading():
+            for piece in self.table.scan((*KNOWN, "crc", "vector"), batch=2048):
+                records = to_records(piece)
+                wrong = checksums(records, matrix(piece["vector"])) != piece["crc"].to_numpy()
+                if wrong.any():
+                    raise self.damaged_images([records.paths[int(wrong.argmax())]])
+                count += len(records)
+        return count
+
+    def damaged(self, path: str, why: object) -> SearchIndexError:
+        """The error of a damaged file."""
+        return SearchIndexError(f"{path!r} is damaged ({why}); take the index from a backup or make it anew")
+
+    def damaged_images(self, paths: list) -> SearchIndexError:
+        """The error of images whose checksum is wrong."""
+        return SearchIndexError(
+            f"the index {self.folder!r} is damaged (the checksum of {paths[0]!r} is wrong); take the index from a "
+            "backup or make it anew"
+        )
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within it whatever the engine raises becomes a SearchIndexError."""
+        try:
+            yield
+        except (SearchIndexError, KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:  # a panic of the engine is no Exception
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            if _is_missing(error):
+                raise _Missing(
+                    f"a file is missing from the index {self.folder!r} ({_first_line(error)}); take the index from a "
+                    "backup or make it anew"
+                ) from error
+            raise SearchIndexError(
+                f"the index {self.folder!r} cannot be read ({_first_line(error)}); if it is damaged, take it from a "
+                "backup or make it anew"
+            ) from error
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Within it whatever the engine raises becomes an OSError that says that nothing was changed."""
+        try:
+            yield
+        except (SearchIndexError, KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise OSError(
+                f"the index {self.folder!r} could not be written ({_first_line(error)}); it is as it was before: free "
+                "some space and run the same command again"
+            ) from error
+
+    # ------------------------------------------------------------------------------------------ changes
+    def commit(self, **changes: Any) -> None:
+        """Make what the table holds now count, with changes of the manifest's attributes, and remove the rest."""
+        manifest = replace(self.manifest, **changes)
+        values = {name: getattr(manifest, name) for name in _STORED}
+        text = json.dumps({"format": FORMAT, **values})
+        with self.writing():
+            if self.table.notes().get(NOTE) != text:
+                self.table.note({NOTE: text})
+            files = {} if self.remote else self._hashed()
+            if not self.remote:
+                write_atomically(os.path.join(self.folder, MANIFEST), _files_text(self.table.version, files))
+            self._files = files
+            self.table.clean()
+        size = None if self.remote else sum(file["bytes"] for file in files.values())
+        self.manifest = replace(manifest, images=len(self.table), size=size)
+
+    def _hashed(self) -> dict[str, Any]:
+        """{name: {'bytes', 'sha256'}} of the table's files, on the disk for good; those known before are not read."""
+        files = {}
+        for name, size in sorted(self.table.files().items()):
+            known = self._files.get(name)
+            same = known is not None and known["bytes"] == size
+            files[name] = known if same else _state(os.path.join(self.folder, IMAGES, name), flush=True)
+        return files
+
+    def undo(self) -> None:
+        """Take back what a killed process, or a change that failed, has left beyond the version that counts."""
+        with self.writing():
+            if self.table.latest != self.table.version:
+                self.table.back_to(self.table.version)
+                self.commit()
+            else:
+                self.table.clean()
 
 
-def read_manifest(folder: str | PathLike[str]) -> Manifest:
-    """The Manifest of an index.
+class NoIndexError(SearchIndexError):
+    """There is no index."""
+
+
+class _Missing(SearchIndexError):
+    """A file is gone: the index may have been changed meanwhile."""
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether an error says that a file of the index is gone, as it is where another process changed the index."""
+    return isinstance(error, _Missing)
+
+
+def _is_missing(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, FileNotFoundError) or "not found" in text or "no such file" in text
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].partition(", /rustc/")[0].rstrip(".")[:300]
+
+
+def _read_files(folder: str) -> tuple[int, dict[str, Any]]:
+    """(version that counts, its files) of a manifest.json.
 
     Raises:
         SearchIndexError: there is none, or it is damaged or of another format.
@@ -97,169 +280,41 @@ def read_manifest(folder: str | PathLike[str]) -> Manifest:
     try:
         with open(path, encoding="utf-8") as file:
             values = json.load(file)
+        if values["format"] == 1:
+            raise SearchIndexError(
+                f"the index {folder!r} was made by an earlier version of the plugin, whose format 1 is read no more; "
+                f"make it anew in another folder with {command('search')} index"
+            )
         if values["format"] != FORMAT:
             raise SearchIndexError(
                 f"the index {folder!r} has format {values['format']!r}, expected {FORMAT}; open it "
                 "with the version of the plugin that made it, or make it anew"
             )
-        if values["sha256"] != _digest_of_manifest(values["index"]):
+        if values["sha256"] != _digest(values["index"]):
             raise ValueError("its checksum is wrong")
-        values = values["index"]
-        manifest = Manifest(**{**values, "segments": tuple(Segment(**segment) for segment in values["segments"])})
-        if not manifest.names() <= manifest.files.keys() or not all(map(_OURS.fullmatch, manifest.names())):
+        version, files = values["index"]["version"], values["index"]["files"]
+        if type(version) is not int or any(".." in name.split("/") or name.startswith("/") for name in files):
             raise ValueError("it names files that are not those of an index")
-        if any(type(number) is not int or number < 0 for number in (manifest.dim, manifest.images)):
-            raise ValueError("its numbers are none")
-        return manifest
+        return version, files
     except FileNotFoundError:
-        raise SearchIndexError(f"--index {folder!r} holds no index; make one with {command('search')} index") from None
+        raise _none(folder) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SearchIndexError(
             f"{path!r} is not the manifest of an index, or damaged ({error}); make the index anew"
         ) from error
 
 
-def _digest_of_manifest(values: Mapping[str, Any]) -> str:
+def _none(folder: str) -> NoIndexError:
+    return NoIndexError(f"--index {folder!r} holds no index; make one with {command('search')} index")
+
+
+def _files_text(version: int, files: Mapping[str, Any]) -> str:
+    values = {"version": version, "files": dict(files)}
+    return json.dumps({"format": FORMAT, "index": values, "sha256": _digest(values)}) + "\n"
+
+
+def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-class Store:
-    """The folder of one index.
-
-    Args:
-        folder: str or path-like.
-        manifest: ``Manifest`` of what is read; None: that on disk.
-    """
-
-    def __init__(self, folder: str | PathLike[str], manifest: Manifest | None = None) -> None:
-        self.folder = os.fspath(folder)
-        self.manifest = read_manifest(self.folder) if manifest is None else manifest
-
-    def path(self, name: str) -> str:
-        """Where a file of the index lies."""
-        return os.path.join(self.folder, name)
-
-    # ------------------------------------------------------------------------------------------ reading
-    def array(self, name: str, kind: Any, shape: tuple[int, ...]) -> np.ndarray:
-        """A file of numbers, mapped into memory, once its checksum was found right.
-
-        Args:
-            kind: numpy dtype. shape: expected.
-        Raises:
-            SearchIndexError: the file is damaged; FileNotFoundError: it is gone.
-        """
-        self.verify(name)
-        try:
-            array = np.load(self.path(name), mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise self._damaged(name, error) from error
-        if array.dtype != kind or array.shape != shape:
-            raise self._damaged(name, f"it holds {array.dtype} {array.shape}, expected {np.dtype(kind)} {shape}")
-        return array
-
-    def vectors(self, segment: Segment) -> np.ndarray:
-        """float32 [n, dim], mapped into memory."""
-        return self.array(segment.vectors, np.float32, (segment.images, self.manifest.dim))
-
-    def lists(self, segment: Segment) -> np.ndarray | None:
-        """int32 [n], mapped into memory: the inverted list of each image; None where a segment has none yet."""
-        lists = self.array(segment.lists, np.int32, (segment.images,)) if segment.lists else None
-        if lists is not None and len(lists) and not 0 <= lists.min() <= lists.max() < self.manifest.ivf["nlist"]:
-            raise self._damaged(segment.lists, f"it names lists that are not among {self.manifest.ivf['nlist']}")
-        return lists
-
-    def centroids(self) -> np.ndarray:
-        """float32 [nlist, dim], mapped into memory: the centres of the inverted lists."""
-        ivf = self.manifest.ivf
-        return self.array(ivf["centroids"], np.float32, (ivf["nlist"], self.manifest.dim))
-
-    def records(self, segment: Segment) -> Records:
-        """The Records of a segment.
-
-        Raises:
-            SearchIndexError: the file is damaged; FileNotFoundError: it is gone.
-        """
-        self.verify(segment.records)
-        try:
-            with open(self.path(segment.records), encoding="utf-8") as file:
-                records = Records.from_json(json.load(file))
-            if len(records) != segment.images:
-                raise ValueError(f"it names {len(records)} images, expected {segment.images}")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise self._damaged(segment.records, error) from error
-        return records
-
-    def all_records(self) -> Records:
-        """The Records of the whole index."""
-        return Records.joined(self.records(segment) for segment in self.manifest.segments)
-
-    def verify(self, name: str) -> None:
-        """Raise a SearchIndexError unless a file has the size and checksum that the manifest says."""
-        if _state(self.path(name)) != self.manifest.files[name]:
-            raise self._damaged(name, "its checksum is wrong")
-
-    def _damaged(self, name: str, why: object) -> SearchIndexError:
-        return SearchIndexError(f"{self.path(name)!r} is damaged ({why}); take the index from a backup or make it anew")
-
-    # ------------------------------------------------------------------------------------------ writing
-    def write(self, kind: str, values: Any) -> tuple[str, dict[str, Any]]:
-        """Write one new file that does not count before ``commit``.
-
-        Args:
-            kind: 'vectors', 'images', 'lists' or 'centroids'; values: an array, or the Records for 'images'.
-        Returns:
-            (name, {name: {'bytes', 'sha256'}})
-        Raises:
-            OSError: it cannot be written.
-        """
-        number = 0
-        ending = "json" if kind == "images" else "npy"
-        while os.path.exists(path := self.path(name := f"{kind}-{self.manifest.generation + 1}-{number}.{ending}")):
-            number += 1
-        try:
-            with replacing(path) as temporary:
-                if kind == "images":
-                    with open(temporary, "w", encoding="utf-8") as file:
-                        json.dump(values.to_json(), file)  # escapes all but ASCII, so any file name goes
-                else:
-                    with open(temporary, "wb") as file:
-                        np.save(file, np.ascontiguousarray(values), allow_pickle=False)
-                state = _state(temporary)
-        except OSError as error:
-            raise OSError(
-                f"the index {self.folder!r} could not be written ({error}); it is as it was before: free "
-                "some space and run the same command again"
-            ) from error
-        return name, {name: state}
-
-    def commit(self, files: Mapping[str, Any], **changes: Any) -> None:
-        """Make the next generation count: replace the manifest, then remove the files that count no more.
-
-        Args:
-            files: what ``write`` returned for new files, {name: state}; changes: of the manifest's other attributes.
-        """
-        manifest = replace(self.manifest, generation=self.manifest.generation + 1, **changes)
-        known = {**self.manifest.files, **files}
-        manifest = replace(manifest, files={name: known[name] for name in sorted(manifest.names())})
-        values = json.loads(json.dumps(asdict(manifest)))
-        text = json.dumps({"format": FORMAT, "index": values, "sha256": _digest_of_manifest(values)})
-        try:
-            write_atomically(self.path(MANIFEST), text + "\n")
-        except OSError as error:
-            raise OSError(
-                f"the index {self.folder!r} could not be written ({error}); it is as it was before: free "
-                "some space and run the same command again"
-            ) from error
-        self.manifest = manifest
-        self.remove_leftovers()
-
-    def remove_leftovers(self) -> None:
-        """Remove files of ours that do not count: of older generations, and of changes that were never finished."""
-        keep = self.manifest.names()
-        for name in os.listdir(self.folder):
-            if (_OURS.fullmatch(name) and name not in keep) or name.startswith(UNFINISHED):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self.path(name))
 
 
 @contextlib.contextmanager
@@ -279,10 +334,12 @@ def locked(folder: str) -> Iterator[None]:
         yield
 
 
-def _state(path: str) -> dict[str, Any]:
+def _state(path: str, flush: bool = False) -> dict[str, Any]:
     digest, size = hashlib.sha256(), 0
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             size += len(chunk)
+        if flush:
+            os.fsync(file.fileno())
     return {"bytes": size, "sha256": digest.hexdigest()}

@@ -1,5 +1,6 @@
 """Build an index, add images to it and remove some, a segment at a time."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,8 @@ import numpy as np
 from ealn_plugin.search import neighbours
 from ealn_plugin.search.index import SearchIndex, check_identity
 from ealn_plugin.search.records import Records
-from ealn_plugin.search.store import MANIFEST, Manifest, Segment, Store, locked
+from ealn_plugin.search.store import Manifest, NoIndexError, Store, is_remote, locked
+from ealn_plugin.search.table import to_records
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +22,12 @@ SEGMENT = 2048
 """Images of a segment: so many are lost, at most, when a build is killed."""
 
 KINDS = ("auto", "flat", "ivf")
-TARGET_RECALL, RECALL_AT, RECALL_QUERIES = 0.99, 10, 200
+TARGET_RECALL, RECALL_AT, RECALL_QUERIES = 0.97, 10, 200
 """An automatic nprobe is the smallest power of two with this recall at 10, on 200 images of the index itself."""
 
 _RETRAIN = 4  # times as many images as the lists were learned from: learn them again
+_UNLISTED = 2048  # images that may wait for their place in the lists
+_FRAGMENTS = 16  # small files that may lie there
 _LENGTH = 1e-3  # how far a feature may be longer than 1: half-precision features are
 
 
@@ -31,11 +35,11 @@ class IndexWriter:
     """The one process that changes an index; use it in a ``with`` statement, which holds the index's lock.
 
     Args:
-        folder: of the index; created if needed.
+        folder: of the index, created if needed; or a URI of object storage.
         dim: length of a feature. identity, extractor: see ``Manifest``.
         kind: 'flat' (exact), 'ivf', or 'auto': IVF beyond ``neighbours.FLAT_UP_TO`` images.
-        nlist: inverted lists of IVF; 0: 4 sqrt(images). nprobe: lists that a query looks through; 0: as few as find
-            99% of the true neighbours.
+        nlist: inverted lists of IVF; 0: 2 sqrt(images). nprobe: lists that a query looks through; 0: as few as find
+            97% of the true neighbours.
         segment: images of a segment.
 
     Raises:
@@ -62,7 +66,7 @@ class IndexWriter:
         self.folder, self._segment = os.fspath(folder), segment
         self._wanted: dict[str, Any] = {"kind": kind, "nlist": nlist, "nprobe": nprobe}
         self._fresh = Manifest(dim, identity, extractor or {}, self._wanted)
-        self._lock: Any = None
+        self._lock = contextlib.ExitStack()
         self.store: Any = None
 
     @classmethod
@@ -88,26 +92,38 @@ class IndexWriter:
 
     def __enter__(self) -> "IndexWriter":
         try:
-            os.makedirs(self.folder, exist_ok=True)
-            self._lock = locked(self.folder)
-            self._lock.__enter__()
+            if not is_remote(self.folder):
+                os.makedirs(self.folder, exist_ok=True)
+                self._lock.enter_context(locked(self.folder))
         except OSError as error:
             raise OSError(f"the index {self.folder!r} cannot be written ({error}); choose another folder") from error
         try:
-            if os.path.exists(os.path.join(self.folder, MANIFEST)):
-                self.store = Store(self.folder)
-                check_identity(self.store, self._fresh.identity)
-                self.store.remove_leftovers()
-            else:
-                self.store = Store(self.folder, self._fresh)
-                self.store.commit({})
+            self.store = self._opened()
+            check_identity(self.store, self._fresh.identity)
+            self._settle()
         except BaseException:
-            self._lock.__exit__(None, None, None)
+            self._lock.close()
             raise
         return self
 
+    def _opened(self) -> Store:
+        try:
+            return Store(self.folder)
+        except NoIndexError:
+            return Store.create(self.folder, self._fresh)
+
+    def _settle(self) -> None:
+        """Take back what a killed process has left."""
+        if not self.store.remote:
+            self.store.undo()
+            return
+        with self.store.reading():
+            largest = max((int(piece["id"].to_numpy().max()) for piece in self.store.table.scan(("id",))), default=-1)
+        if largest >= self.manifest.next_id:
+            self.store.commit(next_id=largest + 1)
+
     def __exit__(self, *error: Any) -> None:
-        self._lock.__exit__(*error)
+        self._lock.close()
 
     @property
     def manifest(self) -> Manifest:
@@ -116,12 +132,17 @@ class IndexWriter:
 
     def absent(self, paths: Sequence[str]) -> list[int]:
         """Row numbers of the paths that are not in the index, each path once."""
-        seen, rows = set(self.store.all_records().paths), []
+        seen, rows = set(self.records().paths), []
         for row, path in enumerate(paths):
             if path not in seen:
                 seen.add(path)
                 rows.append(row)
         return rows
+
+    def records(self) -> Records:
+        """What the index knows of its images."""
+        with self.store.reading():
+            return Records.joined(to_records(piece) for piece in self.store.table.scan())
 
     # ------------------------------------------------------------------------------------------ images
     def add(self, batches: Iterable[tuple[Records, Any]]) -> int:
@@ -135,44 +156,38 @@ class IndexWriter:
             ValueError: features of another length, not finite or not L2-normalised.
             OSError: the folder cannot be written.
         """
-        before, next_id = self.manifest.images, self.manifest.next_id
-        kept, waiting = list(self.manifest.segments), []
-        if kept and kept[-1].images < self._segment:
-            # it is filled up, so that many small additions do not leave many small files
-            last = kept.pop()
-            waiting = [(self.store.records(last), np.array(self.store.vectors(last)))]
+        before, waiting = self.manifest.images, []
         for records, features in batches:
-            numbered = replace(records, ids=np.arange(next_id, next_id + len(records)))
-            next_id += len(records)
-            waiting.append((numbered, self._checked(records, features)))
+            waiting.append((records, self._checked(records, features)))
             while sum(len(part) for part, _ in waiting) >= self._segment:
-                waiting = self._flush(kept, waiting)
-        if next_id > self.manifest.next_id:
-            self._flush(kept, waiting)
+                waiting = self._flush(waiting)
+        if sum(len(part) for part, _ in waiting):
+            self._flush(waiting)
         return self.manifest.images - before
 
-    def _flush(self, kept, waiting):
-        """Commit one segment of what is waiting, appending it to ``kept``; returns what still waits."""
+    def _flush(self, waiting: list) -> list:
+        """Commit one segment of what is waiting; returns what still waits."""
         records, features = Records.joined(part for part, _ in waiting), np.concatenate([part for _, part in waiting])
-        count = min(self._segment, len(records))
-        segment, files = self._write(records.take(np.arange(count)), features[:count])
-        kept.append(segment)
-        self.store.commit(files, segments=tuple(kept), next_id=int(records.ids[count - 1]) + 1)
+        count, first = min(self._segment, len(records)), self.manifest.next_id
+        numbered = replace(records.take(np.arange(count)), ids=np.arange(first, first + count))
+        with self._changing():
+            self.store.table.add(numbered, features[:count])
+            self.store.commit(next_id=first + count)
         return [(records.take(np.arange(count, len(records))), features[count:])]
 
-    def _write(self, records: Records, features: Any, lists=None):
-        """Write the files of one segment; returns it and their states."""
-        vectors, files = self.store.write("vectors", features)
-        names, state = self.store.write("images", records)
-        files.update(state)
-        segment = Segment(len(records), vectors, names)
-        if lists is not None:
-            name, state = self.store.write("lists", lists)
-            files.update(state)
-            segment = replace(segment, lists=name)
-        return segment, files
+    @contextlib.contextmanager
+    def _changing(self) -> Any:
+        """Within it the engine's errors are one sentence, and what was begun is taken back."""
+        try:
+            with self.store.writing():
+                yield
+        except OSError:
+            with contextlib.suppress(Exception):
+                self.store = Store(self.folder)
+                self._settle()
+            raise
 
-    def _checked(self, records: Records, features: Any):
+    def _checked(self, records: Records, features: Any) -> np.ndarray:
         features = np.asarray(features, dtype=np.float32)
         if features.shape != (len(records), self.manifest.dim):
             raise ValueError(
@@ -197,75 +212,60 @@ class IndexWriter:
         Returns:
             int: how many were removed.
         """
-        before, segments, files = self.manifest.images, [], {}
-        for segment in self.manifest.segments:
-            records = self.store.records(segment)
-            keep = np.flatnonzero(~np.asarray(chosen(records), dtype=bool))
-            if len(keep) == len(records):
-                segments.append(segment)
-            elif len(keep):
-                lists = self.store.lists(segment)
-                segment, state = self._write(
-                    records.take(keep), self.store.vectors(segment)[keep], None if lists is None else lists[keep]
-                )
-                segments.append(segment)
-                files.update(state)
-        if tuple(segments) != self.manifest.segments:
-            self.store.commit(files, segments=tuple(segments))
+        before, ids = self.manifest.images, []
+        with self.store.reading():
+            for piece in self.store.table.scan():
+                records = to_records(piece)
+                ids += records.ids[np.asarray(chosen(records), dtype=bool)].tolist()
+        if ids:
+            with self._changing():
+                self.store.table.remove(f"id IN ({', '.join(map(str, ids))})")
+                self.store.table.tidy()  # files that held them are written anew without them
+                self.store.commit()
         return before - self.manifest.images
 
     # ------------------------------------------------------------------------------------------ inverted lists
     def finish(self) -> None:
         """Bring the inverted lists up to date with the images, or drop them, and call the index complete."""
-        images, wanted = self.manifest.images, self._wanted
-        if neighbours.kind_for(images, wanted["kind"]) == "flat":
-            segments = tuple(replace(segment, lists="") for segment in self.manifest.segments)
-            self.store.commit({}, segments=segments, ivf={}, wanted=wanted, complete=True)
-            return
-        ivf, files = self.manifest.ivf, {}
+        images, wanted, table = self.manifest.images, self._wanted, self.store.table
+        ivf, flat = self.manifest.ivf, neighbours.kind_for(images, wanted["kind"]) == "flat"
         nlist = wanted["nlist"] or neighbours.default_nlist(images)
-        fits = ivf and (
-            ivf["nlist"] == wanted["nlist"]
-            or not wanted["nlist"]
-            and ivf["images"] / _RETRAIN < images < ivf["images"] * _RETRAIN
-        )
-        if fits:
-            centroids = self.store.centroids()
-        else:
-            log.info("learning %d inverted lists from %d images", nlist, images)
-            centroids = neighbours.train_centroids(self._sample(nlist * neighbours.POINTS_PER_LIST), nlist)
-            name, files = self.store.write("centroids", centroids)
-            ivf = {"centroids": name, "nlist": nlist, "nprobe": 0, "images": images, "recall": None}
-        segments = []
-        for segment in self.manifest.segments:
-            if not (fits and segment.lists):
-                name, state = self.store.write("lists", neighbours.assign(centroids, self.store.vectors(segment)))
-                segment = replace(segment, lists=name)
-                files.update(state)
-            segments.append(segment)  # type: ignore[attr-defined]
-        measured = ivf["recall"] is not None and wanted["nprobe"] in (0, ivf["nprobe"])
-        self.store.commit(files, segments=tuple(segments), ivf=ivf, wanted=wanted, complete=measured)
+        if not flat and images < nlist:
+            raise ValueError(f"nlist is {nlist}, but there are only {images} images; lower --nlist or use --kind flat")
+        with self._changing():
+            if table.fragments() > _FRAGMENTS + images // neighbours.FLAT_UP_TO:
+                table.tidy()
+            if flat:
+                table.forget()
+                self.store.commit(ivf={}, wanted=wanted, complete=True)
+                return
+            if self._fits(images):
+                if table.unlisted() > _UNLISTED:
+                    table.tidy()
+            else:
+                log.info("learning %d inverted lists from %d images", nlist, images)
+                table.learn(nlist)
+                ivf = {"nlist": nlist, "nprobe": 0, "images": images, "recall": None}
+            measured = ivf["recall"] is not None and wanted["nprobe"] in (0, ivf["nprobe"])
+            self.store.commit(ivf=ivf, wanted=wanted, complete=measured)
         if not measured:
             self._measure(wanted["nprobe"])
 
-    def _sample(self, count):
-        """At most ``count`` vectors drawn from the whole index, always the same ones; float32 [n, dim]."""
-        images = self.manifest.images
-        drawn = np.sort(np.random.default_rng(0).choice(images, min(count, images), replace=False))
-        parts, first = [], 0
-        for segment in self.manifest.segments:
-            rows = drawn[(drawn >= first) & (drawn < first + segment.images)] - first
-            parts.append(self.store.vectors(segment)[rows])
-            first += segment.images
-        return np.concatenate(parts)
+    def _fits(self, images: int) -> bool:
+        """Whether the lists that there are will do."""
+        ivf, nlist = self.manifest.ivf, self._wanted["nlist"]
+        if not ivf:
+            return False
+        grown = ivf["images"] / _RETRAIN < images < ivf["images"] * _RETRAIN
+        return ivf["nlist"] == nlist or (not nlist and grown)
 
     def _measure(self, nprobe: int) -> None:
         """Choose nprobe, unless it is given, and note the recall that it has."""
-        index = SearchIndex.of(self.store)
+        index = SearchIndex(self.store)
         recall = index.recall_by_nprobe(RECALL_AT, RECALL_QUERIES)
         chosen = nprobe or 1
         measured = recall(chosen)
         while not nprobe and measured < TARGET_RECALL and chosen < index.nlist:
             chosen = min(2 * chosen, index.nlist)
             measured = recall(chosen)
-        self.store.commit({}, ivf={**self.manifest.ivf, "nprobe": chosen, "recall": measured}, complete=True)
+        self.store.commit(ivf={**self.manifest.ivf, "nprobe": chosen, "recall": measured}, complete=True)

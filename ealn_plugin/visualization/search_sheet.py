@@ -37,12 +37,12 @@ def draw_search_sheet(path: str, title: str, results: Sequence[tuple[str, int, S
 
 
 def captions(hit: Any) -> list[str]:
-    """Three lines about a ``Hit``: similarity; vehicle; camera and view. Unknown ones are left out.
-
-    Cameras count from 1, as in the names of files.
+    """Three lines about a ``Hit``: similarity and time; vehicle, colour and type; camera and view. Unknown ones are
+    left out.
     """
-    place = [f"camera {hit.camid + 1}"] * (hit.camid >= 0) + [View(hit.view).name.lower()] * (hit.view != View.UNKNOWN)
-    return [f"{hit.similarity:.3f}", f"vehicle {hit.pid}" if hit.pid >= 0 else "", ", ".join(place)]
+    vehicle = " ".join(word for word in (f"vehicle {hit.vehicle}" if hit.vehicle else "", hit.colour, hit.type) if word)
+    place = [f"camera {hit.camera}"] * bool(hit.camera) + [View(hit.view).name.lower()] * (hit.view != View.UNKNOWN)
+    return ["  ".join([f"{hit.similarity:.3f}", *[hit.time] * bool(hit.time)]), vehicle, ", ".join(place)]
 
 
 def _tile(page, left, path: str, colour, lines) -> None:

@@ -115,7 +115,7 @@ def test_settings_of_a_training_step(benchmark, capsys):
 
 
 def test_the_search_command(benchmark, tmp_path, capsys):
-    pytest.importorskip("faiss")
+    pytest.importorskip("lance")
     assert (
         benchmark.main(
             [
@@ -135,7 +135,7 @@ def test_the_search_command(benchmark, tmp_path, capsys):
         == 0
     )
     result = json.loads((tmp_path / "search.json").read_text())
-    assert result["vectors"] == 400 and result["kinds"]["flat"]["recall"] == 1 and "ivf" in result["kinds"]
+    assert result["vectors"] == 400 and result["engines"]["lance"]["all"]["recall"] == 1
     assert capsys.readouterr().out.startswith("400 clustered vectors of 16 numbers")
 
 

@@ -13,7 +13,7 @@ from ealn_plugin import FeatureExtractor
 from ealn_plugin.evaluation.ranking import evaluate_rank
 from tests.helpers.tool_modules import load_tool
 
-pytest.importorskip("faiss")
+pytest.importorskip("lance")
 
 search = load_tool("search")
 
@@ -145,7 +145,7 @@ def test_add_and_remove(capsys, tmp_path, veri_root, index):
     assert "27 images" in out
     code, out, _ = run(capsys, "add", new, "veri776", "--root", veri_root, "--index", index, "--skip-unreadable")
     assert code == 0 and "0 images added, 27 were there before, 1 could not be read" in out
-    found, out = answers(capsys, tmp_path, [new / "two\nlines.jpg"], index, "--view", "front")
+    found, out = answers(capsys, tmp_path, [new / "two\nlines.jpg"], index, "--query-view", "front")
     assert found["queries"][0]["view"] == "front" and found["queries"][0]["image"] == str(new / "two\nlines.jpg")
     assert "two\\nlines.jpg" in out
     os.unlink(new / "z.jpg")
@@ -157,6 +157,40 @@ def test_add_and_remove(capsys, tmp_path, veri_root, index):
     assert code == 1 and "'/no.jpg' is not in the index" in err
     code, out, _ = run(capsys, "info", "--index", index)
     assert code == 0 and "13 images, 1024 numbers each" in out and "search: exact" in out
+    assert "camera: 1 (4), 2 (4), 3 (4)" in out and "vehicle: 9 (6), 10 (6)" in out
+    code, out, _ = run(capsys, "verify", "--index", index)
+    assert code == 0 and "13 images, every checksum is right" in out
+
+
+def test_filters_and_groups(capsys, tmp_path, veri_root, index):
+    """24 images: vehicles 7 to 10, cameras 1 to 3, times 100 x camera + number, front first."""
+    image = veri_root / "VeRi" / "image_query" / "0008_c001_00000100_0.jpg"
+    asked = ["--topk", 99]
+
+    def found(*flags):
+        answer, out = answers(capsys, tmp_path, [image], index, *asked, *flags)
+        return answer["queries"][0]["nearest"], out
+
+    everything, _ = found()
+    for flags, wanted in (
+        (["--camera", 1, 3], lambda hit: hit["camera"] in (1, 3)),
+        (["--view", "rear"], lambda hit: hit["view"] == "rear"),
+        (["--after", 200, "--before", 300], lambda hit: 200 <= int(hit["time"]) <= 300),
+        (["--vehicle", 8, "--view", "front", "--camera", 2], lambda hit: (hit["vehicle"], hit["camera"]) == (8, 2)),
+        (["--source", "veri776"], lambda hit: True),
+        (["--after", "2020-01-01"], lambda hit: False),
+    ):
+        hits, _ = found(*flags)
+        naive = [hit for hit in everything if wanted(hit) and ("front" not in flags or hit["view"] == "front")]
+        assert [hit["id"] for hit in hits] == [hit["id"] for hit in naive], flags
+    groups, out = found("--group-by", "vehicle", "--csv", tmp_path / "found.csv", "--sheet", tmp_path / "found.png")
+    assert [hit["vehicle"] for hit in groups][0] == 8 and {hit["vehicle"] for hit in groups} == {7, 8, 9, 10}
+    assert [hit["more"] for hit in groups] == [5] * 4 and "more" in out and "time" in out
+    lines = (tmp_path / "found.csv").read_text().splitlines()
+    assert lines[0].startswith("query,rank,similarity,id,image,vehicle,camera,view,time") and len(lines) == 5
+    assert (tmp_path / "found.png").stat().st_size > 1000
+    code, out, _ = run(capsys, "remove", "--vehicle", 7, 9, "--index", index)
+    assert code == 0 and "12 images removed" in out
 
 
 def test_another_network_is_refused(capsys, tmp_path, veri_root, run_folder, index):
@@ -191,13 +225,16 @@ def test_slips_get_one_sentence(capsys, tmp_path, veri_root, run_folder, index):
         (["add", tmp_path / "no", *here], "there is no file or folder"),
         (["remove", *here[:2]], "there is nothing to remove"),
         (["remove", "--pid", -1, *here[:2]], "--pid holds -1"),
+        (["query", image, *here, "--after", "noon"], "time 'noon' is neither a number nor a date"),
+        (["query", image, *here, "--after", "9", "--before", "2024-01-01"], "expected two numbers or two dates"),
+        (["query", image, *here, "--csv", tmp_path / "no" / "a.csv"], "of --csv does not exist"),
     ):
         code, _, err = run(capsys, *arguments)
         assert code == 1 and sentence in err and err.splitlines()[-1].startswith("error: "), err
 
 
-def test_without_faiss_the_command_says_what_to_install(capsys, monkeypatch, index):
-    monkeypatch.setitem(sys.modules, "faiss", None)
+def test_without_the_engine_the_command_says_what_to_install(capsys, monkeypatch, index):
+    monkeypatch.setitem(sys.modules, "lance", None)
     for command in (["query", "a.jpg"], ["index", "a"], ["add", "a"], ["remove", "a"]):
         code, _, err = run(capsys, *command, "--index", index)
         assert code == 1 and '".[search]"' in err

@@ -209,10 +209,7 @@ def clustered(count, dim=16, clusters=40, seed=0, spread=0.5):
 
 def build_index(folder, vectors, first=0, **options):
     """An index of /gallery/<row>.jpg from vectors, added in pieces of 30; a second call adds to it."""
-    from ealn_plugin.search import (
-        IndexWriter,  # here: faiss is an extra
-        Records,  # here: faiss is an extra
-    )
+    from ealn_plugin.search import IndexWriter, Records  # here: most tests need no search
 
     options = {"identity": {"weights": "a"}, "segment": 64, **options}
     rows = np.arange(first, first + len(vectors))

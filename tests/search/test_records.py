@@ -1,13 +1,11 @@
 """ealn_plugin/search/records.py: columns that belong together."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ealn_plugin.search.records import Records
+from ealn_plugin.search.records import Records, time_number, time_text
 
 NAMES = st.sampled_from(["/a/b c.jpg", "", "line\nbreak", "caf\udce9.jpg", '\u8eca"\\.png', "\x00\x1b"])
 """Names with everything that hurts; \\udce9 stands for a byte that is not UTF-8."""
@@ -15,22 +13,44 @@ NAMES = st.sampled_from(["/a/b c.jpg", "", "line\nbreak", "caf\udce9.jpg", '\u8e
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(NAMES, st.integers(-1, 2**40), st.integers(-1, 99), st.integers(-1, 2)), max_size=8))
-def test_json_and_back(rows):
+def test_halves_joined_are_the_whole(rows):
     paths, pids, camids, views = (list(column) for column in zip(*rows)) if rows else ([], [], [], [])
     records = Records(
         paths, np.array(pids, dtype=int), np.array(camids, dtype=int), np.array(views, dtype=int), np.arange(len(rows))
     )
-    back = Records.from_json(json.loads(json.dumps(records.to_json())))
-    assert back.paths == paths and back.ids.tolist() == list(range(len(rows)))
-    assert (back.pids.tolist(), back.camids.tolist(), back.views.tolist()) == (pids, camids, views)
-    halves = Records.joined([back.take(np.arange(len(rows)) % 2 == 0), back.take(np.arange(1, len(rows), 2))])
+    halves = Records.joined([records.take(np.arange(len(rows)) % 2 == 0), records.take(np.arange(1, len(rows), 2))])
     assert sorted(halves.paths) == sorted(paths) and len(halves) == len(records)
+    back = halves.take(np.argsort(halves.ids))
+    assert back.paths == paths and all(
+        getattr(back, name).tolist() == getattr(records, name).tolist()
+        for name in ("pids", "camids", "views", "vehicles", "cameras")
+    )
 
 
 def test_what_is_not_given_is_unknown():
     records = Records(["a", "b"])
     assert all(getattr(records, name).tolist() == [-1, -1] for name in ("pids", "camids", "views", "ids"))
     assert len(Records.joined([])) == 0
+    assert records.vehicles.tolist() == records.tracks.tolist() == ["", ""] and np.isnan(records.times).all()
+    numbered = Records(["a", "b"], np.array([7, -1]), np.array([0, 4]))
+    assert numbered.vehicles.tolist() == ["7", ""] and numbered.cameras.tolist() == ["1", "5"]  # as files count them
+
+
+def test_times_are_numbers_or_dates():
+    for text, number, dated in (
+        ("16450", 16450, False),
+        (" 2.5 ", 2.5, False),
+        ("1970-01-02", 86400, True),
+        ("1970-01-01T00:01", 60, True),
+        ("1970-01-01 02:00:05+02:00", 5, True),
+    ):
+        assert time_number(text) == (number, dated)
+    for text in ("2024-05-01 16:30:05", "16450", "2.5", "2024-05-01 16:30:05.250"):
+        assert time_text(*time_number(text)) == text
+    assert time_text(float("nan"), True) == ""
+    for text in ("noon", "", "nan", "inf", "2024-13-01"):
+        with pytest.raises(ValueError, match="is neither a number nor a date, expected such as"):
+            time_number(text)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +58,7 @@ def test_what_is_not_given_is_unknown():
     [
         (dict(pids=np.arange(3)), r"pids is int64 of shape \(3,\), expected whole numbers, one for each of 2 paths"),
         (dict(camids=np.array([0.5, 1])), "camids is float64"),
+        (dict(cameras=["1"]), r"cameras has shape \(1,\), expected one for each of 2 paths"),
         (dict(views=np.array([0, 7])), r"views holds \[0, 7\], expected values of View"),
     ],
 )

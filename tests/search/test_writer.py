@@ -9,20 +9,27 @@ import sys
 import numpy as np
 import pytest
 
-from ealn_plugin.search import IndexWriter, Records, SearchIndex, SearchIndexError, neighbours, results
+from ealn_plugin.search import IndexWriter, Records, SearchIndex, SearchIndexError, neighbours, results, store, table
 from ealn_plugin.search.store import Store
 from ealn_plugin.system import files
 from tests.helpers.pages import ROOT
 from tests.helpers.standins import build_index, clustered
 
-pytest.importorskip("faiss")
+pytest.importorskip("lance")
 
 
 def content(folder):
     """{path: feature} of an index, checked by its own search."""
     index = SearchIndex.open(folder, kind="flat")
     assert len(set(index.records.ids.tolist())) == len(index)
-    return {path: index._neighbours.vectors([row])[0] for row, path in enumerate(index.records.paths)}
+    return dict(zip(index.records.paths, index.features(index.records.ids.tolist())))
+
+
+def there(folder):
+    """The files of the images, as they lie in the folder."""
+    images = folder / "images.lance"
+    found = {str(path.relative_to(images)) for path in images.rglob("*") if path.is_file()}
+    return found - {"_versions/latest_version_hint.json"}
 
 
 def assert_holds(folder, vectors, rows):
@@ -37,11 +44,19 @@ def test_adding_in_pieces_is_adding_at_once(tmp_path):
     build_index(tmp_path / "once", vectors)
     for first, last in ((0, 10), (10, 11), (11, 150), (150, 200)):
         manifest = build_index(tmp_path / "pieces", vectors[first:last], first)
-    assert [segment.images for segment in manifest.segments] == [64, 64, 64, 8]  # filled up, not one file per addition
     assert_holds(tmp_path / "pieces", vectors, range(200))
     one, other = SearchIndex.open(tmp_path / "once"), SearchIndex.open(tmp_path / "pieces")
     assert one.search(vectors[:20], 5) == other.search(vectors[:20], 5)
-    assert sorted(os.listdir(tmp_path / "pieces")) == sorted([*manifest.files, "manifest.json", "lock"])
+    assert sorted(os.listdir(tmp_path / "pieces")) == ["images.lance", "lock", "manifest.json"]
+    assert there(tmp_path / "pieces") == set(Store(tmp_path / "pieces").table.files()) and manifest.images == 200
+
+
+def test_many_small_additions_leave_few_files(tmp_path):
+    vectors = clustered(60)
+    for row in range(0, 60, 3):
+        build_index(tmp_path, vectors[row : row + 3], row)
+    assert Store(tmp_path).table.fragments() < 20
+    assert_holds(tmp_path, vectors, range(60))
 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf"])
@@ -70,19 +85,21 @@ def test_the_kind_is_chosen_by_size_and_can_be_overridden(tmp_path, monkeypatch)
     vectors = clustered(700)
     assert build_index(tmp_path / "auto", vectors[:150]).ivf == {}
     grown = build_index(tmp_path / "auto", vectors[150:400], 150)
-    assert grown.ivf["nlist"] == 10 and grown.ivf["images"] == 400 and grown.ivf["recall"] >= 0.99
+    assert grown.ivf["nlist"] == 10 and grown.ivf["images"] == 400 and grown.ivf["recall"] >= 0.97
     assert 1 <= grown.ivf["nprobe"] <= 10
     again = build_index(tmp_path / "auto", vectors[400:], 400)
-    assert again.ivf == grown.ivf and all(segment.lists for segment in again.segments)  # not learned again
+    assert again.ivf == grown.ivf  # not learned again
     assert_holds(tmp_path / "auto", vectors, range(700))
     assert build_index(tmp_path / "flat", vectors, kind="flat").ivf == {}
     given = build_index(tmp_path / "given", vectors, kind="ivf", nlist=7, nprobe=2).ivf
     assert (given["nlist"], given["nprobe"]) == (7, 2)
-    assert given["recall"] == SearchIndex.open(tmp_path / "given").recall_by_nprobe(10, 200)(2)
+    assert given["recall"] == pytest.approx(SearchIndex.open(tmp_path / "given").recall_by_nprobe(10, 200)(2))
+    with pytest.raises(ValueError, match="nlist is 8, but there are only 5 images; lower --nlist"):
+        build_index(tmp_path / "few", vectors[:5], kind="ivf", nlist=8)
     with IndexWriter.open(tmp_path / "auto") as writer:
         writer.remove(lambda records: records.ids >= 100)
         writer.finish()
-    assert writer.manifest.ivf == {} and not any(segment.lists for segment in writer.manifest.segments)
+    assert writer.manifest.ivf == {} and writer.store.table.indices() == {}
 
 
 def test_images_added_since_the_lists_were_learned_are_found(tmp_path):
@@ -90,8 +107,9 @@ def test_images_added_since_the_lists_were_learned_are_found(tmp_path):
     build_index(tmp_path, vectors[:200], kind="ivf", nlist=5, nprobe=1)
     with IndexWriter.open(tmp_path, segment=64) as writer:
         writer.add([(Records([f"/gallery/{row}.jpg" for row in range(200, 300)]), vectors[200:])])
-    assert any(not segment.lists for segment in writer.manifest.segments)  # not finished: killed here, say
-    assert [found[0].id for found in SearchIndex.open(tmp_path).search(vectors, 1)] == list(range(300))
+    assert writer.store.table.unlisted() == 100  # not finished: killed here, say
+    found = [hits[0].id for hits in SearchIndex.open(tmp_path).search(vectors, 1)]
+    assert found[200:] == list(range(200, 300)) and np.mean(np.array(found) == np.arange(300)) > 0.98
 
 
 def test_the_sizes_of_the_features_are_checked(tmp_path):
@@ -168,8 +186,8 @@ def changes(folder, vectors):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_crash_at_any_write_leaves_the_old_or_the_new_index(tmp_path, monkeypatch, when):
-    """The process "dies" before or after each single file takes its name, in turn."""
+def test_a_crash_at_any_commit_leaves_the_old_or_the_new_index(tmp_path, monkeypatch, when):
+    """The process "dies" before or after each change counts, in turn; what Lance wrote by then lies there."""
     vectors, step, finished, real = clustered(130), 0, False, os.replace
     states = [set(), set(range(100)), set(range(130)), set(range(50, 130))]
 
@@ -199,49 +217,45 @@ def test_a_crash_at_any_write_leaves_the_old_or_the_new_index(tmp_path, monkeypa
             present = {int(path[9:-4]) for path in content(folder)}
             assert present in states[done : done + 2]
             assert f"{len(present)} images" in results.summary(folder, Store(folder).manifest)[0]
-            assert len(SearchIndex.open(folder)) == len(present)  # by its lists, where it has some
             build_index(folder, vectors[:5], 900)  # whatever is left there, the next change works
-            assert len(content(folder)) == len(present) + 5
+            assert len(content(folder)) == len(present) + 5 and there(folder) == set(Store(folder).table.files())
+        else:
+            build_index(folder, vectors[:5])
         step += 1
-    assert step > 15
+    assert step > 6
 
 
-def test_a_full_disk_leaves_the_index_as_it_was(tmp_path, monkeypatch):
+@pytest.mark.parametrize("what", ["add", "note", "files"])
+def test_a_full_disk_leaves_the_index_as_it_was(tmp_path, monkeypatch, what):
     vectors = clustered(130)
     build_index(tmp_path, vectors[:100])
-    before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
-    for name in ("save", None):
 
-        def full(*args, **kwargs):
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(np, "save", full) if name else monkeypatch.setattr(files.os, "replace", full)
-        with pytest.raises(OSError, match="could not be written .*No space left.* it is as it was before: free some"):
-            build_index(tmp_path, vectors[100:], 100)
-        monkeypatch.undo()
-        assert {name: (tmp_path / name).read_bytes() for name in before} == before
-        assert not any(name.startswith(files.UNFINISHED) for name in os.listdir(tmp_path))
+    target = {"add": (table.Table, "add"), "note": (table.Table, "note"), "files": (files.os, "replace")}[what]
+    monkeypatch.setattr(*target, full)
+    with pytest.raises(OSError, match="could not be written .*No space left.*free some"):
+        build_index(tmp_path, vectors[100:], 100)
+    monkeypatch.undo()
+    assert_holds(tmp_path, vectors, range(100))
     build_index(tmp_path, vectors[100:], 100)
     assert_holds(tmp_path, vectors, range(130))
 
 
 def test_a_manifest_that_names_other_files_is_refused(tmp_path):
-    from ealn_plugin.search import store
-
     build_index(tmp_path, clustered(10))
     text = (tmp_path / "manifest.json").read_text()
     values = json.loads(text)["index"]
     for change in (
-        dict(segments=[{**values["segments"][0], "vectors": "../../etc/passwd"}]),
-        dict(segments=[{**values["segments"][0], "images": "many"}]),
-        dict(files={}),
-        dict(dim=None),
-        dict(extra=1),
-        dict(segments=3),
+        dict(files={"../../etc/passwd": {"bytes": 1, "sha256": ""}}),
+        dict(files={"/etc/passwd": {"bytes": 1, "sha256": ""}}),
+        dict(version="many"),
+        dict(files=3),
     ):
         wrong = {**values, **change}
         (tmp_path / "manifest.json").write_text(
-            json.dumps({"format": 1, "index": wrong, "sha256": store._digest_of_manifest(wrong)})
+            json.dumps({"format": 2, "index": wrong, "sha256": store._digest(wrong)})
         )
         with pytest.raises(SearchIndexError, match="is not the manifest of an index, or damaged"):
             SearchIndex.open(tmp_path)
@@ -316,8 +330,9 @@ for _ in range(kills):
     present = {int(path[9:-4]) for path in index.records.paths}
     before, after = expected(done), expected(done + 1)
     assert present in (before, after) or before < present < after, (done, before ^ present)
-    for row, path in enumerate(index.records.paths):
-        assert (index._neighbours.vectors([row])[0] == vectors[int(path[9:-4])]).all()
+    features = index.features(index.records.ids.tolist())
+    for feature, path in zip(features, index.records.paths):
+        assert (feature == vectors[int(path[9:-4])]).all()
 print(faults, done)
 """
 

@@ -32,7 +32,7 @@ def test_the_extras_of_the_pages_bring_what_they_are_for(monkeypatch):
     assert set(re.findall(r'pip install -c constraints.txt -e "\.\[(\w+)\]"', text)) == set(extras)
     wanted = {
         "figures": ("matplotlib",),
-        "search": ("faiss-cpu",),
+        "search": ("pylance",),
         html.EXTRA: html.PACKAGES,
         export.EXTRA: export.PACKAGES,
     }

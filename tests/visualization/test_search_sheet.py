@@ -1,5 +1,7 @@
 """ealn_plugin/visualization/search_sheet.py: a frame for every image, and words for those that are gone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -41,5 +43,6 @@ def test_one_row_per_query_and_one_frame_per_image(tmp_path):
 
 
 def test_captions_leave_out_what_is_unknown():
-    assert captions(hit(1, "a")) == ["0.900", "vehicle 7", "camera 3, rear"]
+    known = replace(hit(1, "a"), vehicle="HH 7", camera="north", time="16450", colour="red", type="van")
+    assert captions(known) == ["0.900  16450", "vehicle HH 7 red van", "camera north, rear"]
     assert captions(hit(2, "a", -1, -1, View.UNKNOWN)) == ["0.800", "", ""]

@@ -1,5 +1,6 @@
 """A user's own photographs as a dataset of torchreid."""
 
+import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from ealn_plugin.data.own.folder import read_folder
 from ealn_plugin.data.own.photographs import GALLERY, QUERY, TEST, TRAIN, Photograph, Photographs, check_photographs
 from ealn_plugin.data.own.table import read_table
 from ealn_plugin.data.splitting import choose_queries, draw_test_vehicles, tell_once
+from ealn_plugin.data.times import TIMES, time_number
 from ealn_plugin.system.messages import counted
 
 _LARGEST = 2**31
@@ -126,6 +128,7 @@ class OwnDataset(VehicleDataset):
 
     Attributes:
         without_camera: absolute paths of the images whose camera is not known, whatever number they have.
+        photographs: {absolute path: ``Photograph``} of all images, with the labels as the user writes them.
     """
 
     protocols = ("image",)
@@ -168,11 +171,14 @@ class OwnDataset(VehicleDataset):
             split: [(item.image, pids[item.vehicle], cameras[item.image]) for item in items] or None
             for split, items in parts.items()
         }
-        self.without_camera = {
-            os.path.normpath(photographs.path(item.image)) for item in photographs.items if not item.camera
-        }
+        self.photographs = {os.path.normpath(photographs.path(item.image)): item for item in photographs.items}
+        self.without_camera = {path for path, item in self.photographs.items() if not item.camera}
         views = {item.image: item.view for item in photographs.items}
         super().__init__(photographs.folder, splits, views, {}, min_view_confidence, **kwargs)
+        times = {path: item.time for path, item in self.photographs.items() if item.time}
+        for path, time in times.items():
+            with contextlib.suppress(ValueError):  # whoever asks for times says which are none
+                TIMES.update({path: time_number(time)[0]})
 
     def _path(self, image: str) -> str:
         return os.path.normpath(os.path.join(self.dataset_dir, image))

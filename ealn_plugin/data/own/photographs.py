@@ -13,14 +13,15 @@ SPLITS = (TRAIN, QUERY, GALLERY, TEST)
 
 
 class Photograph(NamedTuple):
-    """One image: its path as the CSV has it or relative to the folder, vehicle, camera ('': unknown), View, and its
-    split ('': none is given)."""
+    """One image: its path as the CSV has it or relative to the folder, vehicle, camera ('': unknown), View, its split
+    ('': none is given) and the time at which it was taken, as it is written ('': unknown)."""
 
     image: str
     vehicle: str
     camera: str = ""
     view: View = View.UNKNOWN
     split: str = ""
+    time: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ealn_plugin.data.viewpoints import View, view_from_name
 log = logging.getLogger(__name__)
 
 NEEDED, OPTIONAL = ("path", "pid"), ("camid", "view", "split", "time")
-"""Columns; without ``camid`` no camera is known, and ``time`` is not used."""
+"""Columns; without ``camid`` no camera is known. ``time`` is what a search filters by and where-and-when ranks by."""
 _DELIMITERS = (",", ";", "\t")
 _CORRECT = "correct that line"
 _QUOTE = "put a path or label that holds the separator between double quotes"
@@ -106,7 +106,7 @@ def _photograph(path: str, line: int, row: Sequence[str], columns: Mapping[str, 
     except ValueError:
         expected = ", ".join(known.name.lower() for known in View)
         raise malformed(path, line, view, f"a view that is one of {expected}", _CORRECT) from None
-    return Photograph(cell("path"), cell("pid"), cell("camid"), shown, split)
+    return Photograph(cell("path"), cell("pid"), cell("camid"), shown, split, cell("time"))
 
 
 def _as_here(folder: str, image: str) -> str:
