@@ -24,6 +24,7 @@ EXTRAS = {
     "report": ["jinja2", "matplotlib"],
     "export": ["onnx", "onnxscript", "onnxruntime"],
     "hub": ["huggingface_hub>=1.0"],
+    "timm": ["timm"],
 }
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 DOCS = ["mkdocs", "mkdocstrings[python]"]

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from ealn_plugin import config as configuration
-from ealn_plugin.commands import choices
 from ealn_plugin.config import default_config, flat, own_data
 from ealn_plugin.runs.folder import CONFIG, files_of_run
 from ealn_plugin.runs.references import described_network, is_reference
@@ -78,18 +77,25 @@ def setting_meant(flag: str, arguments: Sequence[str] = ()) -> str:
 
 
 def add_model_input(group: Any) -> None:
-    """What images a model of ``--model`` gets: size and normalization; the defaults are those of ImageNet's models."""
-    group.add_argument("--height", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
-    group.add_argument("--width", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
+    """What images a model of ``--model`` gets, size and normalization; None: those that it was made for."""
+    for side in ("height", "width"):
+        group.add_argument(
+            f"--{side}", type=int, help="of the images for --model, in pixels (default: 224; timm: its own config's)"
+        )
     group.add_argument(
         "--norm-mean",
         nargs=3,
         type=float,
-        default=list(choices.IMAGENET_MEAN),
         metavar="M",
-        help="normalization for --model (default: ImageNet's)",
+        help="normalization for --model (default: ImageNet's; timm: its own config's)",
     )
-    group.add_argument("--norm-std", nargs=3, type=float, default=list(choices.IMAGENET_STD), metavar="S")
+    group.add_argument("--norm-std", nargs=3, type=float, metavar="S")
+
+
+def model_input(args: argparse.Namespace) -> Any:
+    """Those flags as [KEY, VALUE, ...] of a configuration; what was not given is left out."""
+    given = {f"data.{name}": getattr(args, name) for name in ("height", "width", "norm_mean", "norm_std")}
+    return [item for key, value in given.items() if value is not None for item in (key, value)]
 
 
 def complete_from_weights(args: argparse.Namespace) -> None:

@@ -3,9 +3,6 @@
 Each is a copy that a test compares with its original, so that a help text costs no import of torch.
 """
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ealn_plugin.runs.loading"""
-
 PROTOCOLS = (
     "image",
     "veri_image",

@@ -23,6 +23,7 @@ from ealn_plugin.commands.arguments import (
     complete_from_weights,
     datasets_named,
     import_own,
+    model_input,
     run_settings,
 )
 from ealn_plugin.config.own_data import display_name
@@ -186,21 +187,7 @@ def subjects_of(args: argparse.Namespace) -> Any:
             ModelSubject(
                 label,
                 args.weights,
-                [
-                    "use_gpu",
-                    torch.cuda.is_available(),
-                    "model.name",
-                    args.model,
-                    "data.height",
-                    args.height,
-                    "data.width",
-                    args.width,
-                    "data.norm_mean",
-                    args.norm_mean,
-                    "data.norm_std",
-                    args.norm_std,
-                    *options,
-                ],
+                ["use_gpu", torch.cuda.is_available(), "model.name", args.model, *model_input(args), *options],
             )
         )
     targets = datasets_named(args.targets, args.data, "-t")

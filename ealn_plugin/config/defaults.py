@@ -116,6 +116,10 @@ scheme: hard_view             # en | hard | view | hard_view; comparators: cycle
                               # renderer's own hard negatives: hard_truth (docs/schemes.md)
 distance: squared             # d of Eq. 2: squared | euclidean
 triplets: random              # of EN: random | batch_hard (with scheme en the control "mere mining") | all_active
+neck: none                    # normalization between the triplets' feature and the classifier (BNNeck), and which of
+                              # the two features is tested: none | before | after
+last_stride: 2                # 1: the last reduction of the backbone's maps is taken out
+lr_warmup_epochs: 0           # first epochs in which the learning rate rises linearly to train.lr
 negatives: random             # x_n of Eq. 4 and 9: random | semi_hard | hardest | attribute
 alpha: 0.6                    # Eq. 5, 9, 10
 beta1: 0.6                    # Eq. 4
@@ -192,6 +196,8 @@ _CHOICES = {
     "ealn.scheme": SCHEMES,
     "ealn.distance": ("squared", "euclidean"),
     "ealn.triplets": ("random", "batch_hard", "all_active"),
+    "ealn.neck": ("none", "before", "after"),
+    "ealn.last_stride": (1, 2),
     "ealn.negatives": ("random", "semi_hard", "hardest", "attribute"),
     "ealn.gan_loss": ("vanilla", "lsgan"),
     "ealn.generator.padding": ("reflect", "zero"),
@@ -244,6 +250,7 @@ _RANGES = {
     "ealn.generator.max_change": (0, 2),
     "ealn.discriminator.filters": (1, None),
     "ealn.discriminator.layers": (1, None),
+    "ealn.lr_warmup_epochs": (0, None),
     "ealn.constant_epochs": (-1, None),
     "ealn.view_embedding_off_epochs": (-1, None),
     "ealn.warmup_epochs": (0, None),

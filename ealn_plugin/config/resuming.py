@@ -54,7 +54,7 @@ _KEYS = {
         ealn.generator.blocks ealn.generator.padding ealn.generator.residual ealn.generator.max_change
         ealn.discriminator.filters ealn.discriminator.layers ealn.gan_optim ealn.warmup_epochs
         ealn.warmup_generator_epochs ealn.reconstructions ealn.hard.generator
-        ealn.paired_groups ealn.vggm_feature ealn.view_order
+        ealn.paired_groups ealn.vggm_feature ealn.view_order ealn.neck ealn.last_stride ealn.lr_warmup_epochs
         """,
 }
 RESUMING = {key: rule for rule, keys in _KEYS.items() for key in keys.split()}

@@ -107,10 +107,10 @@ class FeatureExtractor:
         model: str,
         weights: str,
         *,
-        height: int = 224,
-        width: int = 224,
-        norm_mean: Sequence[float] = loading.IMAGENET_MEAN,
-        norm_std: Sequence[float] = loading.IMAGENET_STD,
+        height: int | None = None,
+        width: int | None = None,
+        norm_mean: Sequence[float] | None = None,
+        norm_std: Sequence[float] | None = None,
         device: Any = None,
         **options: Any,
     ) -> "FeatureExtractor":
@@ -118,7 +118,8 @@ class FeatureExtractor:
 
         Args:
             model: name, such as 'resnet50'; weights: file, such as model/model-last.pth.tar of a run.
-            height, width: of the images in pixels; norm_mean, norm_std: of their normalization, ImageNet's by default.
+            height, width: of the images in pixels; norm_mean, norm_std: of their normalization. By default 224 pixels
+                and ImageNet's, of a timm model those of its own config.
             options: batch_size, precision, workers as in the constructor.
         Raises:
             FileNotFoundError, ValueError: no such file or model, or weights of another model.

@@ -27,8 +27,6 @@ from ealn_plugin.system.randomness import own_randomness
 
 log = logging.getLogger(__name__)
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 
 @dataclass
 class LoadedRun:
@@ -123,46 +121,37 @@ def load_run(path: str | PathLike[str] | None, device: str | torch.device = "cpu
 def load_model(
     model: str,
     weights: str | PathLike[str],
-    height: int = 224,
-    width: int = 224,
-    norm_mean: Sequence[float] = IMAGENET_MEAN,
-    norm_std: Sequence[float] = IMAGENET_STD,
+    height: int | None = None,
+    width: int | None = None,
+    norm_mean: Sequence[float] | None = None,
+    norm_std: Sequence[float] | None = None,
     device: str | torch.device = "cpu",
     flag: str = "weights",
 ) -> LoadedRun:
-    """Any torchreid model with weights of its own architecture, as a LoadedRun without schemes.
+    """Any model with weights of its own architecture, as a LoadedRun without schemes.
 
     Args:
-        model: name, such as 'resnet50'.
-        weights: file in torchreid's format, such as model/model-last.pth.tar of a run, a plain state dict, a file of
-            safetensors, 'hf:OWNER/NAME' or 'shipped'.
-        height, width: of the images in pixels; norm_mean, norm_std: of their normalization, for pixels in [0, 1].
+        model: name, such as 'resnet50' or 'timm:convnext_atto'.
+        weights: file in torchreid's format, such as model/model-last.pth.tar of a run, a plain state dict, a
+            checkpoint of FastReID or TransReID, a file of safetensors, 'hf:OWNER/NAME' or 'shipped'.
+        height, width: of the images in pixels; norm_mean, norm_std: of their normalization, for pixels in [0, 1]. None:
+            what a timm model's own config says, and 224 pixels and ImageNet's normalization for all others.
         device: where to put the network; flag: what the user calls the file of weights in messages.
     Raises:
         FileNotFoundError, ValueError: no such file or model, weights of another model, or a size out of range.
     """
-    config = configuration.load_config(
-        "",
-        [
-            "ealn.scheme",
-            "en",
-            "model.name",
-            model,
-            "model.pretrained",
-            False,
-            "data.height",
-            height,
-            "data.width",
-            width,
-            "data.norm_mean",
-            list(norm_mean),
-            "data.norm_std",
-            list(norm_std),
-        ],
-    )
+    given = {
+        "data.height": height,
+        "data.width": width,
+        "data.norm_mean": None if norm_mean is None else list(norm_mean),
+        "data.norm_std": None if norm_std is None else list(norm_std),
+    }
+    options = ["ealn.scheme", "en", "model.name", model, "model.pretrained", False]
+    options += [item for key, value in given.items() if value is not None for item in (key, value)]
+    config = configuration.load_config("", options)
     with own_randomness(seed=0):  # a classifier that does not fit stays as drawn, and belongs to the identity
         network = build.build_embedding_backbone(config, 1)
-    load_weights(network, weights, flag)
+    network = load_weights(network, weights, flag, (config.data.height, config.data.width))
     source = local_file(weights, flag)
     pixels = PixelRange(config.data.norm_mean, config.data.norm_std)
     return LoadedRun(config, EmbeddingNetwork(network), [], pixels, torch.device(device), source)

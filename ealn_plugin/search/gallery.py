@@ -129,7 +129,9 @@ def description(
         classifier, fusion: as for ``FeatureExtractor``.
         imports: modules that register the model, as ``import_modules`` takes them.
     """
-    network = {"run": os.path.abspath(run)} if run else {"model": model, "weights": references.absolute(weights), **images}
+    network = (
+        {"run": os.path.abspath(run)} if run else {"model": model, "weights": references.absolute(weights), **images}
+    )
     if imports:
         network["imports"] = [located(name) for name in imports]
     return {**network, "classifier": os.path.abspath(classifier) if classifier else "", "fusion": fusion}

@@ -18,6 +18,7 @@ import numpy as np
 from ealn_plugin.evaluation.diagnostics import diagnose_arrays
 from ealn_plugin.evaluation.fixed_images import fixed_images, observe, sample_images
 from ealn_plugin.models.modes import evaluating
+from ealn_plugin.models.neck import learned_feature
 from ealn_plugin.system.files import replacing, write_csv
 from ealn_plugin.system.randomness import derived_seed, own_randomness
 
@@ -49,7 +50,8 @@ class Observer:
         done = engine.epoch + 1
         loaders = next(iter(engine.test_loader.values()))
         last = done == engine.max_epoch
-        with own_randomness(derived_seed(engine.seed, "observer")), evaluating(engine.embedding, *engine.schemes):
+        networks = (engine.embedding, *engine.schemes)
+        with own_randomness(derived_seed(engine.seed, "observer")), evaluating(*networks), learned_feature(*networks):
             if self.sample_every and (last or done % self.sample_every == 0):
                 self._save_pictures(loaders, done)
             if self.diagnose_every and engine.stage.adversarial and (last or done % self.diagnose_every == 0):
