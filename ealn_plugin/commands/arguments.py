@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from ealn_plugin import config as configuration
 from ealn_plugin.config import default_config, flat, own_data
 from ealn_plugin.runs.folder import CONFIG, files_of_run
+from ealn_plugin.runs.references import described_network, is_reference
 from ealn_plugin.system.entrances import as_called, command, program
 from ealn_plugin.system.imports import import_modules, located
 
@@ -95,6 +96,19 @@ def model_input(args: argparse.Namespace) -> Any:
     """Those flags as [KEY, VALUE, ...] of a configuration; what was not given is left out."""
     given = {f"data.{name}": getattr(args, name) for name in ("height", "width", "norm_mean", "norm_std")}
     return [item for key, value in given.items() if value is not None for item in (key, value)]
+
+
+def complete_from_weights(args: argparse.Namespace) -> None:
+    """Take model, image size and normalization from --weights that say them, where --model is not given.
+
+    Args:
+        args: of ``add_model_input``, with model and weights; changed.
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: there are no such weights, or they do not say it; one sentence.
+    """
+    if args.weights and not args.model:
+        for name, value in described_network(args.weights).items():
+            setattr(args, name, value)
 
 
 def add_own_data(group: Any) -> None:
@@ -201,7 +215,7 @@ def check_file(path: str, flag: str, what: Any) -> None:
     Raises:
         FileNotFoundError: one sentence.
     """
-    if path and not os.path.isfile(path):
+    if path and not is_reference(path) and not os.path.isfile(path):
         raise FileNotFoundError(f"{flag} is {path!r}, but there is no such file; give a file of {what}")
 
 
