@@ -59,8 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--features",
         default="",
         metavar="DIR",
-        help="folder that keeps the features of the test images for the next call (default: "
-        f"figures/features in the first run's folder, as {command('visualize')})",
+        help="folder that keeps the features of the test images and the figures for the next call (default: "
+        f"figures/ in the first run's folder, as {command('visualize')})",
     )
     parser.add_argument("--workers", type=int, help="processes that load images")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
@@ -85,15 +85,18 @@ def report(args: argparse.Namespace) -> None:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from ealn_plugin.reports.html import open_runs, write_page
+    from ealn_plugin.system.durations import Durations
 
     runs = open_runs(args.run, run_settings(args), args.images, args.recorded)
     out = args.out or os.path.join(args.run[0], "report.html")
     check_writable(out, "--out")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it reports where every events file ends
+    figures = args.features or os.path.join(args.run[0], "figures")
+    features, durations = args.features or os.path.join(figures, "features"), Durations()
     with logging_redirect_tqdm():
-        write_page(runs, out, args.features or os.path.join(args.run[0], "figures", "features"), args.queries)
-    print(f"\nreport: {out} ({os.path.getsize(out) / 2**20:.1f} MiB)")
+        write_page(runs, out, features, args.queries, figures, durations)
+    print(f"\nreport: {out} ({os.path.getsize(out) / 2**20:.1f} MiB)\n{durations.text()}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -80,13 +80,17 @@ def visualize(args: argparse.Namespace) -> Any:
     from ealn_plugin.reports.exhibits import ExhibitedRun
     from ealn_plugin.reports.figures import write_figures
     from ealn_plugin.reports.subjects import RunSubject
+    from ealn_plugin.system.durations import Durations
 
     args.out = args.out or os.path.join(args.run[0], "figures")
     runs = [ExhibitedRun(RunSubject(folder, label, options), args.images) for folder, label in zip(args.run, labels)]
     start_log(args.out, "visualize.log")
     logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it reports where every events file ends
+    durations = Durations()
     with logging_redirect_tqdm():
-        return write_figures(runs, args.figures or list(choices.FIGURES), args.out)
+        found = write_figures(runs, args.figures or list(choices.FIGURES), args.out, durations)
+    logging.getLogger(__name__).info("%s; what is kept in %s is not made again", durations.text(), args.out)
+    return found
 
 
 def show(args: argparse.Namespace) -> Any:
