@@ -114,6 +114,24 @@ def add_imports(group: Any) -> None:
     )
 
 
+def add_expansion(group: Any, default: Any) -> None:
+    """The flags of query expansion; ``default``: value of those that are not given."""
+    group.add_argument(
+        "--query-expansion",
+        type=not_negative,
+        default=default,
+        metavar="K",
+        help="search again with the K nearest images added to each query (0: not)",
+    )
+    group.add_argument(
+        "--alpha",
+        type=float,
+        default=default,
+        metavar="A",
+        help="weigh them by their similarity to the power of A, such as 3 (0: all alike)",
+    )
+
+
 def datasets_named(names: Sequence[str] | None, data: Iterable[str], flag: str) -> list[str]:
     """The datasets of -s or -t together with those of --data, the user's own ones with absolute paths.
 

@@ -236,6 +236,8 @@ def query_command(args: argparse.Namespace) -> None:
             check_writable(getattr(args, flag), f"--{flag}")
     if args.topk < 1 or args.nprobe < 0:
         raise ValueError(f"--topk is {args.topk} and --nprobe is {args.nprobe}, expected at least 1 and 0")
+    if not args.alpha >= 0:
+        raise ValueError(f"--alpha is {args.alpha}, expected 0 or more, such as 3")
     check_extra("search", ("faiss",), "searches")
     for image in args.images:
         if not os.path.exists(image):
@@ -249,7 +251,14 @@ def query_command(args: argparse.Namespace) -> None:
 
     extractor, _ = extractor_of(args, Store(args.index).manifest)
     index = SearchIndex.open(args.index, extractor.identity, args.kind or "", args.nprobe)
-    answers = results.answer(index, extractor, [os.path.abspath(image) for image in args.images], args.topk, args.view)
+    answers = results.answer(
+        index,
+        extractor,
+        [os.path.abspath(image) for image in args.images],
+        args.topk,
+        args.view,
+        (args.query_expansion, args.alpha),
+    )
     print("\n".join(results.table(answers)))
     if args.json:
         write_atomically(args.json, json.dumps(results.as_json(index, answers), indent=1) + "\n")

@@ -6,7 +6,9 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+import torch
 
+from ealn_plugin.evaluation.query_expansion import check_expansion, combine
 from ealn_plugin.search import neighbours
 from ealn_plugin.search.records import Records
 from ealn_plugin.search.store import Manifest, SearchIndexError, Store, read_manifest
@@ -115,11 +117,39 @@ class SearchIndex:
         """
         return self._search(features, k, self.nprobe)
 
+    def expanded(self, features: Any, count: int, alpha: float = 0.0) -> np.ndarray:
+        """Features to search again with: the ``count`` nearest images of each query are added to it.
+
+        Args:
+            features: as ``search``. count: at least 1. alpha: power of the similarity that weighs them; 0: they count
+                as much as the query, see ``query_expansion.combine``.
+        Returns:
+            float32 [q, dim], L2-normalised
+        Raises:
+            ValueError: as ``search``; a negative alpha.
+        """
+        check_expansion(count, alpha)
+        queries = self._checked(features, count)
+        scores, rows = self._neighbours.search(queries, count, self.nprobe)
+        if not rows.size:
+            return queries
+        found = self._neighbours.vectors(np.maximum(rows, 0).ravel()).reshape(*rows.shape, -1)
+        scores = np.where(rows < 0, 0.0, scores).astype(np.float32)
+        tensors = torch.from_numpy(queries), torch.from_numpy(found), torch.from_numpy(scores)
+        return combine(*tensors, alpha).numpy()
+
     def exact(self, features: Any, k: int = 10) -> list[list[Hit]]:
         """As ``search``, but without approximation: through all inverted lists."""
         return self._search(features, k, 0)
 
     def _search(self, features: Any, k: int, nprobe: int) -> list[list[Hit]]:
+        scores, rows = self._neighbours.search(self._checked(features, k), k, nprobe)
+        return [
+            [self._hit(rank, float(score), int(row)) for rank, (score, row) in enumerate(zip(*both), 1) if row >= 0]
+            for both in zip(scores, rows)
+        ]
+
+    def _checked(self, features: Any, k: int) -> np.ndarray:
         features = np.asarray(features, dtype=np.float32)
         if features.ndim != 2 or features.shape[1] != self.manifest.dim:
             raise ValueError(
@@ -128,11 +158,7 @@ class SearchIndex:
             )
         if k < 1:
             raise ValueError(f"k is {k}, expected at least 1")
-        scores, rows = self._neighbours.search(features, k, nprobe)
-        return [
-            [self._hit(rank, float(score), int(row)) for rank, (score, row) in enumerate(zip(*both), 1) if row >= 0]
-            for both in zip(scores, rows)
-        ]
+        return features
 
     def _hit(self, rank: int, similarity: float, row: int) -> Hit:
         records = self.records

@@ -13,7 +13,12 @@ from ealn_plugin.system.messages import counted
 
 
 def answer(
-    index: SearchIndex, extractor: Any, paths: Sequence[str], k: int = 10, view: Any = None
+    index: SearchIndex,
+    extractor: Any,
+    paths: Sequence[str],
+    k: int = 10,
+    view: Any = None,
+    expansion: tuple[int, float] = (0, 0.0),
 ) -> list[tuple[str, View, list[Hit]]]:
     """The nearest images of image files.
 
@@ -22,6 +27,7 @@ def answer(
         paths: list of absolute file names; k: images for each.
         view: of all of them, see ``as_view``; None: what the index or a dataset built in this process knows, else
             predicted where the extractor has a classifier, else unknown.
+        expansion: count and alpha of ``SearchIndex.expanded``; a count of 0: the images are searched as they are.
     Returns:
         list of (path, View, list of ``Hit``)
     """
@@ -30,7 +36,8 @@ def answer(
         extracted = extractor.extract(paths, views, predict=extractor.classifier is not None)
     else:
         extracted = extractor.extract(paths, [view] * len(paths))
-    nearest = index.search(extracted.features, k)
+    features = index.expanded(extracted.features, *expansion) if expansion[0] else extracted.features
+    nearest = index.search(features, k)
     return [(path, View(int(seen)), hits) for path, seen, hits in zip(paths, extracted.views, nearest)]
 
 
