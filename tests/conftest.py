@@ -11,6 +11,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 cv2.setNumThreads(0)
 
+from tests.helpers.networks import export_run  # noqa: E402
 from tests.helpers.processes import Processes  # noqa: E402
 from tests.helpers.standins import build_datamanager, make_veri_folder, render_small, train_run  # noqa: E402
 
@@ -66,6 +67,14 @@ def datamanager(veri_root):
 def run_folder(veri_root, tmp_path_factory):
     """Folder of a run of Hard-View-EALN, small networks at 32 x 32 pixels, one epoch on ``veri_root``."""
     return train_run(tmp_path_factory.mktemp("run"), veri_root)
+
+
+@pytest.fixture(scope="session")
+def exported_run(run_folder, tmp_path_factory):
+    """Folder with embedding.onnx and fused.onnx of ``run_folder``."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    return export_run(run_folder, tmp_path_factory.mktemp("exported"))
 
 
 @pytest.fixture(scope="session")

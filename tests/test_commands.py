@@ -36,6 +36,7 @@ SMALLER = {  # beginning of a command: what is put behind it
     "tools/benchmark.py data": "--repeats 1 --workers 0 --batch-size 4",
     "tools/benchmark.py search": "--vectors 400 --dim 16 --queries 5",
     "tools/benchmark.py rerank": "--size small",
+    "tools/benchmark.py features": "--model resnet_small --height 32 --width 32 --images 3 --rounds 1",
     "tools/benchmark.py rank": "--sizes small --repeats 1",
     "tools/label_viewpoints.py": CLASSIFIER,
     "tools/evaluate.py --model": "--height 32 --width 32 --workers 0 --device cpu",

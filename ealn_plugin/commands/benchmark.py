@@ -4,6 +4,7 @@ ealn benchmark rank --json FILE
 ealn benchmark train --json FILE [--config-file FILE] [KEY VALUE ...]
 ealn benchmark data --json FILE
 ealn benchmark search --vectors 1000000 --json FILE
+ealn benchmark features --json FILE
 """
 
 import argparse
@@ -18,6 +19,7 @@ from ealn_plugin.config import TRANSFORMS
 from ealn_plugin.config.shipped import shipped_configs
 from ealn_plugin.system.cli import exit_code
 from ealn_plugin.system.entrances import command, register
+from ealn_plugin.system.extras import check_extra
 from ealn_plugin.system.files import check_writable, write_atomically
 
 DEMO = "ealn_synthetic_grid.yaml"
@@ -188,6 +190,33 @@ def measure_search(args: argparse.Namespace) -> Any:
     return figures, search.search_table
 
 
+def add_features(commands: Any) -> None:
+    """The sub-command ``features``."""
+    parser = commands.add_parser(
+        "features",
+        help="features of image files by PyTorch and by an exported ONNX file",
+        description="Extract the features of made-up image files with a network of random weights, both in turn.",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--model", default="resnet50", metavar="NAME", help="a torchreid model (default: resnet50)")
+    parser.add_argument("--height", type=positive, default=224)
+    parser.add_argument("--width", type=positive, default=224)
+    parser.add_argument("--images", type=positive, default=128, help="files (default: 128)")
+    parser.add_argument("--rounds", type=positive, default=3, help="of each; the median counts (default: 3)")
+    parser.add_argument("--seed", type=not_negative, default=0, help="of the weights and images (default: 0)")
+    parser.set_defaults(measure=measure_feature_files)
+
+
+def measure_feature_files(args: argparse.Namespace) -> Any:
+    """The figures of the sub-command ``features``."""
+    check_extra("export", choices.EXPORT_PACKAGES, "ONNX files")
+    register()
+    from ealn_plugin.benchmark import features
+
+    figures = features.measure_features(args.model, (args.height, args.width), args.images, args.rounds, args.seed)
+    return figures, features.features_table
+
+
 def run(args: argparse.Namespace, given: Any) -> None:
     """Measure, print and write; a path that cannot be written is refused first, since figures may take minutes."""
     if args.json:
@@ -211,5 +240,6 @@ def main(argv: Any = None) -> int:
     add_train(commands)
     add_data(commands)
     add_search(commands)
+    add_features(commands)
     args = parser.parse_with_settings(argv)
     return exit_code(lambda: run(args, argv), "stopped; nothing was written, run the same command to start again")

@@ -15,6 +15,7 @@ from typing import Any
 
 from ealn_plugin.commands.arguments import check_file, check_runs, datasets_named, import_own
 from ealn_plugin.commands.search_arguments import build_parser
+from ealn_plugin.config.resuming import CONFIG
 from ealn_plugin.system.cli import exit_code, start_screen
 from ealn_plugin.system.entrances import command, register
 from ealn_plugin.system.extras import check_extra
@@ -38,7 +39,10 @@ def check_network(args: argparse.Namespace) -> None:
             f"--model is {args.model!r} and --weights is {args.weights!r}, expected both; give the name "
             "of the model and the file of its weights"
         )
-    check_runs([args.run] if args.run else [])
+    if args.run.endswith(".onnx"):
+        check_file(args.run, "--run", f"{command('export')}")
+    else:
+        check_runs([args.run] if args.run else [])
     check_file(args.weights, "--weights", "weights")
     check_file(args.classifier, "--classifier", command("label-viewpoints"))
 
@@ -69,8 +73,11 @@ def split_options(run: Any) -> dict[str, Any]:
     """How the run of an index splits datasets without a split of their own, so that its gallery is the run's.
 
     Args:
-        run: run folder or checkpoint; '' or None: no run.
+        run: run folder or checkpoint, or an ONNX file in the folder export/ of one; '' or None: no run.
     """
+    if run and run.endswith(".onnx"):
+        run = os.path.dirname(os.path.dirname(os.path.abspath(run)))
+        run = run if os.path.isfile(os.path.join(run, CONFIG)) else ""
     if not run:
         return {}
     from ealn_plugin.config import run_config

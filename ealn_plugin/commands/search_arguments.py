@@ -111,7 +111,12 @@ def _add_images(parser):
 
 def _add_model(group):
     add_imports(group)
-    group.add_argument("--run", default="", metavar="DIR", help=f"run folder of {command('train')}, or its checkpoint")
+    group.add_argument(
+        "--run",
+        default="",
+        metavar="DIR",
+        help=f"run folder of {command('train')}, or its checkpoint; or an ONNX file of {command('export')}, faster",
+    )
     group.add_argument("--model", default="", metavar="NAME", help="a torchreid model, such as resnet50")
     group.add_argument("--weights", default="", metavar="FILE", help="its weights: torchreid checkpoint or state dict")
     add_model_input(group)

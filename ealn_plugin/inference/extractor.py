@@ -1,9 +1,11 @@
 """Features of any images from a trained network: what a user of the result calls."""
 
-import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from os import PathLike, fspath
 from typing import Any
 
 import torch
@@ -12,8 +14,8 @@ from tqdm import tqdm
 
 from ealn_plugin.data.annotations import VIEWPOINTS
 from ealn_plugin.data.viewpoints import View, view_from_name
-from ealn_plugin.evaluation.feature_store import fingerprint_of_networks
 from ealn_plugin.inference.image_inputs import as_list, name_of, read, to_network
+from ealn_plugin.inference.networks import PRECISIONS, FeatureNetwork, OnnxNetwork, TorchNetwork
 from ealn_plugin.labelling import classifier as viewpoint_classifier
 from ealn_plugin.runs import loading
 from ealn_plugin.system.entrances import command
@@ -22,7 +24,6 @@ from ealn_plugin.toolkit import UnreadableImageError
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 MIN_CONFIDENCE = 0.9
 """Predicted views that are less probable count as unknown, as in ``ealn label-viewpoints``."""
 
@@ -48,8 +49,9 @@ class FeatureExtractor:
     """L2-normalised features of images, the same numbers as in the test phase of training.
 
     Args:
-        run: run folder of ``ealn train``, one of its checkpoint_*.pth.tar, or a ``LoadedRun``. For weights in
-            torchreid's own format see ``from_model``.
+        run: run folder of ``ealn train``, one of its checkpoint_*.pth.tar, or a ``LoadedRun``; or an ONNX file of
+            ``ealn export``, which onnxruntime runs, several times as fast on a processor. For weights in torchreid's
+            own format see ``from_model``.
         device: 'cpu', 'cuda', ...; None: CUDA where there is one. A LoadedRun stays where it is.
         batch_size: images at a time; the features do not depend on it (beyond 1e-6, the rounding of float32).
         precision: 'fp32', or 'bf16' or 'fp16' for autocast, whose features differ in the third digit.
@@ -57,10 +59,11 @@ class FeatureExtractor:
             an image whose view is neither has its own feature twice. False: the embedding network's own.
         classifier: what tells front from rear for views='predict': a file of ``ealn label-viewpoints`` or a
             ``ViewpointClassifier``.
-        workers: processes that read and resize images; 0: this one.
+        workers: processes that read and resize images; 0: threads of this one, beside the network.
 
     Attributes:
-        run: the ``LoadedRun``. dim: length of a feature.
+        network: what computes the features, a ``FeatureNetwork``. run: the ``LoadedRun``, None for an ONNX file.
+        dim: length of a feature.
 
     Raises:
         FileNotFoundError, CheckpointError, ValueError: no such run, broken files, or an argument out of range.
@@ -82,16 +85,20 @@ class FeatureExtractor:
         for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} is {value!r}, expected a whole number of at least {least}")
-        if not isinstance(run, loading.LoadedRun):
-            run = loading.load_run(run, checked_device(device))
-        self.run, self.batch_size, self.precision, self.workers = run, batch_size, precision, workers
-        self._extraction = run.extraction()
-        self.fusing = run.fusing if fusion else None
+        self.batch_size, self.precision, self.workers = batch_size, precision, workers
+        self.run: loading.LoadedRun | None = None
+        if isinstance(run, (str, PathLike)) and fspath(run).endswith(".onnx"):
+            self.network: FeatureNetwork = _onnx_network(run, device, precision, fusion)
+        else:
+            self.run = run if isinstance(run, loading.LoadedRun) else loading.load_run(run, checked_device(device))
+            self.network = TorchNetwork(self.run, fusion, precision)
         if isinstance(classifier, viewpoint_classifier.ViewpointClassifier) or classifier is None:
             self.classifier = classifier
         else:
-            self.classifier, _ = viewpoint_classifier.load_classifier(classifier, run.device)
-        self.dim = run.dim if self.fusing is None else 2 * run.dim
+            self.classifier, _ = viewpoint_classifier.load_classifier(
+                classifier, torch.device("cpu") if self.run is None else self.run.device
+            )
+        self.dim = self.network.dim
 
     @classmethod
     def from_model(
@@ -125,16 +132,7 @@ class FeatureExtractor:
 
         Features of extractors with equal identities may be compared with each other.
         """
-        networks = [self.run.embedding.backbone] + ([] if self.fusing is None else [self.fusing.generators])
-        mean, std = self.run.normalization
-        return {
-            "weights": fingerprint_of_networks(*networks),
-            "model": self.run.config.model.name,
-            "image size": list(self.run.size),
-            "normalization": [mean, std],
-            "dim": self.dim,
-            "fusion": "" if self.fusing is None else self.run.config.ealn.fusion,
-        }
+        return self.network.identity
 
     def __call__(
         self, images: Any, views: Any = None, progress: bool = False, *, predict: bool = False
@@ -209,18 +207,18 @@ class FeatureExtractor:
                 f"{command('label-viewpoints')} has saved"
             )
         known = _known_views(images, views)
-        loader = (
-            DataLoader(
-                _Prepared(images, self.run.transform, self.run.size),
+        prepared_images = _Prepared(images, self.network.transform, self.network.size)
+        if images and self.workers:
+            loader: Iterable[list[Any]] = DataLoader(
+                prepared_images,
                 self.batch_size,
                 num_workers=min(self.workers, len(images)),
                 collate_fn=list,
                 generator=torch.Generator(),  # else it would draw from the global random state
                 worker_init_fn=data_worker_start(),
             )
-            if images
-            else ()
-        )
+        else:
+            loader = prepared_images.by_threads(self.batch_size, torch.get_num_threads())
         done = 0
         with tqdm(
             total=len(images), desc="features", unit="img", disable=not progress, leave=False, dynamic_ncols=True
@@ -257,15 +255,7 @@ class FeatureExtractor:
             return Extracted(torch.empty(0, self.dim), rows, seen, unreadable)
         if predict:
             seen = self._predicted(seen, [images[row] for row in rows])
-        device, kind = self.run.device, PRECISIONS[self.precision]
-        autocast = torch.autocast(device.type, dtype=kind) if kind else contextlib.nullcontext()
-        batch = torch.stack(tensors).to(device)
-        with torch.inference_mode(), autocast:
-            if self.fusing is None:
-                features = self.run.embedding(batch)
-            else:
-                _, features = self._extraction.batch(batch, seen)
-        return Extracted(features.float().cpu().clone(), rows, seen, unreadable)
+        return Extracted(self.network.features(torch.stack(tensors), seen), rows, seen, unreadable)
 
     # ------------------------------------------------------------------------------------------ views
     def _predicted(self, seen: torch.Tensor, images: Any) -> torch.Tensor:
@@ -297,6 +287,35 @@ class _Prepared(Dataset):
             return to_network(self.images[row], self.transform, self.size, row)
         except (FileNotFoundError, UnreadableImageError, ValueError) as error:
             return error  # raised in a worker it would arrive with the worker's traceback
+
+    def by_threads(self, batch_size: int, threads: int) -> Iterator[list[Any]]:
+        """The items, batch by batch; files are read and resized by threads while the batch before is worked on."""
+        with ThreadPoolExecutor(threads) as pool:
+            waiting: deque[list[Any]] = deque()
+            for first in range(0, len(self), batch_size):
+                rows = range(first, min(first + batch_size, len(self)))
+                # only files: an image that is given twice would be decoded by two threads at once
+                waiting.append([pool.submit(self.__getitem__, r) if name_of(self.images[r]) else self[r] for r in rows])
+                if len(waiting) > 1:
+                    yield _results(waiting.popleft())
+            while waiting:
+                yield _results(waiting.popleft())
+
+
+def _results(items: list[Any]) -> list[Any]:
+    return [item.result() if isinstance(item, Future) else item for item in items]
+
+
+def _onnx_network(path: str | PathLike[str], device: Any, precision: str, fusion: bool) -> OnnxNetwork:
+    """The network of an ONNX file; a ValueError where something is asked that was settled when it was exported."""
+    network = OnnxNetwork(path, device)
+    if precision != "fp32":
+        raise ValueError(f"precision is {precision!r}, but an ONNX file has its own; leave it out")
+    if not fusion and "fusion" in network.description:
+        raise ValueError(
+            f"{network.path!r} gives the fused feature; for the network's own take embedding.onnx beside it"
+        )
+    return network
 
 
 def _known_views(images: Any, views: Mapping[str, int]):

@@ -4,10 +4,10 @@ import torch
 
 from ealn_plugin import config as configuration
 from ealn_plugin.engine.pixels import PixelRange
-from ealn_plugin.export import graphs_of
+from ealn_plugin.export import export_graph, graphs_of
 from ealn_plugin.export.metadata import metadata_of
 from ealn_plugin.models import EmbeddingNetwork
-from ealn_plugin.runs.loading import LoadedRun
+from ealn_plugin.runs.loading import LoadedRun, load_run
 from tests.helpers.standins import TinyBackbone, small_schemes
 
 
@@ -32,3 +32,11 @@ def make_run(names=("view",), backbone=None, size=(32, 32), residual=False, fusi
 def graphs(run):
     """{name: Graph} of a run."""
     return {graph.name: graph for graph in graphs_of(run, metadata_of(run))}
+
+
+def export_run(run_folder, folder):
+    """Write the ONNX files of a run folder; returns ``folder``."""
+    run = load_run(run_folder)
+    for graph in graphs_of(run, metadata_of(run)):
+        export_graph(graph, str(folder), ["onnx"])
+    return folder

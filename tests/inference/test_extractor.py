@@ -238,7 +238,7 @@ def test_a_torchreid_checkpoint(own_and_fused, run_folder, tmp_path):
     """model/model-last.pth.tar of a run holds the embedding network alone."""
     weights = os.path.join(run_folder, "model", "model-last.pth.tar")
     extractor = FeatureExtractor.from_model("squeezenet1_1", weights, height=32, width=32, device="cpu", batch_size=9)
-    assert extractor.dim == 512 and extractor.fusing is None and extractor.batch_size == 9
+    assert extractor.dim == 512 and extractor.identity["fusion"] == "" and extractor.batch_size == 9
     close(extractor(own_and_fused[0].paths), own_and_fused[0].embeddings)
     with pytest.raises(FileNotFoundError, match="weights is '/no.pth', but there is no such file"):
         FeatureExtractor.from_model("squeezenet1_1", "/no.pth")
