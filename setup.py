@@ -22,6 +22,7 @@ EXTRAS = {
     "search": ["faiss-cpu"],
     "report": ["jinja2", "matplotlib"],
     "export": ["onnx", "onnxscript", "onnxruntime"],
+    "hub": ["huggingface_hub>=1.0"],
 }
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 # heavy, and so neither in "all" nor tested in CI; CONTRIBUTING.md has the command
@@ -39,7 +40,7 @@ setup(
     packages=[*find_packages(include=["ealn_plugin", "ealn_plugin.*"]), "ealn_plugin.configs", "ealn_cli"],
     package_dir={"ealn_plugin.configs": "configs", "ealn_cli": "tools/ealn_cli"},
     package_data={
-        "ealn_plugin": ["py.typed"],
+        "ealn_plugin": ["py.typed", "weights/*.safetensors"],
         "ealn_plugin.reports.html": ["*.jinja"],
         "ealn_plugin.configs": ["*.yaml"],
     },
@@ -55,6 +56,7 @@ setup(
         "tensorboard",
         "tqdm",
         "yacs",
+        "safetensors",
         # torchreid imports these without declaring them
         "gdown",
     ],

@@ -42,7 +42,6 @@ SMALLER = {  # beginning of a command: what is put behind it
     "tools/evaluate.py --model": "--height 32 --width 32 --workers 0 --device cpu",
     "tools/visualize.py": "--images 16",
     "tools/make_synthetic.py": "--processes 1",
-    "tools/export.py": "--calls 1",
 }
 TAKE_SETTINGS = ("tools/train_ealn.py", "tools/reproduce.py", "tools/benchmark.py")
 CI = {  # what .ci/run makes of a command: quietly, and without a cache in the checkout

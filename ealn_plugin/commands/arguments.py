@@ -11,6 +11,7 @@ from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
 from ealn_plugin.config import default_config, flat, own_data
 from ealn_plugin.runs.folder import CONFIG, files_of_run
+from ealn_plugin.runs.references import described_network, is_reference
 from ealn_plugin.system.entrances import as_called, command, program
 from ealn_plugin.system.imports import import_modules, located
 
@@ -89,6 +90,19 @@ def add_model_input(group: Any) -> None:
         help="normalization for --model (default: ImageNet's)",
     )
     group.add_argument("--norm-std", nargs=3, type=float, default=list(choices.IMAGENET_STD), metavar="S")
+
+
+def complete_from_weights(args: argparse.Namespace) -> None:
+    """Take model, image size and normalization from --weights that say them, where --model is not given.
+
+    Args:
+        args: of ``add_model_input``, with model and weights; changed.
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: there are no such weights, or they do not say it; one sentence.
+    """
+    if args.weights and not args.model:
+        for name, value in described_network(args.weights).items():
+            setattr(args, name, value)
 
 
 def add_own_data(group: Any) -> None:
@@ -213,7 +227,7 @@ def check_file(path: str, flag: str, what: Any) -> None:
     Raises:
         FileNotFoundError: one sentence.
     """
-    if path and not os.path.isfile(path):
+    if path and not is_reference(path) and not os.path.isfile(path):
         raise FileNotFoundError(f"{flag} is {path!r}, but there is no such file; give a file of {what}")
 
 

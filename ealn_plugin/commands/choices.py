@@ -38,7 +38,8 @@ FIGURES = {
 """ealn_plugin.reports.figures"""
 
 EXPORT_FORMATS, EXPORT_PACKAGES, OPSETS = ("onnx", "program"), ("onnx", "onnxscript", "onnxruntime"), (18, 23)
-"""ealn_plugin.export.formats"""
+WEIGHTS_FORMAT = "safetensors"
+"""ealn_plugin.export: formats and weights_file"""
 
 REPORT_PACKAGES = ("jinja2", "matplotlib")
 """ealn_plugin.reports.html.page"""
@@ -54,3 +55,8 @@ PRECISIONS = ("bf16", "fp16", "fp32")
 
 RANK_SIZES = ("small", "vehicleid_large", "veri776")
 """ealn_plugin.benchmark.rank"""
+
+WEIGHTS_HELP = (
+    "its weights: torchreid checkpoint, state dict or safetensors, or hf:OWNER/NAME; alone, without --model, where "
+    "they say which network they belong to, as those of the export do"
+)

@@ -21,6 +21,7 @@ from ealn_plugin.commands.arguments import (
     check_device,
     check_file,
     check_runs,
+    complete_from_weights,
     datasets_named,
     import_own,
     run_settings,
@@ -38,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     what = parser.add_argument_group("what to evaluate (several kinds together give one table)")
     what.add_argument("--run", nargs="+", default=[], metavar="DIR", help=f"run folders of {command('train')}")
     what.add_argument("--model", default="", metavar="NAME", help="a torchreid model, such as resnet50")
-    what.add_argument("--weights", default="", metavar="FILE", help="its weights: a torchreid checkpoint or state dict")
+    what.add_argument("--weights", default="", metavar="FILE", help=choices.WEIGHTS_HELP)
     what.add_argument(
         "--features",
         nargs="+",
@@ -126,10 +127,7 @@ def check(args: argparse.Namespace) -> None:
     Raises:
         ValueError, RuntimeError: with one sentence.
     """
-    if args.weights and not args.model:
-        raise ValueError(
-            f"--weights is {args.weights!r} without --model, expected the model's name too; add --model NAME"
-        )
+    complete_from_weights(args)
     if not (args.run or args.model or args.features):
         raise ValueError("there is nothing to evaluate, expected --run DIR, --model NAME or --features FILE; give one")
     targets = datasets_named(args.targets, args.data, "-t")

@@ -34,7 +34,7 @@ def _add_index(commands):
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="folders of images, or names of datasets")
     _add_folder(parser)
     _add_images(parser)
-    _add_model(parser.add_argument_group("the network (one of --run and --model)"))
+    _add_model(parser.add_argument_group("the network (default: the one that comes with the package)"))
     _add_extraction(parser.add_argument_group("extraction"))
     kinds = parser.add_argument_group("the search")
     kinds.add_argument(
@@ -118,7 +118,7 @@ def _add_model(group):
         help=f"run folder of {command('train')}, or its checkpoint; or an ONNX file of {command('export')}, faster",
     )
     group.add_argument("--model", default="", metavar="NAME", help="a torchreid model, such as resnet50")
-    group.add_argument("--weights", default="", metavar="FILE", help="its weights: torchreid checkpoint or state dict")
+    group.add_argument("--weights", default="", metavar="FILE", help=choices.WEIGHTS_HELP)
     add_model_input(group)
     group.add_argument("--no-fusion", action="store_true", help="not the fused feature of runs with generated views")
     group.add_argument(

@@ -49,9 +49,10 @@ class FeatureExtractor:
     """L2-normalised features of images, the same numbers as in the test phase of training.
 
     Args:
-        run: run folder of ``ealn train``, one of its checkpoint_*.pth.tar, or a ``LoadedRun``; or an ONNX file of
-            ``ealn export``, which onnxruntime runs, several times as fast on a processor. For weights in torchreid's
-            own format see ``from_model``.
+        run: run folder of ``ealn train``, one of its checkpoint_*.pth.tar, or a ``LoadedRun``; a file of safetensors of
+            ``ealn export``, or 'hf:OWNER/NAME'; or an ONNX file of ``ealn export``, which onnxruntime runs, several
+            times as fast on a processor. None: the network that comes with the package, with a warning that says what
+            it was trained on. For weights in torchreid's own format see ``from_model``.
         device: 'cpu', 'cuda', ...; None: CUDA where there is one. A LoadedRun stays where it is.
         batch_size: images at a time; the features do not depend on it (beyond 1e-6, the rounding of float32).
         precision: 'fp32', or 'bf16' or 'fp16' for autocast, whose features differ in the third digit.
@@ -71,7 +72,7 @@ class FeatureExtractor:
 
     def __init__(
         self,
-        run: Any,
+        run: Any = None,
         *,
         device: str | torch.device | None = None,
         batch_size: int = 64,

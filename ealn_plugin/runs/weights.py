@@ -11,6 +11,7 @@ from torch import nn
 
 from ealn_plugin.models import VGGM, load_vggm_weights
 from ealn_plugin.models.vggm import COLLECTION_LAYERS
+from ealn_plugin.runs.references import is_reference, local_file
 from ealn_plugin.runs.weight_file import read_file, state_dicts
 
 log = logging.getLogger(__name__)
@@ -51,11 +52,11 @@ def number_of_classes(weights: Any) -> Any:
 
 
 def check_file(path: str | os.PathLike[str], flag: str = "--weights") -> None:
-    """Raise FileNotFoundError, with one sentence, unless there is a file of that name."""
-    if not os.path.isfile(path):
+    """Raise FileNotFoundError, with one sentence, unless there is a file of that name, or it is no path."""
+    if not is_reference(path) and not os.path.isfile(path):
         raise FileNotFoundError(
-            f"{flag} is {path!r}, but there is no such file; give a checkpoint of torchreid or a "
-            "state dict saved with torch.save"
+            f"{flag} is {path!r}, but there is no such file; give a checkpoint of torchreid, a "
+            "state dict saved with torch.save, or a file of safetensors"
         )
 
 
@@ -135,6 +136,7 @@ def _fill(model, weights, path, flag):
 
 def _fitting_weights(model, path, flag):
     """The weights of a file under the names of ``model``'s layers, as ``_Fitting``."""
+    path = local_file(path, flag)
     check_file(path, flag)
     try:
         content = read_file(path)
