@@ -128,6 +128,19 @@ def add_imports(group: Any) -> None:
     )
 
 
+def add_run_reading(parser: argparse.ArgumentParser) -> None:
+    """The flags of commands that look at runs again: which runs, their data, and how it is read."""
+    parser.add_argument("--run", nargs="+", required=True, metavar="DIR", help=f"run folders of {command('train')}")
+    parser.add_argument(
+        "--root", default="", metavar="DIR", help="folder that holds the dataset folders (default: that of the runs)"
+    )
+    add_own_data(parser)
+    add_imports(parser)
+    parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="datasets (default: those of the runs)")
+    parser.add_argument("--workers", type=int, help="processes that load images")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
+
+
 def add_expansion(group: Any, default: Any) -> None:
     """The flags of query expansion; ``default``: value of those that are not given."""
     group.add_argument(

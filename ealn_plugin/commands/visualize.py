@@ -12,18 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import (
-    Parser,
-    add_imports,
-    add_own_data,
-    check_device,
-    check_runs,
-    import_own,
-    run_settings,
-)
+from ealn_plugin.commands.arguments import Parser, add_run_reading, check_device, check_runs, import_own, run_settings
 from ealn_plugin.reports.names import short_labels
 from ealn_plugin.system.cli import exit_code, start_log
-from ealn_plugin.system.entrances import command, register
+from ealn_plugin.system.entrances import register
 from ealn_plugin.system.extras import check_extra
 
 
@@ -31,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     listed = "; ".join(f"{number}: {name}" for number, name in choices.FIGURES.items())
     parser = Parser("visualize", __doc__)
-    parser.add_argument("--run", nargs="+", required=True, metavar="DIR", help=f"run folders of {command('train')}")
+    add_run_reading(parser)
     parser.add_argument(
         "--figures",
         nargs="+",
@@ -44,20 +36,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", default="", metavar="DIR", help="folder for the figures (default: figures/ in the first run's folder)"
     )
     parser.add_argument(
-        "--root", default="", metavar="DIR", help="folder that holds the dataset folders (default: that of the runs)"
-    )
-    add_own_data(parser)
-    add_imports(parser)
-    parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="datasets (default: those of the runs)")
-    parser.add_argument(
         "--images",
         type=int,
         default=256,
         metavar="N",
         help="test images to generate from for figures 5, 6, 8 and 9 (default: 256)",
     )
-    parser.add_argument("--workers", type=int, help="processes that load images")
-    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
     return parser
 
 

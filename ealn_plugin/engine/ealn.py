@@ -258,17 +258,8 @@ class EALNEngine(EvaluatingEngine):
         """Begin to record the run, as MonitoringOptions say."""
         is_main = self.world.is_main
         stages = schedule.stage_names(self.max_epoch, self.warmup, bool(self.adversaries))
-        self.monitor = Monitor(
-            save_dir,
-            self.max_epoch,
-            options.print_freq,
-            self.global_step,
-            progress,
-            is_main,
-            stages,
-            options.loggers,
-            self.settings,
-        )
+        seen: Any = dict(progress=progress, shown=is_main, loggers=options.loggers, settings=self.settings)
+        self.monitor = Monitor(save_dir, self.max_epoch, options.print_freq, self.global_step, stages=stages, **seen)
         self.observer = Observer(self, save_dir, options.sample_every, options.diagnose_every) if is_main else None
 
     def _train_to_the_end(

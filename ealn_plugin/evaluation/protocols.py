@@ -127,16 +127,8 @@ class Protocol:
         Returns:
             list of QueryRanks, one per draw (one for protocols without draws).
         """
-        ranker = Ranker(
-            features,
-            dist_metric,
-            normalize_feature,
-            rerank,
-            average_precision,
-            device,
-            query_expansion,
-            expansion_alpha,
-        )
+        expansion = query_expansion, expansion_alpha
+        ranker = Ranker(features, dist_metric, normalize_feature, rerank, average_precision, device, *expansion)
         try:
             return self._rank(features, ranker)
         except (ProtocolUnavailable, NoValidQuery) as error:

@@ -190,14 +190,13 @@ class RegionScheme(Scheme):
 
         Args:
             companions: {"donor": images of other vehicles to paste from, "own": other images of the same vehicles},
-                [n, 3, h, w] each. Without donors they are other images of the list; without own ones no neutral edits
-                are made of them.
+                [n, 3, h, w] each. Without donors they are the images half the list away; without own ones no neutral
+                edits are made of them.
         """
         companions = companions or {}
         partners = None
         if self.pastes:
-            partners = companions.get("donor")
-            partners = images[_far_rows(views).to(images.device)] if partners is None else partners
+            partners = companions.get("donor", images.roll(len(images) // 2, dims=0))
         made, changed, regions = self._candidates(images, partners, torch.Generator().manual_seed(0))
         negative, near = edits.choose_edits("pixels", *edits.edit_changes(images, made, changed))
         everything = torch.arange(len(images), device=images.device)
@@ -339,18 +338,6 @@ class PastedRegionsScheme(RegionScheme):
     def discriminator_loss(self, batch: Batch, fakes: Mapping[str, Fakes]) -> Loss:
         """Nothing to train."""
         return batch.images.new_zeros(()), {}
-
-
-def _far_rows(views: Tensor) -> Any:
-    """[n] for pictures without donors: the row of the same view that is farthest away in the list.
-
-    Images of one vehicle stand together there, so it shows another one, unless there is one alone.
-    """
-    count = len(views)
-    rows = torch.arange(count)
-    apart = (rows[:, None] - rows[None]).abs()
-    apart = torch.minimum(apart, count - apart) + count * (views[:, None] == views[None])
-    return apart.argmax(dim=1)
 
 
 def _check_regions(candidates: int, number: Any, radii: Any, neutral: str) -> None:

@@ -1,4 +1,4 @@
-"""A notebook run without Jupyter: its code cells one after the other in one process, its shell lines as processes."""
+"""A notebook run without Jupyter: its code cells one after the other in one process, its commands in it as well."""
 
 import json
 import re
@@ -6,12 +6,13 @@ import re
 _LINE = re.compile(r"^( *)([!%])(.*)$")
 
 PRELUDE = """
-import shlex, subprocess, sys
+import shlex, sys
+from ealn_cli import main
 
 def shell(line):
     words = shlex.split(line)
-    assert words[0] == "ealn", line
-    subprocess.run([sys.executable, "-m", "ealn_cli", *words[1:]], check=True)
+    if words[0] != "ealn" or main(words[1:]):  # as a process each would import torch again
+        sys.exit("failed: " + line)
 """
 
 
@@ -21,7 +22,7 @@ def code_of(path, without=()):
     Args:
         path: pathlib.Path of the notebook. without: cells with one of these tags are left out.
     Returns:
-        str; ``!ealn ...`` is run by this interpreter, ``%pip`` is refused: what it installs is there.
+        str; ``!ealn ...`` is run in the same process, ``%pip`` is refused: what it installs is there.
     """
     parts = [PRELUDE]
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
