@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ealn_plugin.config import load_config
+from ealn_plugin.config.defaults import RENDERED_FOLDERS
 from ealn_plugin.config.own_data import display_name
+from ealn_plugin.data.files import is_rendered
 from ealn_plugin.runs.described_file import is_safetensors, read_metadata
 from ealn_plugin.runs.folder import CONFIG, read_results, rendered_datasets
 from ealn_plugin.runs.loading import LoadedRun
@@ -30,7 +32,7 @@ def training_of(run: LoadedRun, blended: float | None = None) -> str:
     if not os.path.isfile(os.path.join(folder, CONFIG)):
         return ""
     config = load_config(os.path.join(folder, CONFIG))
-    rendered = set(rendered_datasets(folder))
+    rendered = {*rendered_datasets(folder), *_rendered_in(config.data.root)}
     names = [
         f"{name} (rendered vehicles)" if name in rendered else name for name in map(display_name, config.data.sources)
     ]
@@ -42,6 +44,11 @@ def training_of(run: LoadedRun, blended: float | None = None) -> str:
         f"{' and '.join(names)}, {counted(config.train.max_epoch, 'epoch')}"
     )
     return _blended(text, blended)
+
+
+def _rendered_in(root):
+    """What rendered.json cannot say of several sources, which are one dataset while they are trained on."""
+    return [name for name, folder in RENDERED_FOLDERS.items() if is_rendered(os.path.join(root, folder))]
 
 
 def _blended(text, share):
