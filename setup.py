@@ -27,6 +27,8 @@ EXTRAS = {
     "timm": ["timm"],
 }
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
+# heavy, and so neither in "all" nor tested in CI; CONTRIBUTING.md has the command
+LOGGERS = {"wandb": ["wandb"], "mlflow": ["mlflow"]}
 DOCS = ["mkdocs", "mkdocstrings[python]"]
 
 setup(
@@ -63,6 +65,7 @@ setup(
     ],
     extras_require={
         **EXTRAS,
+        **LOGGERS,
         "docs": DOCS,
         "test": ["pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", *EXTRAS["all"]],
     },

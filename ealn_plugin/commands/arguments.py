@@ -134,6 +134,37 @@ def add_imports(group: Any) -> None:
     )
 
 
+def add_run_reading(parser: argparse.ArgumentParser) -> None:
+    """The flags of commands that look at runs again: which runs, their data, and how it is read."""
+    parser.add_argument("--run", nargs="+", required=True, metavar="DIR", help=f"run folders of {command('train')}")
+    parser.add_argument(
+        "--root", default="", metavar="DIR", help="folder that holds the dataset folders (default: that of the runs)"
+    )
+    add_own_data(parser)
+    add_imports(parser)
+    parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="datasets (default: those of the runs)")
+    parser.add_argument("--workers", type=int, help="processes that load images")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
+
+
+def add_expansion(group: Any, default: Any) -> None:
+    """The flags of query expansion; ``default``: value of those that are not given."""
+    group.add_argument(
+        "--query-expansion",
+        type=not_negative,
+        default=default,
+        metavar="K",
+        help="search again with the K nearest images added to each query (0: not)",
+    )
+    group.add_argument(
+        "--alpha",
+        type=float,
+        default=default,
+        metavar="A",
+        help="weigh them by their similarity to the power of A, such as 3 (0: all alike)",
+    )
+
+
 def datasets_named(names: Sequence[str] | None, data: Iterable[str], flag: str) -> list[str]:
     """The datasets of -s or -t together with those of --data, the user's own ones with absolute paths.
 

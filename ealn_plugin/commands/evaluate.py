@@ -14,6 +14,7 @@ from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import (
     Parser,
+    add_expansion,
     add_imports,
     add_model_input,
     add_own_data,
@@ -84,6 +85,7 @@ def _add_ranking(group):
     group.add_argument("--normalize-feature", action=argparse.BooleanOptionalAction, help="scale features to length 1")
     group.add_argument("--ranks", nargs="+", type=int, metavar="K", help="CMC ranks in the tables")
     group.add_argument("--rerank", action=argparse.BooleanOptionalAction, help="k-reciprocal re-ranking")
+    add_expansion(group, None)
     group.add_argument(
         "--where-and-when",
         choices=choices.PLACES,
@@ -124,6 +126,8 @@ def options_of(args: argparse.Namespace) -> Any:
         test__ranks=args.ranks,
         test__normalize_feature=args.normalize_feature,
         test__rerank=args.rerank,
+        test__query_expansion=args.query_expansion,
+        test__expansion_alpha=args.alpha,
     )
 
 

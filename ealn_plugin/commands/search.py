@@ -243,6 +243,8 @@ def query_command(args: argparse.Namespace) -> None:
             check_writable(getattr(args, flag), f"--{flag}")
     if args.topk < 1 or args.nprobe < 0:
         raise ValueError(f"--topk is {args.topk} and --nprobe is {args.nprobe}, expected at least 1 and 0")
+    if not args.alpha >= 0:
+        raise ValueError(f"--alpha is {args.alpha}, expected 0 or more, such as 3")
     check_extra("search", ("lance",), "searches")
     for image in args.images:
         if not os.path.exists(image):
@@ -259,7 +261,9 @@ def query_command(args: argparse.Namespace) -> None:
     extractor, _ = extractor_of(args, index.manifest)
     check_identity(index.store, extractor.identity)
     images = [os.path.abspath(image) for image in args.images]
-    answers = results.answer(index, extractor, images, args.topk, args.query_view, where, args.group_by)
+    answers = results.answer(
+        index, extractor, images, args.topk, args.query_view, where, args.group_by, (args.query_expansion, args.alpha)
+    )
     print("\n".join(results.table(answers)))
     if args.json:
         write_atomically(args.json, json.dumps(results.as_json(index, answers), indent=1) + "\n")

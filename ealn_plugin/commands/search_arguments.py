@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import Parser, add_imports, add_model_input, add_own_data
+from ealn_plugin.commands.arguments import Parser, add_expansion, add_imports, add_model_input, add_own_data
 from ealn_plugin.system.entrances import command
 
 
@@ -78,6 +78,7 @@ def _add_query(commands):
     parser.add_argument("--sheet", metavar="FILE.png", help="also draw them as a contact sheet")
     parser.add_argument("--kind", choices=["flat", "ivf"], help="flat: search exactly (default: as built)")
     parser.add_argument("--nprobe", type=int, default=0, help="lists to look through (default: as built)")
+    add_expansion(parser, 0)
     _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
     _add_extraction(parser.add_argument_group("extraction"))
     return parser

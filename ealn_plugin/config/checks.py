@@ -11,6 +11,7 @@ from ealn_plugin.config.defaults import (
     _LISTS,
     _RANGES,
     GENERATOR_FREE,
+    LOGGERS,
     RENDERED_FOLDERS,
     SCHEMES,
     TRANSFORMS,
@@ -65,6 +66,12 @@ def check_config(config: CfgNode) -> None:
             near = difflib.get_close_matches(name, TRANSFORMS, n=1, cutoff=0.0)[0]
             raise ValueError(
                 f"data.transforms holds {name!r}, expected some of {', '.join(TRANSFORMS)}; did you mean {near}?"
+            )
+    for name in config.ealn.loggers:
+        if name not in LOGGERS:
+            near = difflib.get_close_matches(name, LOGGERS, n=1, cutoff=0.0)[0]
+            raise ValueError(
+                f"ealn.loggers holds {name!r}, expected some of {', '.join(LOGGERS)}, or none; did you mean {near}?"
             )
     for name in config.ealn.beside:
         if name not in SCHEMES:

@@ -23,10 +23,12 @@ _KEYS = {
         use_gpu model.resume data.root data.workers data.save_dir train.print_freq test.batch_size test.evaluate
         test.eval_freq test.start_eval test.visrank test.visrank_topk ealn.compile ealn.channels_last
         ealn.checkpoint_every ealn.sample_every ealn.diagnose_every ealn.cache_dir ealn.beside
+        ealn.loggers
         ealn.imports
         """,
     TESTS: """
         data.targets cuhk03.use_metric_cuhk03 test.dist_metric test.normalize_feature test.ranks test.rerank
+        test.query_expansion test.expansion_alpha
         ealn.fusion ealn.protocols
         """,
     TRAINING: """

@@ -78,6 +78,8 @@ class Subject(abc.ABC):
             normalize_feature=test.normalize_feature,
             ranks=tuple(test.ranks),
             rerank=test.rerank,
+            query_expansion=test.query_expansion,
+            expansion_alpha=test.expansion_alpha,
             use_metric_cuhk03=self.config.cuhk03.use_metric_cuhk03,
         )
 

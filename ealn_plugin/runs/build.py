@@ -61,7 +61,10 @@ _KEYS: dict[str, Any] = {
     "use_metric_cuhk03": "cuhk03.use_metric_cuhk03",
     **{
         name: f"test.{name}"
-        for name in "start_eval eval_freq dist_metric normalize_feature visrank visrank_topk ranks rerank".split()
+        for name in (
+            "start_eval eval_freq dist_metric normalize_feature visrank visrank_topk ranks rerank query_expansion "
+            "expansion_alpha"
+        ).split()
     },
 }
 """Configuration keys of the options that are not called ealn.<name of the option>."""

@@ -19,7 +19,7 @@ def test_the_copies_are_those_of_the_originals():
     assert choices.PLACES == FORMS
     assert choices.VIEWS == tuple(view.name.lower() for view in View)
     assert choices.LAYOUTS == tuple(layouts.LAYOUTS) and choices.RENDERED == tuple(PRESETS)
-    assert choices.FIGURES == {number: name for number, (_, name) in figures.FIGURES.items()}
+    assert choices.FIGURES == {number: figure.name for number, figure in figures.FIGURES.items()}
     assert choices.EXPORT_FORMATS == tuple(export.FORMATS) and choices.EXPORT_PACKAGES == export.PACKAGES
     assert choices.WEIGHTS_FORMAT == weights_file.FORMAT
     assert choices.OPSETS == formats.OPSETS
