@@ -134,3 +134,8 @@ def time_text(number: float, dated: bool) -> str:
     if not dated:
         return str(int(number)) if number == int(number) else repr(float(number))
     return (_EPOCH + timedelta(seconds=number)).isoformat(" ", "milliseconds" if number % 1 else "seconds")
+
+
+def natural(text: str) -> tuple:
+    """A sorting key by which '2' comes before '10'."""
+    return (0, int(text), "") if text.isascii() and text.isdigit() else (1, 0, text)
