@@ -20,6 +20,7 @@ def version():
 EXTRAS = {
     "figures": ["matplotlib"],
     "search": ["pylance"],
+    "serve": ["fastapi", "uvicorn", "python-multipart", "pylance"],
     "report": ["jinja2", "matplotlib"],
     "export": ["onnx", "onnxscript", "onnxruntime"],
 }
@@ -39,6 +40,7 @@ setup(
     package_data={
         "ealn_plugin": ["py.typed"],
         "ealn_plugin.reports.html": ["*.jinja"],
+        "ealn_plugin.serving": ["page/*"],
         "ealn_plugin.configs": ["*.yaml"],
     },
     entry_points={"console_scripts": ["ealn = ealn_cli:main"]},

@@ -27,6 +27,7 @@ ROOMS = (
     "inference",
     "reports",
     "search",
+    "serving",
     "benchmark",
     "commands",
 )

@@ -5,6 +5,7 @@ ealn benchmark train --json FILE [--config-file FILE] [KEY VALUE ...]
 ealn benchmark data --json FILE
 ealn benchmark search --vectors 1000000 --json FILE
 ealn benchmark features --json FILE
+ealn benchmark serve --index DIR --images DIR --json FILE
 """
 
 import argparse
@@ -15,6 +16,8 @@ from typing import Any
 from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, add_settings, not_negative, positive
+from ealn_plugin.commands.search import check_index
+from ealn_plugin.commands.serve import PACKAGES as SERVER_PACKAGES
 from ealn_plugin.config import TRANSFORMS
 from ealn_plugin.config.shipped import shipped_configs
 from ealn_plugin.system.cli import exit_code
@@ -222,6 +225,34 @@ def measure_feature_files(args: argparse.Namespace) -> Any:
     return figures, features.features_table
 
 
+def add_serve(commands: Any) -> None:
+    """The sub-command ``serve``."""
+    parser = commands.add_parser(
+        "serve",
+        help="a server of an index under load",
+        description="Start a server of an index and have many clients ask it without a pause.",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of images to upload")
+    parser.add_argument("--clients", type=positive, default=20, help="at once (default: 20)")
+    parser.add_argument("--seconds", type=positive, default=60, help="for which they ask (default: 60)")
+    parser.set_defaults(measure=measure_serving)
+
+
+def measure_serving(args: argparse.Namespace) -> Any:
+    """The figures of the sub-command ``serve``."""
+    check_extra("serve", SERVER_PACKAGES, "the page and its interface")
+    check_index(args.index)
+    register()
+    from ealn_plugin.benchmark import serving
+    from ealn_plugin.data.folders import images_of_folder
+
+    folder = images_of_folder(args.images)
+    images = [folder.path(image) for image in folder.views]
+    return serving.measure_serving(args.index, images, args.clients, args.seconds), serving.serving_table
+
+
 def run(args: argparse.Namespace, given: Any) -> None:
     """Measure, print and write; a path that cannot be written is refused first, since figures may take minutes."""
     if args.json:
@@ -246,5 +277,6 @@ def main(argv: Any = None) -> int:
     add_data(commands)
     add_search(commands)
     add_features(commands)
+    add_serve(commands)
     args = parser.parse_with_settings(argv)
     return exit_code(lambda: run(args, argv), "stopped; nothing was written, run the same command to start again")

@@ -25,6 +25,9 @@ LAYOUTS = ("veri776", "vehicleid")
 RENDERED = ("tiny", "small", "full")
 """ealn_plugin.data.synthetic: layouts and PRESETS"""
 
+PLACES = ("distance", "transitions")
+"""ealn_plugin.reports.places"""
+
 FIGURES = {
     4: "CMC curves",
     5: "hard negatives",

@@ -83,6 +83,15 @@ def _add_ranking(group):
     group.add_argument("--ranks", nargs="+", type=int, metavar="K", help="CMC ranks in the tables")
     group.add_argument("--rerank", action=argparse.BooleanOptionalAction, help="k-reciprocal re-ranking")
     group.add_argument(
+        "--where-and-when",
+        choices=choices.PLACES,
+        help="add how plausible it is that a vehicle got from one camera to the other in the time between: 'distance' "
+        "of cameras and times (Liu et al., 2016), or 'transitions', times fitted on the training vehicles",
+    )
+    group.add_argument(
+        "--where-weight", type=float, default=0.5, metavar="W", help="of it against the mean distance (default: 0.5)"
+    )
+    group.add_argument(
         "--average-precision",
         choices=["mean", "trapezoid"],
         default="mean",
@@ -141,6 +150,8 @@ def check(args: argparse.Namespace) -> None:
         lowest = min(value) if isinstance(value, list) else value
         if lowest is not None and lowest < (flag == "ranks"):
             raise ValueError(f"--{flag} is {lowest}, expected {int(flag == 'ranks')} or more")
+    if not args.where_weight >= 0:
+        raise ValueError(f"--where-weight is {args.where_weight:g}, expected 0 or more")
     check_device(args.device)
     for name in args.protocols:
         if name not in choices.PROTOCOLS:
@@ -207,6 +218,15 @@ def subjects_of(args: argparse.Namespace) -> Any:
     return subjects
 
 
+def places_of(args: argparse.Namespace) -> Any:
+    """The function of a TestSet to its ``WhereAndWhen`` that the flags ask for, or None."""
+    if not args.where_and_when:
+        return None
+    from ealn_plugin.reports.places import where_and_when_of
+
+    return lambda test_set: where_and_when_of(test_set, args.where_and_when, args.where_weight)
+
+
 def evaluate(args: argparse.Namespace) -> Any:
     """Evaluate and write; returns the table as text."""
     check(args)
@@ -224,6 +244,7 @@ def evaluate(args: argparse.Namespace) -> Any:
         args.protocols,
         args.average_precision,
         0 if args.no_figures else num_queries,
+        places_of(args),
     )
     return comparison.write_report(report, args.out, not args.no_figures)
 

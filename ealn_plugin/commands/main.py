@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train and test a network",
     "evaluate": "evaluate runs, torchreid models or stored features by every protocol",
     "search": "index images and find those of a vehicle",
+    "serve": "a page in the browser that searches an index, and its JSON interface",
     "export": "write a network as ONNX and torch.export files",
     "report": "one HTML page that shows how runs went",
     "visualize": "draw the paper's figures from runs",

@@ -10,6 +10,7 @@ from ealn_plugin.data.annotations import appearance_group, is_code
 from ealn_plugin.data.base import VehicleDataset
 from ealn_plugin.data.files import by_stem, find_dataset_folder, image_names, malformed, read_lines, stem
 from ealn_plugin.data.item_xml import read_items
+from ealn_plugin.data.times import TIMES, read_times
 from ealn_plugin.data.viewpoints import read_keypoints
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ SPLITS = {
 KEYPOINT_FILES = ("keypoint_train.txt", "keypoint_test.txt")
 LABEL_FILES = ("train_label.xml", "test_label.xml")
 # vehicle, camera, timestamp, running number: 0001_c001_00016450_0.jpg
-_IMAGE_NAME = re.compile(r"(\d{1,9})_c(\d{1,9})_\d+_\d+\.\w+", re.ASCII)
+_IMAGE_NAME = re.compile(r"(\d{1,9})_c(\d{1,9})_(\d+)_\d+\.\w+", re.ASCII)
 _CODE = re.compile(r"\d{1,9}", re.ASCII)
 _NAME_EXPECTED = "a name like 0001_c001_00016450_0.jpg (vehicle, camera, timestamp, running number)"
 
@@ -33,7 +34,8 @@ class VeRi776(VehicleDataset):
 
     The three image folders are enough; without image_train the dataset can be tested on, not trained on. name_*.txt,
     where present, say which images belong to a split; key-point files and viewpoints.csv give the views, the XML files
-    colour and type. An image may have another ending than these files give it. Identities of query and gallery are the
+    colour and type; times.csv, or else the names, tell the times. An image may have another ending than these files
+    give it. Identities of query and gallery are the
     numbers of the release, cameras are counted from 0. The gallery is sorted by file name, so that the 1-based
     positions in the release's gt_index.txt and jk_index.txt are `gallery[position - 1]`.
     """
@@ -62,6 +64,12 @@ class VeRi776(VehicleDataset):
         views = _by_file_name(_merged(dataset_dir, KEYPOINT_FILES, read_keypoints), images)
         groups = _by_file_name(_merged(dataset_dir, LABEL_FILES, read_appearance), images)
         super().__init__(dataset_dir, splits, views, groups, min_view_confidence, **kwargs)
+        times = read_times(dataset_dir, images)
+        TIMES.update({self._path(image): time for image, time in (times or _times_of_names(images)).items()})
+
+
+def _times_of_names(images: Iterable[str]) -> dict[str, float]:
+    return {image: float(_IMAGE_NAME.fullmatch(image.rpartition("/")[2])[3]) for image in images}  # type: ignore[index]
 
 
 def parse_image_name(name: str) -> tuple[int, int] | None:

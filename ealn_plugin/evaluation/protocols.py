@@ -31,6 +31,7 @@ from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.interfaces import JunkRule
 from ealn_plugin.evaluation.query_ranks import NoValidQuery, QueryRanks, check_ranks, mean_and_deviation, metrics_of
 from ealn_plugin.evaluation.ranking import rank_distances
+from ealn_plugin.evaluation.spatio_temporal import WhereAndWhen
 from ealn_plugin.evaluation.split_ranker import Ranker
 from ealn_plugin.evaluation.splits import (
     DRAWS,
@@ -71,6 +72,7 @@ class Protocol:
         average_precision: str = "mean",
         device: torch.device | str | None = None,
         use_metric_cuhk03: bool = False,
+        where_and_when: WhereAndWhen | None = None,
     ) -> dict[str, float]:
         """Rank and summarise.
 
@@ -82,6 +84,7 @@ class Protocol:
             rerank: apply torchreid's k-reciprocal re-ranking to the distances.
             average_precision: 'mean' of precisions, or 'trapezoid' as VeRI-776's own script.
             device: torch device for the distances and their order; by default the CPU.
+            where_and_when: of these images, added to their distances; None: appearance alone.
             use_metric_cuhk03: CMC over galleries of one image per identity, as for the old CUHK03 split; the protocol
                 'image' has it, all others pay no attention to it.
         Returns:
@@ -98,6 +101,7 @@ class Protocol:
             rerank=rerank,
             average_precision=average_precision,
             device=device,
+            where_and_when=where_and_when,
         )
         draws = [metrics_of(draw, ranks) for draw in self.rank(features, **options)]
         metrics = mean_and_deviation(draws) if self._draws(features) else draws[0]
@@ -113,13 +117,14 @@ class Protocol:
         rerank: bool = False,
         average_precision: str = "mean",
         device: torch.device | str | None = None,
+        where_and_when: WhereAndWhen | None = None,
     ) -> list[QueryRanks]:
         """The outcome per query, for CMC curves and further figures; arguments as ``evaluate``.
 
         Returns:
             list of QueryRanks, one per draw (one for protocols without draws).
         """
-        ranker = Ranker(features, dist_metric, normalize_feature, rerank, average_precision, device)
+        ranker = Ranker(features, dist_metric, normalize_feature, rerank, average_precision, device, where_and_when)
         try:
             return self._rank(features, ranker)
         except (ProtocolUnavailable, NoValidQuery) as error:

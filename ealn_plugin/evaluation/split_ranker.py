@@ -15,6 +15,7 @@ from ealn_plugin.evaluation.interfaces import JunkRule
 from ealn_plugin.evaluation.query_ranks import QueryRanks
 from ealn_plugin.evaluation.ranking import rank_distances, rank_features
 from ealn_plugin.evaluation.reranking import rerank
+from ealn_plugin.evaluation.spatio_temporal import WhereAndWhen
 from ealn_plugin.evaluation.splits import ProtocolUnavailable
 
 RERANKING_LIMIT = 2**30  # distances from queries to gallery images: re-ranking holds them all, four bytes each
@@ -34,6 +35,7 @@ class Ranker:
     rerank: bool
     average_precision: str
     device: torch.device | str | None
+    where_and_when: WhereAndWhen | None = None
 
     def __post_init__(self) -> None:
         check_metric(self.dist_metric)
@@ -41,7 +43,7 @@ class Ranker:
     def __call__(self, query: NDArray[np.int64], gallery: NDArray[np.int64], junk: JunkRule | str | None) -> QueryRanks:
         """QueryRanks of row numbers ``query`` against row numbers ``gallery``; junk: as ``rank_features``."""
         pids = self.features.pids[query], self.features.pids[gallery]
-        if self.rerank:
+        if self.rerank or self.where_and_when is not None:
             return rank_distances(
                 self.distances(query, gallery), *pids, junk=junk, average_precision=self.average_precision
             )
@@ -56,12 +58,17 @@ class Ranker:
         )
 
     def distances(self, query: NDArray[np.int64], gallery: NDArray[np.int64]) -> NDArray[Any]:
-        """The whole matrix, numpy [queries, gallery], re-ranked if asked for.
+        """The whole matrix, numpy [queries, gallery], re-ranked and with where and when added if asked for.
 
         Raises:
             ProtocolUnavailable: too many images to be re-ranked.
         """
-        if self.rerank and len(query) * len(gallery) > RERANKING_LIMIT:
+        found = self._appearance(query, gallery)
+        return found if self.where_and_when is None else self.where_and_when.added_to(found, query, gallery)
+
+    def _appearance(self, query: NDArray[np.int64], gallery: NDArray[np.int64]) -> NDArray[Any]:
+        whole = self.rerank or self.where_and_when is not None
+        if whole and len(query) * len(gallery) > RERANKING_LIMIT:
             raise ProtocolUnavailable(
                 f"re-ranking {len(query)} queries and {len(gallery)} gallery images holds "
                 f"{len(query) * len(gallery)} distances, the limit is {RERANKING_LIMIT}; evaluate without re-ranking"

@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,7 @@ def evaluate_subjects(
     protocols: Sequence[str] = (),
     average_precision: str = "mean",
     num_queries: int = 8,
+    places: Callable[[Any], Any] | None = None,
 ) -> Report:
     """Evaluate each subject on each of its datasets.
 
@@ -59,6 +60,7 @@ def evaluate_subjects(
         protocols: names of protocols; empty: those of each dataset.
         average_precision: 'mean' or 'trapezoid', see ``Protocol.evaluate``.
         num_queries: queries on a sheet of ranked lists; 0: no sheets.
+        places: function of a TestSet to its ``WhereAndWhen`` or None; None: appearance alone.
     Returns:
         Report
     Raises:
@@ -67,18 +69,19 @@ def evaluate_subjects(
     report = Report()
     with logging_redirect_tqdm():
         for subject in subjects:
-            _evaluate(subject, store, protocols, average_precision, num_queries, report)
+            _evaluate(subject, store, protocols, average_precision, num_queries, report, places)
     return report
 
 
 def _evaluate(
-    subject, store: FeatureStore, protocols: Sequence[str], average_precision, num_queries: int, report: Report
+    subject, store: FeatureStore, protocols: Sequence[str], average_precision, num_queries: int, report: Report, places
 ) -> None:
     ranking = {**subject.ranking(), "average_precision": average_precision}
-    datasets = {}
+    datasets, known = {}, None
     for test_set in subject.evaluation_sets(store):
         names = protocols_to_run(test_set.protocols, protocols)
-        measured = measure(test_set.features, names, **ranking)
+        known = places(test_set) if places else None
+        measured = measure(test_set.features, names, **ranking, where_and_when=known)
         datasets[test_set.name] = {name: measurement.metrics for name, measurement in measured.items()}
         for name, measurement in measured.items():
             report.curves.setdefault((test_set.name, name), {})[subject.label] = measurement
@@ -93,6 +96,8 @@ def _evaluate(
         )
     config = subject.recorded()
     config["test"]["average_precision"] = average_precision
+    if known is not None:
+        config["test"]["where_and_when"] = {"form": known.plausibility.form, "weight": known.weight}
     report.rankings[subject.label] = ranking
     report.results[subject.label] = {
         "config": config,

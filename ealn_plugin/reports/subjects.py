@@ -42,8 +42,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TestSet:
-    """One dataset as a subject sees it: its name, Features, the names of its own protocols, and its folder ('' where
-    that is not known)."""
+    """One dataset as a subject sees it: its name, Features, the names of its own protocols, its folder ('' where that
+    is not known) and its training images, tuples (path, pid, camid, ...)."""
 
     __test__ = False  # for pytest: not a class of tests
 
@@ -51,6 +51,7 @@ class TestSet:
     features: Features
     protocols: tuple
     folder: str = ""
+    train: tuple = ()
 
 
 @dataclass
@@ -272,6 +273,7 @@ def _extracted(label: str, test_loader, extraction, key, store: FeatureStore, ne
             with_paths(features, paths),
             protocols_of(loaders),
             getattr(loaders["query"].dataset, "dataset_dir", ""),
+            tuple(getattr(loaders["query"].dataset, "train", ())),
         )
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ealn_plugin.data.annotations import APPEARANCE, codes_of_group
 from ealn_plugin.data.files import stem
-from ealn_plugin.search.records import time_number
+from ealn_plugin.data.times import TIMES, time_number
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def facts_of(dataset: Any, name: str, items: Sequence[Any]) -> dict[str, Any]:
         columns["vehicles"] = [
             str(int(found[1])) if found else str(item[1]) for found, item in zip(names, items)
         ]  # torchreid numbers training vehicles anew
-        times = [(float(found[2]), False) if found else (math.nan, False) for found in names]
+        times = [(TIMES.get(path), False) for path in paths]
     columns["times"], columns["dated"] = (np.array(values) for values in zip(*times)) if times else ([], [])
     vehicles = columns.get("vehicles") or [str(item[1]) for item in items]
     columns["colours"], columns["types"] = _appearance(folder, paths, vehicles)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ealn_plugin.data.times import time_number
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.inference.extractor import as_view
-from ealn_plugin.search.records import time_number
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ealn_plugin.data.times import time_text
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.search import neighbours
 from ealn_plugin.search.filters import Filter
-from ealn_plugin.search.records import Records, natural, time_text
+from ealn_plugin.search.records import Records, natural
 from ealn_plugin.search.store import SearchIndexError, Store, is_missing
 from ealn_plugin.search.table import KNOWN, to_records
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ UNKNOWN = -1
 
 NUMBERS = ("pids", "camids", "views", "ids")
 TEXTS = ("vehicles", "cameras", "colours", "types", "sources", "tracks")
-_EPOCH = datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,41 +97,6 @@ class Records:
 
 
 COLUMNS = tuple(field.name for field in fields(Records) if field.name != "paths")
-
-
-def time_number(text: str) -> tuple[float, bool]:
-    """(number, whether it is a date) of a time as a person writes it; see ``Records.times``.
-
-    Args:
-        text: a number, or a date in ISO 8601 ('2024-05-01', '2024-05-01T16:30', '2024-05-01 16:30:05'). A date
-            without a time zone is compared as it stands; one with a zone as its UTC.
-    Raises:
-        ValueError: something else; one sentence.
-    """
-    text = text.strip()
-    try:
-        number = float(text)
-        if math.isfinite(number):
-            return number, False
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(
-            f"time {text!r} is neither a number nor a date, expected such as 16450 or 2024-05-01T16:30; correct it"
-        ) from None
-    offset = moment.utcoffset() or timedelta()
-    return (moment.replace(tzinfo=None) - offset - _EPOCH).total_seconds(), True
-
-
-def time_text(number: float, dated: bool) -> str:
-    """What ``time_number`` reads, '' for NaN."""
-    if math.isnan(number):
-        return ""
-    if not dated:
-        return str(int(number)) if number == int(number) else repr(float(number))
-    return (_EPOCH + timedelta(seconds=number)).isoformat(" ", "milliseconds" if number % 1 else "seconds")
 
 
 def natural(text: str) -> tuple:

@@ -9,6 +9,7 @@ from ealn_plugin.evaluation.protocols import PROTOCOLS
 from ealn_plugin.export import formats
 from ealn_plugin.inference import extractor
 from ealn_plugin.reports import figures, html
+from ealn_plugin.reports.places import FORMS
 from ealn_plugin.runs import grid, loading
 from ealn_plugin.search import gallery, index, neighbours, writer
 
@@ -16,6 +17,7 @@ from ealn_plugin.search import gallery, index, neighbours, writer
 def test_the_copies_are_those_of_the_originals():
     assert (choices.IMAGENET_MEAN, choices.IMAGENET_STD) == (loading.IMAGENET_MEAN, loading.IMAGENET_STD)
     assert choices.PROTOCOLS == tuple(PROTOCOLS)
+    assert choices.PLACES == FORMS
     assert choices.VIEWS == tuple(view.name.lower() for view in View)
     assert choices.LAYOUTS == tuple(layouts.LAYOUTS) and choices.RENDERED == tuple(PRESETS)
     assert choices.FIGURES == {number: name for number, (_, name) in figures.FIGURES.items()}

@@ -101,6 +101,16 @@ def test_a_runs_figures_are_its_own(runs, root, tmp_path, capsys):
     assert str(root) not in text and str(runs) not in text and str(tmp_path) not in text
 
 
+def test_where_and_when_is_added_and_recorded(runs, root, tmp_path, capsys):
+    command = flags(root, tmp_path, "--run", runs / "en", "--no-figures", "--where-and-when", "transitions")
+    assert evaluate.main([*command, "--where-weight", "0.25"]) == 0
+    found, own = results_of(tmp_path), results_of(runs / "en")
+    assert found["config"]["test"]["where_and_when"] == {"form": "transitions", "weight": 0.25}
+    assert found["datasets"] != own["datasets"]
+    assert evaluate.main([*command, "--where-weight", "-1"]) == 1
+    assert "--where-weight is -1, expected 0 or more" in capsys.readouterr().err
+
+
 def test_features_are_stored_and_equal_runs_write_equal_files(runs, root, tmp_path, extractions):
     command = flags(root, tmp_path, "--run", runs / "view", runs / "en")
     assert evaluate.main(command) == 0 and extractions == ["veri776"] * 2

@@ -5,9 +5,9 @@ import math
 import numpy as np
 from PIL import Image
 
+from ealn_plugin.data.times import time_text
 from ealn_plugin.search.facts import exif_time
 from ealn_plugin.search.gallery import images_of
-from ealn_plugin.search.records import time_text
 
 
 def test_what_veri776_says_of_its_images(veri_root):

@@ -1,5 +1,6 @@
 """A user's own photographs as a dataset of torchreid."""
 
+import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from ealn_plugin.data.own.folder import read_folder
 from ealn_plugin.data.own.photographs import GALLERY, QUERY, TEST, TRAIN, Photograph, Photographs, check_photographs
 from ealn_plugin.data.own.table import read_table
 from ealn_plugin.data.splitting import choose_queries, draw_test_vehicles, tell_once
+from ealn_plugin.data.times import TIMES, time_number
 from ealn_plugin.system.messages import counted
 
 _LARGEST = 2**31
@@ -173,6 +175,10 @@ class OwnDataset(VehicleDataset):
         self.without_camera = {path for path, item in self.photographs.items() if not item.camera}
         views = {item.image: item.view for item in photographs.items}
         super().__init__(photographs.folder, splits, views, {}, min_view_confidence, **kwargs)
+        times = {path: item.time for path, item in self.photographs.items() if item.time}
+        for path, time in times.items():
+            with contextlib.suppress(ValueError):  # whoever asks for times says which are none
+                TIMES.update({path: time_number(time)[0]})
 
     def _path(self, image: str) -> str:
         return os.path.normpath(os.path.join(self.dataset_dir, image))

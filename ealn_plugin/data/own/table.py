@@ -14,7 +14,7 @@ from ealn_plugin.data.viewpoints import View, view_from_name
 log = logging.getLogger(__name__)
 
 NEEDED, OPTIONAL = ("path", "pid"), ("camid", "view", "split", "time")
-"""Columns; without ``camid`` no camera is known. ``time`` is what the search filters by, nothing else uses it."""
+"""Columns; without ``camid`` no camera is known. ``time`` is what a search filters by and where-and-when ranks by."""
 _DELIMITERS = (",", ";", "\t")
 _CORRECT = "correct that line"
 _QUOTE = "put a path or label that holds the separator between double quotes"

@@ -24,6 +24,7 @@ class Veri776Layout:
     folder = "VeRi"
     image_folders = ("image_train", "image_query", "image_test", "image_twin")
     ends_only = False
+    knows_cameras = True
 
     def names(self, drawn: Population) -> list[list[list[str]]]:
         """Return, for every identity's pictures, the list of paths of each picture inside the data set folder.
@@ -107,10 +108,14 @@ class Veri776Layout:
 
     @staticmethod
     def _write_distances(path: Path, drawn: Population) -> None:
-        rng = np.random.default_rng(len(drawn.cameras))
-        places = rng.uniform(0, 1000, (len(drawn.cameras), 2))
-        apart = np.linalg.norm(places[:, None] - places[None], axis=2)
+        apart = camera_distances(len(drawn.cameras))
         _write_lines(path, [" ".join(f"{value:.1f}" for value in row) for row in apart])
+
+
+def camera_distances(cameras: int) -> np.ndarray:
+    """float64 [cameras, cameras], metres between the places of cameras in a square of a kilometre."""
+    places = np.random.default_rng(cameras).uniform(0, 1000, (cameras, 2))
+    return np.linalg.norm(places[:, None] - places[None], axis=2)
 
 
 class VehicleIDLayout:
@@ -119,6 +124,7 @@ class VehicleIDLayout:
     folder = "VehicleID_V1.0"
     image_folders = ("image", "image_twin", "train_test_split", "attribute")
     ends_only = True
+    knows_cameras = False
 
     def names(self, drawn: Population) -> list[list[list[str]]]:
         """Return, for every identity's pictures, the list of paths of each picture inside the data set folder."""

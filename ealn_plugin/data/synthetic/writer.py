@@ -19,8 +19,9 @@ import numpy as np
 import tqdm
 
 from ealn_plugin.data.files import RENDERED
-from ealn_plugin.data.synthetic import layouts, population, presets, renderer
+from ealn_plugin.data.synthetic import journeys, layouts, population, presets, renderer
 from ealn_plugin.data.synthetic.processes import render_tasks
+from ealn_plugin.data.times import TIME_LIST
 from ealn_plugin.system.locks import wait_for_lock
 from ealn_plugin.system.workers import core_count
 
@@ -95,6 +96,7 @@ def render_dataset(
     try:
         if _finished(target, parameters):
             log.info("%s is complete already: %s", target, _describe(read_marker(target)["counts"]))  # type: ignore[index]
+            _add_times(target, style, preset, seed)
             return target
         root.mkdir(parents=True, exist_ok=True)
         with only_writer(root, style.folder):  # type: ignore[attr-defined]
@@ -157,6 +159,13 @@ def _finished(target, parameters):
     return True
 
 
+def _add_times(target: Path, style: Any, preset: Any, seed: int) -> None:
+    """Give a data set that was rendered before there were times its times.csv."""
+    if style.knows_cameras and not (target / TIME_LIST).exists():
+        drawn = population.draw_population(preset, seed, style.ends_only)
+        journeys.write_times(target, drawn, style.names(drawn), seed)
+
+
 @contextlib.contextmanager
 def only_writer(root: Any, name: str) -> Iterator[None]:
     """Let one process at a time render into `root`, and remove what killed runs left there."""
@@ -182,6 +191,8 @@ def _render_into(target, style, parameters, preset: Any, processes: int | None, 
         records = _run(tasks, arguments, processes, progress, target)
         style.write(folder, records, drawn)
         layouts.write_annotations(folder, records, drawn)
+        if style.knows_cameras:
+            journeys.write_times(folder, drawn, style.names(drawn), parameters["seed"])
         counts = _count(records)
         marker = json.dumps({"parameters": parameters, "counts": counts}, indent=1, sort_keys=True)
         (folder / MARKER).write_text(marker + "\n", encoding="utf-8")

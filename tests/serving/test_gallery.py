@@ -1,0 +1,68 @@
+"""ealn_plugin/serving/gallery.py: the index's answers, cropped pictures, and the images that may be seen."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ealn_plugin.search.filters import Filter
+from ealn_plugin.serving.gallery import filter_of
+
+
+def test_what_there_is(gallery):
+    info = gallery.info()
+    assert info["images"] == 12 and info["note"] == "Colours alone count." and not info["predicts_views"]
+    assert info["filters"]["camera"] == {"1": 4, "2": 4, "3": 4} and info["filters"]["view"] == {"front": 6, "rear": 6}
+    assert info["views"] == ["front", "rear", "side"]
+
+
+def test_a_picture_and_a_part_of_it(gallery):
+    both = Image.new("RGB", (100, 50), (255, 0, 0))
+    both.paste((35, 0, 220), (50, 0, 100, 50))
+    whole, left, right = (
+        gallery.search_picture(both, box, "", Filter(), 3, "")["hits"]
+        for box in (None, (0, 0, 0.5, 1), (0.5, 0.0, 1.0, 1.0))
+    )
+    assert [hit["image"] for hit in left] == ["00.png", "01.png", "02.png"]
+    assert [hit["image"] for hit in right] == ["11.png", "10.png", "09.png"]
+    assert whole[0]["image"] in ("05.png", "06.png", "07.png") and [hit["rank"] for hit in whole] == [1, 2, 3]
+    assert left[0]["similarity"] == pytest.approx(1) and left[0]["vehicle"] == 0 and left[0]["camera"] == 1
+    assert gallery.search_picture(both, None, "rear", Filter(), 1, "")["view"] == "rear"
+
+
+@pytest.mark.parametrize(
+    "box, reason",
+    [((0.5, 0, 0.5, 1), "in that order"), ((-0.1, 0, 1, 1), "in that order"), ((0, 0, 0.01, 1), "draw a larger one")],
+)
+def test_boxes_that_are_none(gallery, box, reason):
+    with pytest.raises(ValueError, match=reason):
+        gallery.search_picture(Image.new("RGB", (100, 50)), box, "", Filter(), 3, "")
+
+
+def test_from_an_image_of_the_index_itself_left_out(gallery):
+    found = gallery.search_image(4, Filter(), 4, "")
+    assert [hit["id"] for hit in found["hits"]][:2] == [3, 5] or [hit["id"] for hit in found["hits"]][:2] == [5, 3]
+    assert len(found["hits"]) == 4 and 4 not in [hit["id"] for hit in found["hits"]]
+    assert found["query"] == {"id": 4, "image": "04.png", "vehicle": "2", "camera": "2", "time": "4"}
+    assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3, 4] and found["view"] == "front"
+    where = filter_of({"camera": ["1"], "after": "2", "before": "9", "view": []})
+    assert [hit["id"] for hit in gallery.search_image(4, where, 9, "")["hits"]] == [3, 6, 9]
+    grouped = gallery.search_image(0, Filter(), 2, "camera")["hits"]
+    assert [hit["camera"] for hit in grouped] == [2, 3]
+    for number in (12, -1):
+        with pytest.raises(KeyError):
+            gallery.search_image(number, Filter(), 4, "")
+    for k in (0, 201):
+        with pytest.raises(ValueError, match=f"k is {k}, expected 1 to 200"):
+            gallery.search_image(0, Filter(), k, "")
+
+
+def test_images_are_served_by_number_and_small(gallery, pictures):
+    with Image.open(io.BytesIO(gallery.picture(3, 64))) as image:
+        assert image.format == "JPEG" and image.size == (40, 30)  # nothing is enlarged
+        np.testing.assert_allclose(np.asarray(image)[5, 5], np.asarray(Image.open(pictures[3]))[5, 5], atol=4)
+    with pytest.raises(ValueError, match="size is 5000, expected 64 to 1024"):
+        gallery.picture(3, 5000)
+    with pytest.raises(KeyError):
+        gallery.picture(99, 64)
