@@ -23,8 +23,12 @@ EXTRAS = {
     "serve": ["fastapi", "uvicorn", "python-multipart", "pylance"],
     "report": ["jinja2", "matplotlib"],
     "export": ["onnx", "onnxscript", "onnxruntime"],
+    "hub": ["huggingface_hub>=1.0"],
+    "timm": ["timm"],
 }
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
+# heavy, and so neither in "all" nor tested in CI; CONTRIBUTING.md has the command
+LOGGERS = {"wandb": ["wandb"], "mlflow": ["mlflow"]}
 DOCS = ["mkdocs", "mkdocstrings[python]"]
 
 setup(
@@ -38,7 +42,7 @@ setup(
     packages=[*find_packages(include=["ealn_plugin", "ealn_plugin.*"]), "ealn_plugin.configs", "ealn_cli"],
     package_dir={"ealn_plugin.configs": "configs", "ealn_cli": "tools/ealn_cli"},
     package_data={
-        "ealn_plugin": ["py.typed"],
+        "ealn_plugin": ["py.typed", "weights/*.safetensors"],
         "ealn_plugin.reports.html": ["*.jinja"],
         "ealn_plugin.serving": ["page/*"],
         "ealn_plugin.configs": ["*.yaml"],
@@ -55,11 +59,13 @@ setup(
         "tensorboard",
         "tqdm",
         "yacs",
+        "safetensors",
         # torchreid imports these without declaring them
         "gdown",
     ],
     extras_require={
         **EXTRAS,
+        **LOGGERS,
         "docs": DOCS,
         "test": ["pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", *EXTRAS["all"]],
     },

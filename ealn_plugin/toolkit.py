@@ -11,6 +11,7 @@ import contextlib
 import contextvars
 import difflib
 import functools
+import inspect
 import logging
 import sys
 import types
@@ -122,6 +123,32 @@ def register_model(name: str, factory: Callable[..., nn.Module]) -> None:
         raise ValueError(f"the model name {name!r} already belongs to {known[name]}; choose another name")
 
 
+def register_model_family(prefix: str, factory: Callable[..., nn.Module], check: Callable[[str], Any]) -> None:
+    """Make ``torchreid.models.build_model`` take every name that begins with ``prefix``.
+
+    Args:
+        factory: called as factory(name, num_classes=, loss=, pretrained=, use_gpu=).
+        check: called with a name; raises ValueError or RuntimeError, one sentence, where there is no such model.
+    Raises:
+        ValueError: the prefix already belongs to another factory.
+    """
+    if _families.setdefault(prefix, (factory, check))[0] is not factory:
+        raise ValueError(f"names of models with {prefix!r} belong to {_families[prefix][0]}; choose another prefix")
+
+
+_families: dict[str, tuple[Callable[..., nn.Module], Callable[[str], Any]]] = {}
+
+
+def _family_of(name: str) -> tuple[Callable[..., nn.Module], Callable[[str], Any]] | None:
+    return next((family for prefix, family in _families.items() if str(name).startswith(prefix)), None)
+
+
+def _factory_of(name: str) -> Callable[..., nn.Module]:
+    """What builds the model of a name, which ``check_model_name`` has found good."""
+    family = None if name in _model_factory() else _family_of(name)
+    return _model_factory()[name] if family is None else functools.partial(family[0], name)
+
+
 def register_engine(engine: type) -> None:
     """Make the engine class reachable as ``torchreid.engine.<its name>``."""
     setattr(torchreid.engine, engine.__name__, engine)
@@ -132,7 +159,23 @@ def _private_dict(function: Any, name: str) -> Any:
 
 
 def _model_factory() -> dict[str, Any]:
-    return _private_dict(torchreid.models.build_model, "__model_factory")
+    return _private_dict(inspect.unwrap(torchreid.models.build_model), "__model_factory")
+
+
+def _teach_build_model() -> None:
+    """Have ``torchreid.models.build_model`` know the families of names; its own names are built as before."""
+    own = inspect.unwrap(torchreid.models.build_model)
+
+    @functools.wraps(own)
+    def build_model(name: str, *arguments: Any, **options: Any) -> nn.Module:
+        if _family_of(name) is None:
+            return own(name, *arguments, **options)
+        check_model_name(name)
+        given = inspect.signature(own).bind(name, *arguments, **options)
+        given.apply_defaults()
+        return _factory_of(name)(**{key: value for key, value in given.arguments.items() if key != "name"})
+
+    vars(torchreid.models)["build_model"] = build_model
 
 
 # ---------------------------------------------------------------------------------------------- building blocks
@@ -142,10 +185,14 @@ def check_model_name(name: str, flag: str = "model.name") -> None:
     Args:
         flag: what the user calls it in messages.
     Raises:
-        ValueError: with the nearest name.
+        ValueError: with the nearest name. RuntimeError: the package that the model comes from is not installed.
     """
-    known = _model_factory()
-    if name not in known:
+    known, family = _model_factory(), _family_of(name)
+    if name in known:
+        return
+    if family is not None:
+        family[1](name)
+    else:
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {near[0]}?" if near else "torchreid.models.show_avai_models() lists them"
         raise ValueError(
@@ -179,9 +226,8 @@ def build_model(
         ValueError: no model of that name, or one that cannot be built with these arguments.
     """
     check_model_name(name)
-    factory = _model_factory()[name]
     try:
-        return factory(num_classes=num_classes, loss=loss, pretrained=pretrained, use_gpu=use_gpu, **extra)
+        return _factory_of(name)(num_classes=num_classes, loss=loss, pretrained=pretrained, use_gpu=use_gpu, **extra)
     except OSError as error:
         raise ValueError(
             f"model.pretrained is True, but the ImageNet weights of {name} could not be downloaded "
@@ -483,6 +529,7 @@ def _direct_prints():
 
 
 _cure_read_image()
+_teach_build_model()
 _ask_image_readers()
 _import_this_with_datasets()
 _direct_prints()

@@ -23,10 +23,10 @@ from tests.helpers.standins import TinyBackbone, use_tiny_backbone
 from tests.helpers.tool_modules import load_tool
 
 SIZES = """use_gpu False model.pretrained False data.height 32 data.width 32 data.workers 0 train.batch_size 8
-    sampler.num_instances 2 ealn.generator.filters 2 ealn.generator.blocks 1 ealn.discriminator.filters 2
-    ealn.discriminator.layers 1"""
+    sampler.num_instances 2 ealn.last_stride 2 ealn.generator.filters 2 ealn.generator.blocks 1
+    ealn.discriminator.filters 2 ealn.discriminator.layers 1"""
 SHORT = """train.max_epoch 3 ealn.warmup_epochs 1 ealn.warmup_generator_epochs 1 ealn.constant_epochs 1
-    ealn.view_embedding_off_epochs 0 ealn.checkpoint_every 0"""
+    ealn.lr_warmup_epochs 1 ealn.view_embedding_off_epochs 0 ealn.checkpoint_every 0"""
 CLASSIFIER = "--preset tiny --size 32 --steps 2 --batch-size 8 --workers 0 --device cpu"
 
 SMALLER = {  # beginning of a command: what is put behind it
@@ -42,7 +42,6 @@ SMALLER = {  # beginning of a command: what is put behind it
     "tools/evaluate.py --model": "--height 32 --width 32 --workers 0 --device cpu",
     "tools/visualize.py": "--images 16",
     "tools/make_synthetic.py": "--processes 1",
-    "tools/export.py": "--calls 1",
 }
 TAKE_SETTINGS = ("tools/train_ealn.py", "tools/reproduce.py", "tools/benchmark.py")
 CI = {  # what .ci/run makes of a command: quietly, and without a cache in the checkout
@@ -57,6 +56,8 @@ ELSEWHERE = {  # beginning of a command: the test that runs it as it stands or, 
     "ealn search index": f"{PHOTOS}::test_search_finds_photographs",
     "ealn export --run log/my_cars": f"{PHOTOS}::test_export_visualize_and_report",
     "ealn train --import": f"{PHOTOS}::test_a_module_of_ones_own_is_used_by_every_command",
+    "python tools/evaluate.py --model resnet50_ibn_a": "tests/runs/test_foreign_weights.py::test_commands",
+    "python tools/evaluate.py --model timm:": "tests/runs/test_foreign_weights.py::test_commands",
     "python -c ": "tests/data/test_datasets_page.py::test_the_commands_that_show_the_counts_run",
     "python tools/serve.py": "tests/commands/test_serve.py::test_it_answers_until_it_is_stopped",
     "curl -F ": "tests/serving/test_app.py::test_a_search_with_everything",
@@ -71,7 +72,7 @@ NOT_RUN = (  # beginnings of commands whose running takes an environment, or hou
 )
 MAKE = "python tools/make_synthetic.py --root reid-data --layout veri776 --preset tiny --seed 0"
 DEMO = "python tools/train_ealn.py --config-file configs/ealn_synthetic.yaml"
-NETWORKS = ("osnet_x0_25", "resnet50", "vgg_cnn_m_1024", "squeezenet1_1")
+NETWORKS = ("osnet_x0_25", "resnet50", "vgg_cnn_m_1024", "squeezenet1_1", "timm:convnext_atto")
 
 
 def elsewhere(command):

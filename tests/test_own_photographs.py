@@ -106,7 +106,7 @@ def test_search_finds_photographs(trained, tmp_path):
 
 def test_export_visualize_and_report(trained, tmp_path):
     _, run = trained
-    ealn(tmp_path, "export", "--run", run, "--out", "exported", "--formats", "program", "--calls", "0")
+    ealn(tmp_path, "export", "--run", run, "--out", "exported", "--formats", "program")
     assert (tmp_path / "exported" / "embedding.pt2").stat().st_size > 0
     ealn(tmp_path, "visualize", "--run", run, "--figures", "4", "--out", "figures")
     assert any("my_cars" in name for name in os.listdir(tmp_path / "figures"))
@@ -214,7 +214,7 @@ def test_a_module_of_ones_own_is_used_by_every_command(trained, tmp_path):
     imports = ["--import", here / "own_module.py"]
     ealn(there, "search", "index", "registered_by_me", "--root", root, "--run", run, *imports, "--index", "index")
     ealn(there, "search", "query", root / "shots" / "6_gate_0.jpg", "--index", "index")
-    ealn(there, "export", "--run", run, "--out", "exported", "--formats", "program", "--calls", "0")
+    ealn(there, "export", "--run", run, "--out", "exported", "--formats", "program")
 
 
 @pytest.mark.slow

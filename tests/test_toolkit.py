@@ -226,3 +226,29 @@ def test_the_ranking_slot_is_put_back():
     finally:
         ealn_plugin.fast_ranking(True)
     assert rank.IS_CYTHON_AVAI
+
+
+def test_a_family_of_names_has_one_factory(monkeypatch):
+    monkeypatch.setattr(toolkit, "_families", {})
+    built = []
+
+    def factory(name, **options):
+        built.append((name, options))
+        return "network"
+
+    def check(name):
+        if name != "mine:good":
+            raise ValueError(f"no {name}")
+
+    for _ in range(2):
+        toolkit.register_model_family("mine:", factory, check)
+    with pytest.raises(ValueError, match="names of models with 'mine:' belong to"):
+        toolkit.register_model_family("mine:", check, check)
+    assert toolkit.torchreid.models.build_model("mine:good", 3, "triplet", use_gpu=False) == "network"
+    assert toolkit.build_model("mine:good", 4, height=16) == "network"
+    shared = dict(loss="triplet", use_gpu=False)
+    assert built[0] == ("mine:good", dict(shared, num_classes=3, pretrained=True))
+    assert built[1] == ("mine:good", dict(num_classes=4, loss="triplet", pretrained=False, use_gpu=True, height=16))
+    for build in (toolkit.torchreid.models.build_model, toolkit.build_model):
+        with pytest.raises(ValueError, match="no mine:bad"):
+            build("mine:bad", 3)

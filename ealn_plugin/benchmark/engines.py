@@ -64,7 +64,7 @@ class Lance:
 
         class Opened:
             def search(self, queries: np.ndarray, k: int, cameras: Sequence[int] = ()) -> list[list[int]]:
-                where = Filter(cameras=[str(camera + 1) for camera in cameras]) if cameras else None
+                where = Filter(cameras=tuple(str(camera + 1) for camera in cameras)) if cameras else None
                 return [[hit.id for hit in hits] for hits in index.search(queries, k, where)]
 
         return Opened()

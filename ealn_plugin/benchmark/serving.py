@@ -68,7 +68,7 @@ def _port_of(process: subprocess.Popen[str]) -> int:
     ended = threading.Timer(_START_SECONDS, process.kill)
     ended.start()
     try:
-        line = process.stdout.readline()  # type: ignore[union-attr]
+        line = process.stdout.readline()
     finally:
         ended.cancel()
     found = re.search(r"http://[^/]*:(\d+)/", line)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from ealn_plugin import config as configuration
-from ealn_plugin.commands import choices
 from ealn_plugin.config import default_config, flat, own_data
 from ealn_plugin.runs.folder import CONFIG, files_of_run
+from ealn_plugin.runs.references import described_network, is_reference
 from ealn_plugin.system.entrances import as_called, command, program
 from ealn_plugin.system.imports import import_modules, located
 
@@ -77,18 +77,38 @@ def setting_meant(flag: str, arguments: Sequence[str] = ()) -> str:
 
 
 def add_model_input(group: Any) -> None:
-    """What images a model of ``--model`` gets: size and normalization; the defaults are those of ImageNet's models."""
-    group.add_argument("--height", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
-    group.add_argument("--width", type=int, default=224, help="of the images for --model, in pixels (default: 224)")
+    """What images a model of ``--model`` gets, size and normalization; None: those that it was made for."""
+    for side in ("height", "width"):
+        group.add_argument(
+            f"--{side}", type=int, help="of the images for --model, in pixels (default: 224; timm: its own config's)"
+        )
     group.add_argument(
         "--norm-mean",
         nargs=3,
         type=float,
-        default=list(choices.IMAGENET_MEAN),
         metavar="M",
-        help="normalization for --model (default: ImageNet's)",
+        help="normalization for --model (default: ImageNet's; timm: its own config's)",
     )
-    group.add_argument("--norm-std", nargs=3, type=float, default=list(choices.IMAGENET_STD), metavar="S")
+    group.add_argument("--norm-std", nargs=3, type=float, metavar="S")
+
+
+def model_input(args: argparse.Namespace) -> Any:
+    """Those flags as [KEY, VALUE, ...] of a configuration; what was not given is left out."""
+    given = {f"data.{name}": getattr(args, name) for name in ("height", "width", "norm_mean", "norm_std")}
+    return [item for key, value in given.items() if value is not None for item in (key, value)]
+
+
+def complete_from_weights(args: argparse.Namespace) -> None:
+    """Take model, image size and normalization from --weights that say them, where --model is not given.
+
+    Args:
+        args: of ``add_model_input``, with model and weights; changed.
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: there are no such weights, or they do not say it; one sentence.
+    """
+    if args.weights and not args.model:
+        for name, value in described_network(args.weights).items():
+            setattr(args, name, value)
 
 
 def add_own_data(group: Any) -> None:
@@ -111,6 +131,37 @@ def add_imports(group: Any) -> None:
         dest="imports",
         metavar="MODULE",
         help="a module of yours, here or installed, that registers datasets or models; a run remembers it",
+    )
+
+
+def add_run_reading(parser: argparse.ArgumentParser) -> None:
+    """The flags of commands that look at runs again: which runs, their data, and how it is read."""
+    parser.add_argument("--run", nargs="+", required=True, metavar="DIR", help=f"run folders of {command('train')}")
+    parser.add_argument(
+        "--root", default="", metavar="DIR", help="folder that holds the dataset folders (default: that of the runs)"
+    )
+    add_own_data(parser)
+    add_imports(parser)
+    parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="datasets (default: those of the runs)")
+    parser.add_argument("--workers", type=int, help="processes that load images")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
+
+
+def add_expansion(group: Any, default: Any) -> None:
+    """The flags of query expansion; ``default``: value of those that are not given."""
+    group.add_argument(
+        "--query-expansion",
+        type=not_negative,
+        default=default,
+        metavar="K",
+        help="search again with the K nearest images added to each query (0: not)",
+    )
+    group.add_argument(
+        "--alpha",
+        type=float,
+        default=default,
+        metavar="A",
+        help="weigh them by their similarity to the power of A, such as 3 (0: all alike)",
     )
 
 
@@ -195,7 +246,7 @@ def check_file(path: str, flag: str, what: Any) -> None:
     Raises:
         FileNotFoundError: one sentence.
     """
-    if path and not os.path.isfile(path):
+    if path and not is_reference(path) and not os.path.isfile(path):
         raise FileNotFoundError(f"{flag} is {path!r}, but there is no such file; give a file of {what}")
 
 

@@ -3,9 +3,6 @@
 Each is a copy that a test compares with its original, so that a help text costs no import of torch.
 """
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ealn_plugin.runs.loading"""
-
 PROTOCOLS = (
     "image",
     "veri_image",
@@ -41,7 +38,8 @@ FIGURES = {
 """ealn_plugin.reports.figures"""
 
 EXPORT_FORMATS, EXPORT_PACKAGES, OPSETS = ("onnx", "program"), ("onnx", "onnxscript", "onnxruntime"), (18, 23)
-"""ealn_plugin.export.formats"""
+WEIGHTS_FORMAT = "safetensors"
+"""ealn_plugin.export: formats and weights_file"""
 
 REPORT_PACKAGES = ("jinja2", "matplotlib")
 """ealn_plugin.reports.html.page"""
@@ -59,3 +57,8 @@ PRECISIONS = ("bf16", "fp16", "fp32")
 
 RANK_SIZES = ("small", "vehicleid_large", "veri776")
 """ealn_plugin.benchmark.rank"""
+
+WEIGHTS_HELP = (
+    "its weights: torchreid checkpoint, state dict or safetensors, or hf:OWNER/NAME; alone, without --model, where "
+    "they say which network they belong to, as those of the export do"
+)

@@ -14,14 +14,17 @@ from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import (
     Parser,
+    add_expansion,
     add_imports,
     add_model_input,
     add_own_data,
     check_device,
     check_file,
     check_runs,
+    complete_from_weights,
     datasets_named,
     import_own,
+    model_input,
     run_settings,
 )
 from ealn_plugin.config.own_data import display_name
@@ -37,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     what = parser.add_argument_group("what to evaluate (several kinds together give one table)")
     what.add_argument("--run", nargs="+", default=[], metavar="DIR", help=f"run folders of {command('train')}")
     what.add_argument("--model", default="", metavar="NAME", help="a torchreid model, such as resnet50")
-    what.add_argument("--weights", default="", metavar="FILE", help="its weights: a torchreid checkpoint or state dict")
+    what.add_argument("--weights", default="", metavar="FILE", help=choices.WEIGHTS_HELP)
     what.add_argument(
         "--features",
         nargs="+",
@@ -82,6 +85,7 @@ def _add_ranking(group):
     group.add_argument("--normalize-feature", action=argparse.BooleanOptionalAction, help="scale features to length 1")
     group.add_argument("--ranks", nargs="+", type=int, metavar="K", help="CMC ranks in the tables")
     group.add_argument("--rerank", action=argparse.BooleanOptionalAction, help="k-reciprocal re-ranking")
+    add_expansion(group, None)
     group.add_argument(
         "--where-and-when",
         choices=choices.PLACES,
@@ -122,6 +126,8 @@ def options_of(args: argparse.Namespace) -> Any:
         test__ranks=args.ranks,
         test__normalize_feature=args.normalize_feature,
         test__rerank=args.rerank,
+        test__query_expansion=args.query_expansion,
+        test__expansion_alpha=args.alpha,
     )
 
 
@@ -131,10 +137,7 @@ def check(args: argparse.Namespace) -> None:
     Raises:
         ValueError, RuntimeError: with one sentence.
     """
-    if args.weights and not args.model:
-        raise ValueError(
-            f"--weights is {args.weights!r} without --model, expected the model's name too; add --model NAME"
-        )
+    complete_from_weights(args)
     if not (args.run or args.model or args.features):
         raise ValueError("there is nothing to evaluate, expected --run DIR, --model NAME or --features FILE; give one")
     targets = datasets_named(args.targets, args.data, "-t")
@@ -188,21 +191,7 @@ def subjects_of(args: argparse.Namespace) -> Any:
             ModelSubject(
                 label,
                 args.weights,
-                [
-                    "use_gpu",
-                    torch.cuda.is_available(),
-                    "model.name",
-                    args.model,
-                    "data.height",
-                    args.height,
-                    "data.width",
-                    args.width,
-                    "data.norm_mean",
-                    args.norm_mean,
-                    "data.norm_std",
-                    args.norm_std,
-                    *options,
-                ],
+                ["use_gpu", torch.cuda.is_available(), "model.name", args.model, *model_input(args), *options],
             )
         )
     targets = datasets_named(args.targets, args.data, "-t")

@@ -11,15 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import (
-    Parser,
-    add_imports,
-    add_own_data,
-    check_device,
-    check_runs,
-    import_own,
-    run_settings,
-)
+from ealn_plugin.commands.arguments import Parser, add_run_reading, check_device, check_runs, import_own, run_settings
 from ealn_plugin.reports.names import short_labels
 from ealn_plugin.system.cli import exit_code
 from ealn_plugin.system.entrances import command, register
@@ -30,7 +22,7 @@ from ealn_plugin.system.files import check_writable
 def build_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     parser = Parser("report", __doc__)
-    parser.add_argument("--run", nargs="+", required=True, metavar="DIR", help=f"run folders of {command('train')}")
+    add_run_reading(parser)
     parser.add_argument(
         "--out", default="", metavar="FILE", help="the page (default: report.html in the first run's folder)"
     )
@@ -39,12 +31,6 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="only what the runs recorded themselves: no networks, no dataset, in seconds",
     )
-    parser.add_argument(
-        "--root", default="", metavar="DIR", help="folder that holds the dataset folders (default: that of the runs)"
-    )
-    add_own_data(parser)
-    add_imports(parser)
-    parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="datasets (default: those of the runs)")
     parser.add_argument(
         "--images", type=int, default=128, metavar="N", help="test images to generate from (default: 128)"
     )
@@ -59,11 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--features",
         default="",
         metavar="DIR",
-        help="folder that keeps the features of the test images for the next call (default: "
-        f"figures/features in the first run's folder, as {command('visualize')})",
+        help="folder that keeps the features of the test images and the figures for the next call (default: "
+        f"figures/ in the first run's folder, as {command('visualize')})",
     )
-    parser.add_argument("--workers", type=int, help="processes that load images")
-    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
     return parser
 
 
@@ -85,15 +69,18 @@ def report(args: argparse.Namespace) -> None:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from ealn_plugin.reports.html import open_runs, write_page
+    from ealn_plugin.system.durations import Durations
 
     runs = open_runs(args.run, run_settings(args), args.images, args.recorded)
     out = args.out or os.path.join(args.run[0], "report.html")
     check_writable(out, "--out")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it reports where every events file ends
+    figures = args.features or os.path.join(args.run[0], "figures")
+    features, durations = args.features or os.path.join(figures, "features"), Durations()
     with logging_redirect_tqdm():
-        write_page(runs, out, args.features or os.path.join(args.run[0], "figures", "features"), args.queries)
-    print(f"\nreport: {out} ({os.path.getsize(out) / 2**20:.1f} MiB)")
+        write_page(runs, out, features, args.queries, figures, durations)
+    print(f"\nreport: {out} ({os.path.getsize(out) / 2**20:.1f} MiB)\n{durations.text()}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,5 +1,6 @@
 """Find a vehicle: build a searchable index of images and ask it for the nearest ones.
 
+ealn search index my_cars --index log/my_index
 ealn search index veri776 --root reid-data --run log/ealn_synthetic --index log/gallery
 ealn search query IMAGE --index log/gallery --sheet found.png
 ealn search add FOLDER --index log/gallery
@@ -10,12 +11,14 @@ import argparse
 import json
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ealn_plugin.commands.arguments import check_file, check_runs, datasets_named, import_own
+from ealn_plugin.commands.arguments import check_file, check_runs, complete_from_weights, datasets_named, import_own
 from ealn_plugin.commands.search_arguments import build_parser
 from ealn_plugin.config.resuming import CONFIG
+from ealn_plugin.runs.references import NOTICE, SHIPPED
 from ealn_plugin.system.cli import exit_code, start_screen
 from ealn_plugin.system.entrances import command, register
 from ealn_plugin.system.extras import check_extra
@@ -30,14 +33,12 @@ def check_network(args: argparse.Namespace) -> None:
     Raises:
         ValueError, FileNotFoundError, RuntimeError: with one sentence.
     """
-    if args.run and args.model:
+    if args.run and (args.model or args.weights):
+        given = f"--model {args.model}" if args.model else f"--weights {args.weights}"
+        raise ValueError(f"--run {args.run} and {given} are both given, expected one network; leave one out")
+    if args.model and not args.weights:
         raise ValueError(
-            f"--run {args.run} and --model {args.model} are both given, expected one network; leave one out"
-        )
-    if bool(args.model) != bool(args.weights):
-        raise ValueError(
-            f"--model is {args.model!r} and --weights is {args.weights!r}, expected both; give the name "
-            "of the model and the file of its weights"
+            f"--model is {args.model!r} without --weights, expected both; give the file of its weights too"
         )
     if args.run.endswith(".onnx"):
         check_file(args.run, "--run", f"{command('export')}")
@@ -45,6 +46,7 @@ def check_network(args: argparse.Namespace) -> None:
         check_runs([args.run] if args.run else [])
     check_file(args.weights, "--weights", "weights")
     check_file(args.classifier, "--classifier", command("label-viewpoints"))
+    complete_from_weights(args)
 
 
 def check_index(folder: Any) -> None:
@@ -146,12 +148,10 @@ def index_command(args: argparse.Namespace) -> None:
     """Build an index, or go on building it."""
     check_extra("search", ("lance",), "searches")
     sources = sources_of(args)
+    if not (args.run or args.model or args.weights):
+        print(f"note: {NOTICE} (--run, --weights)", file=sys.stderr)
+        args.weights = SHIPPED
     check_network(args)
-    if not args.run and not args.model:
-        raise ValueError(
-            "there is no network to make features with, expected --run DIR, or --model NAME and --weights "
-            "FILE; give one"
-        )
     load(args)
     from ealn_plugin.search import IndexWriter, gallery
 
@@ -243,6 +243,8 @@ def query_command(args: argparse.Namespace) -> None:
             check_writable(getattr(args, flag), f"--{flag}")
     if args.topk < 1 or args.nprobe < 0:
         raise ValueError(f"--topk is {args.topk} and --nprobe is {args.nprobe}, expected at least 1 and 0")
+    if not args.alpha >= 0:
+        raise ValueError(f"--alpha is {args.alpha}, expected 0 or more, such as 3")
     check_extra("search", ("lance",), "searches")
     for image in args.images:
         if not os.path.exists(image):
@@ -259,7 +261,9 @@ def query_command(args: argparse.Namespace) -> None:
     extractor, _ = extractor_of(args, index.manifest)
     check_identity(index.store, extractor.identity)
     images = [os.path.abspath(image) for image in args.images]
-    answers = results.answer(index, extractor, images, args.topk, args.query_view, where, args.group_by)
+    answers = results.answer(
+        index, extractor, images, args.topk, args.query_view, where, args.group_by, (args.query_expansion, args.alpha)
+    )
     print("\n".join(results.table(answers)))
     if args.json:
         write_atomically(args.json, json.dumps(results.as_json(index, answers), indent=1) + "\n")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import Parser, add_imports, add_model_input, add_own_data
+from ealn_plugin.commands.arguments import Parser, add_expansion, add_imports, add_model_input, add_own_data
 from ealn_plugin.system.entrances import command
 
 
@@ -39,7 +39,7 @@ def _add_index(commands):
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="folders of images, or names of datasets")
     _add_folder(parser)
     _add_images(parser)
-    _add_model(parser.add_argument_group("the network (one of --run and --model)"))
+    _add_model(parser.add_argument_group("the network (default: the one that comes with the package)"))
     _add_extraction(parser.add_argument_group("extraction"))
     kinds = parser.add_argument_group("the search")
     kinds.add_argument(
@@ -78,6 +78,7 @@ def _add_query(commands):
     parser.add_argument("--sheet", metavar="FILE.png", help="also draw them as a contact sheet")
     parser.add_argument("--kind", choices=["flat", "ivf"], help="flat: search exactly (default: as built)")
     parser.add_argument("--nprobe", type=int, default=0, help="lists to look through (default: as built)")
+    add_expansion(parser, 0)
     _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
     _add_extraction(parser.add_argument_group("extraction"))
     return parser
@@ -154,7 +155,7 @@ def _add_model(group):
         help=f"run folder of {command('train')}, or its checkpoint; or an ONNX file of {command('export')}, faster",
     )
     group.add_argument("--model", default="", metavar="NAME", help="a torchreid model, such as resnet50")
-    group.add_argument("--weights", default="", metavar="FILE", help="its weights: torchreid checkpoint or state dict")
+    group.add_argument("--weights", default="", metavar="FILE", help=choices.WEIGHTS_HELP)
     add_model_input(group)
     group.add_argument("--no-fusion", action="store_true", help="not the fused feature of runs with generated views")
     group.add_argument(

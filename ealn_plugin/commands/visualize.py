@@ -12,18 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin.commands import choices
-from ealn_plugin.commands.arguments import (
-    Parser,
-    add_imports,
-    add_own_data,
-    check_device,
-    check_runs,
-    import_own,
-    run_settings,
-)
+from ealn_plugin.commands.arguments import Parser, add_run_reading, check_device, check_runs, import_own, run_settings
 from ealn_plugin.reports.names import short_labels
 from ealn_plugin.system.cli import exit_code, start_log
-from ealn_plugin.system.entrances import command, register
+from ealn_plugin.system.entrances import register
 from ealn_plugin.system.extras import check_extra
 
 
@@ -31,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     listed = "; ".join(f"{number}: {name}" for number, name in choices.FIGURES.items())
     parser = Parser("visualize", __doc__)
-    parser.add_argument("--run", nargs="+", required=True, metavar="DIR", help=f"run folders of {command('train')}")
+    add_run_reading(parser)
     parser.add_argument(
         "--figures",
         nargs="+",
@@ -44,20 +36,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", default="", metavar="DIR", help="folder for the figures (default: figures/ in the first run's folder)"
     )
     parser.add_argument(
-        "--root", default="", metavar="DIR", help="folder that holds the dataset folders (default: that of the runs)"
-    )
-    add_own_data(parser)
-    add_imports(parser)
-    parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="datasets (default: those of the runs)")
-    parser.add_argument(
         "--images",
         type=int,
         default=256,
         metavar="N",
         help="test images to generate from for figures 5, 6, 8 and 9 (default: 256)",
     )
-    parser.add_argument("--workers", type=int, help="processes that load images")
-    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
     return parser
 
 
@@ -80,13 +64,17 @@ def visualize(args: argparse.Namespace) -> Any:
     from ealn_plugin.reports.exhibits import ExhibitedRun
     from ealn_plugin.reports.figures import write_figures
     from ealn_plugin.reports.subjects import RunSubject
+    from ealn_plugin.system.durations import Durations
 
     args.out = args.out or os.path.join(args.run[0], "figures")
     runs = [ExhibitedRun(RunSubject(folder, label, options), args.images) for folder, label in zip(args.run, labels)]
     start_log(args.out, "visualize.log")
     logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it reports where every events file ends
+    durations = Durations()
     with logging_redirect_tqdm():
-        return write_figures(runs, args.figures or list(choices.FIGURES), args.out)
+        found = write_figures(runs, args.figures or list(choices.FIGURES), args.out, durations)
+    logging.getLogger(__name__).info("%s; what is kept in %s is not made again", durations.text(), args.out)
+    return found
 
 
 def show(args: argparse.Namespace) -> Any:

@@ -5,11 +5,13 @@ import os
 
 from yacs.config import CfgNode
 
+from ealn_plugin.config.backbones import size_step
 from ealn_plugin.config.defaults import (
     _CHOICES,
     _LISTS,
     _RANGES,
     GENERATOR_FREE,
+    LOGGERS,
     RENDERED_FOLDERS,
     SCHEMES,
     TRANSFORMS,
@@ -49,13 +51,7 @@ def check_config(config: CfgNode) -> None:
         )
     if config.loss.triplet.weight_t + config.loss.triplet.weight_x <= 0:
         raise ValueError("loss.triplet.weight_t and loss.triplet.weight_x are both 0; give at least one a weight")
-    if config.ealn.scheme not in GENERATOR_FREE:
-        for side in ("height", "width"):
-            if config.data[side] % 4:
-                raise ValueError(
-                    f"data.{side} is {config.data[side]}, expected a multiple of 4: the generator halves "
-                    f"it twice; use {config.data[side] // 4 * 4}"
-                )
+    _check_sides(config)
     for key in ("data.sources", "data.targets"):
         if not values[key]:
             raise ValueError(f"{key} is empty, expected at least one dataset name such as veri776")
@@ -71,6 +67,12 @@ def check_config(config: CfgNode) -> None:
             raise ValueError(
                 f"data.transforms holds {name!r}, expected some of {', '.join(TRANSFORMS)}; did you mean {near}?"
             )
+    for name in config.ealn.loggers:
+        if name not in LOGGERS:
+            near = difflib.get_close_matches(name, LOGGERS, n=1, cutoff=0.0)[0]
+            raise ValueError(
+                f"ealn.loggers holds {name!r}, expected some of {', '.join(LOGGERS)}, or none; did you mean {near}?"
+            )
     for name in config.ealn.beside:
         if name not in SCHEMES:
             near = difflib.get_close_matches(name, SCHEMES, n=1, cutoff=0.0)[0]
@@ -82,6 +84,22 @@ def check_config(config: CfgNode) -> None:
         )
     if sorted(config.ealn.view_order) != ["front", "rear"]:
         raise ValueError(f"ealn.view_order is {config.ealn.view_order}, expected [front, rear] or [rear, front]")
+
+
+def _check_sides(config: CfgNode) -> None:
+    """Refuse a size of images that generators cannot halve twice, or a timm model cannot cut into patches."""
+    halvings = 0 if config.ealn.scheme in GENERATOR_FREE else 2
+    step = size_step(config, halvings)
+    reasons = ["the generator halves it twice"] if halvings else []
+    if step > 2**halvings:
+        reasons.append(f"patches of {config.model.name} have to fill it")
+    for side in ("height", "width"):
+        pixels = config.data[side]
+        if pixels % step:
+            lower = pixels // step * step
+            raise ValueError(
+                f"data.{side} is {pixels}, expected a multiple of {step}: {' and '.join(reasons)}; use {lower or step}"
+            )
 
 
 def needs_rendering(config: CfgNode) -> bool:

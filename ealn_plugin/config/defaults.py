@@ -38,6 +38,7 @@ GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste", "hard_truth")
 OTHER_VIEW_PARTS = ("view", "cyclegan", "stargan")
 """Parts of a scheme, see ``parts_of``, whose generators make the other half of the fused feature."""
 TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
+LOGGERS = ("tensorboard", "wandb", "mlflow")
 RENDERED_FOLDERS = {"veri776": "VeRi", "vehicleid": "VehicleID_V1.0"}
 LR_SCHEDULERS = ("linear", "single_step", "multi_step", "cosine")
 RENAMED = {
@@ -107,6 +108,8 @@ test:
   eval_freq: -1
   start_eval: 0
   rerank: false
+  query_expansion: 0         # search again with so many nearest gallery images added to each query; 0: not
+  expansion_alpha: 0.0       # power of the similarity that weighs them; 0: their average
   visrank: false
   visrank_topk: 10
 """
@@ -116,6 +119,10 @@ scheme: hard_view             # en | hard | view | hard_view; comparators: cycle
                               # renderer's own hard negatives: hard_truth (docs/schemes.md)
 distance: squared             # d of Eq. 2: squared | euclidean
 triplets: random              # of EN: random | batch_hard (with scheme en the control "mere mining") | all_active
+neck: none                    # normalization between the triplets' feature and the classifier (BNNeck), and which of
+                              # the two features is tested: none | before | after
+last_stride: 2                # 1: the last reduction of the backbone's maps is taken out
+lr_warmup_epochs: 0           # first epochs in which the learning rate rises linearly to train.lr
 negatives: random             # x_n of Eq. 4 and 9: random | semi_hard | hardest | attribute
 alpha: 0.6                    # Eq. 5, 9, 10
 beta1: 0.6                    # Eq. 4
@@ -168,6 +175,7 @@ beside: []                    # schemes, such as [en], trained from the same war
 start_from: ''                # checkpoint_warmup.pth.tar of another scheme's run with the same settings: share it
 checkpoint_every: 0           # steps between checkpoints inside an epoch; 0: at epoch ends only
 sample_every: 1               # epochs between saved pictures of generated images; 0: never
+loggers: [tensorboard]        # where numbers and pictures go: tensorboard | wandb | mlflow, several of them or none
 diagnose_every: 1             # epochs between lines of diagnostics.csv, while generators learn; 0: never
 test_untrained: true          # evaluate the network before training as well
 protocols: []                 # protocols of the targets; empty: those of the dataset
@@ -192,6 +200,8 @@ _CHOICES = {
     "ealn.scheme": SCHEMES,
     "ealn.distance": ("squared", "euclidean"),
     "ealn.triplets": ("random", "batch_hard", "all_active"),
+    "ealn.neck": ("none", "before", "after"),
+    "ealn.last_stride": (1, 2),
     "ealn.negatives": ("random", "semi_hard", "hardest", "attribute"),
     "ealn.gan_loss": ("vanilla", "lsgan"),
     "ealn.generator.padding": ("reflect", "zero"),
@@ -221,6 +231,8 @@ _RANGES = {
     "train.start_epoch": (0, 0),
     "sampler.num_instances": (1, None),
     "test.batch_size": (1, None),
+    "test.query_expansion": (0, None),
+    "test.expansion_alpha": (0, None),
     "loss.triplet.margin": (0, 4),
     "loss.triplet.weight_t": (0, None),
     "loss.triplet.weight_x": (0, None),
@@ -244,6 +256,7 @@ _RANGES = {
     "ealn.generator.max_change": (0, 2),
     "ealn.discriminator.filters": (1, None),
     "ealn.discriminator.layers": (1, None),
+    "ealn.lr_warmup_epochs": (0, None),
     "ealn.constant_epochs": (-1, None),
     "ealn.view_embedding_off_epochs": (-1, None),
     "ealn.warmup_epochs": (0, None),
@@ -273,6 +286,7 @@ _LISTS = {
     "ealn.protocols": str,
     "ealn.imports": str,
     "ealn.beside": str,
+    "ealn.loggers": str,
     "ealn.hard.regions": int,
     "ealn.hard.radii": float,
     "data.norm_mean": float,

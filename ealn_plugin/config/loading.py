@@ -7,9 +7,10 @@ from typing import Any
 from yacs.config import CfgNode
 
 from ealn_plugin.config import own_data
+from ealn_plugin.config.backbones import fill_input
 from ealn_plugin.config.checks import check_config, check_named_root
 from ealn_plugin.config.defaults import RENAMED, default_config
-from ealn_plugin.config.merging import merge, read_yaml, set_key, warn_of_old_names, with_current_names
+from ealn_plugin.config.merging import flat, merge, read_yaml, set_key, warn_of_old_names, with_current_names
 from ealn_plugin.config.resuming import CONFIG, config_of_run
 from ealn_plugin.system.imports import located
 
@@ -19,7 +20,8 @@ def load_config(
 ) -> CfgNode:
     """Defaults, then the file, then the flags, then ``KEY VALUE`` pairs; checked.
 
-    Keys under the names of an earlier version (``RENAMED``) are accepted, with one warning for each source.
+    A timm model is given images of the size and normalization of its own pretrained config where neither of these says
+    anything else. Keys under the names of an earlier version (``RENAMED``) are accepted, one warning for each source.
 
     Args:
         config_file: path of a YAML file, or '' for none.
@@ -32,15 +34,16 @@ def load_config(
     Returns:
         yacs.config.CfgNode, frozen.
     Raises:
-        FileNotFoundError, ValueError: with one sentence.
+        FileNotFoundError, ValueError, RuntimeError: with one sentence.
     """
     config = default_config()
     tree, old_names = with_current_names(read_yaml(config_file)) if config_file else ({}, ())
     if old_names:
         warn_of_old_names(tuple(old_names), config_file)
     options = list(options or ())
+    given = {*flat(tree), *options[::2]}
     if training:
-        _begin_from_run(config, _asked_for("model.resume", tree, options))
+        given |= _begin_from_run(config, _asked_for("model.resume", tree, options))
     merge(config, tree, config_file)
     named_root = overrides.get("root") or "data.root" in options[::2]
     for flag in ("root", "sources", "targets", "transforms"):
@@ -56,6 +59,7 @@ def load_config(
         warn_of_old_names(old, "the command line")
     for key, value in zip(options[::2], options[1::2]):
         set_key(config, RENAMED.get(key, key), value, "the command line")
+    fill_input(config, given)
     check_config(config)
     _locate_own(config, overrides.get("imports") or (), training)
     if training and named_root and "ealn.render.preset" not in options[::2]:
@@ -74,15 +78,16 @@ def _locate_own(config: CfgNode, imports: Sequence[str], training: bool) -> None
             own_data.check_exists(name, key)
 
 
-def _begin_from_run(config: CfgNode, path: Any) -> None:
-    """Take over the settings of the run that ``model.resume`` names, if it names one."""
+def _begin_from_run(config: CfgNode, path: Any) -> set[str]:
+    """Take over the settings of the run that ``model.resume`` names, if it names one; returns their keys."""
     if not isinstance(path, str) or not path:
-        return
+        return set()
     tree, folder = config_of_run(path)
     if tree is not None:
         merge(config, tree, os.path.join(folder, CONFIG))
     if tree is not None or os.path.isdir(path):
         config.data.save_dir = folder
+    return set(flat(tree or {}))
 
 
 def _asked_for(name: str, tree: Mapping[str, Any], options: Sequence[Any]) -> Any:

@@ -140,6 +140,8 @@ def _convert(default: Any, value: Any, name: str, source: str) -> Any:
             return float(value)
         except ValueError:
             pass
+    if wanted is list and isinstance(value, str) and value[:1] + value[-1:] == "[]":  # words without quotes, as in YAML
+        return [word.strip() for word in value[1:-1].split(",") if word.strip()]
     if wanted is list and isinstance(value, (str, tuple)):
         return [value] if isinstance(value, str) else list(value)
     if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):

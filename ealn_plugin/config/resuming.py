@@ -23,10 +23,12 @@ _KEYS = {
         use_gpu model.resume data.root data.workers data.save_dir train.print_freq test.batch_size test.evaluate
         test.eval_freq test.start_eval test.visrank test.visrank_topk ealn.compile ealn.channels_last
         ealn.checkpoint_every ealn.sample_every ealn.diagnose_every ealn.cache_dir ealn.beside
+        ealn.loggers
         ealn.imports
         """,
     TESTS: """
         data.targets cuhk03.use_metric_cuhk03 test.dist_metric test.normalize_feature test.ranks test.rerank
+        test.query_expansion test.expansion_alpha
         ealn.fusion ealn.protocols
         """,
     TRAINING: """
@@ -54,7 +56,7 @@ _KEYS = {
         ealn.generator.blocks ealn.generator.padding ealn.generator.residual ealn.generator.max_change
         ealn.discriminator.filters ealn.discriminator.layers ealn.gan_optim ealn.warmup_epochs
         ealn.warmup_generator_epochs ealn.reconstructions ealn.hard.generator
-        ealn.paired_groups ealn.vggm_feature ealn.view_order
+        ealn.paired_groups ealn.vggm_feature ealn.view_order ealn.neck ealn.last_stride ealn.lr_warmup_epochs
         """,
 }
 RESUMING = {key: rule for rule, keys in _KEYS.items() for key in keys.split()}

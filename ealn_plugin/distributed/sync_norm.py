@@ -17,6 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ealn_plugin.distributed.world import World
 
 _PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_WITH_ACTIVATION = ("BatchNormAct2d",)
+"""Names of timm's layers that do the same, and put ``drop`` and ``act`` behind it."""
 
 
 class SyncNorm(_BatchNorm):
@@ -26,7 +28,7 @@ class SyncNorm(_BatchNorm):
     shared, and in evaluation mode.
 
     Args:
-        layer: BatchNorm1d, 2d or 3d; its tensors are used, not copied.
+        layer: BatchNorm1d, 2d or 3d, or timm's with an activation behind it; its tensors are used, not copied.
         sharing: ``RowSharing``.
         synchronised: False: each process uses the statistics of its own rows (and of those that fill it up), unless
             one of them has fewer than two.
@@ -44,12 +46,17 @@ class SyncNorm(_BatchNorm):
         """As torch's layer, with the statistics of the rows of all processes while training."""
         rows, together = self.sharing.rows, self.synchronised or (self.sharing.fewest or 0) < 2
         if rows is None or not self.training or not together:
-            return super().forward(input)
+            return self._activated(super().forward(input))
         output, mean, variance, count = _Normalize.apply(
             input, self.weight, self.bias, self.eps, self.sharing.world, rows
         )
         if self.track_running_stats and self.running_mean is not None:
             self._follow(mean, variance * count / (count - 1).clamp(min=1))
+        return self._activated(output)
+
+    def _activated(self, output: Tensor) -> Tensor:
+        for part in self.children():  # none in torch's own layers
+            output = part(output)
         return output
 
     @torch.no_grad()
@@ -123,7 +130,7 @@ def synchronise(model: nn.Module, sharing: Any, synchronised: bool = True) -> li
     made = {}
     for parent in list(model.modules()):
         for name, layer in parent.named_children():
-            if type(layer) in _PLAIN:
+            if type(layer) in _PLAIN or type(layer).__name__ in _WITH_ACTIVATION:
                 made.setdefault(layer, SyncNorm(layer, sharing, synchronised))
                 setattr(parent, name, made[layer])
     return list(made.values())

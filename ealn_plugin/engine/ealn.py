@@ -20,6 +20,7 @@ from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.engine.checks import check_scheduler, check_training, checked_schemes, companions_for, make_folder
 from ealn_plugin.engine.epochs import EpochLoader
 from ealn_plugin.engine.evaluating import EvaluatingEngine
+from ealn_plugin.engine.monitoring.loggers import check_loggers
 from ealn_plugin.engine.monitoring.monitor import Monitor
 from ealn_plugin.engine.monitoring.observer import Observer
 from ealn_plugin.engine.optimizers import adversarial_optimizers
@@ -216,6 +217,7 @@ class EALNEngine(EvaluatingEngine):
         tests: dict[str, Any] = dict(vars(evaluation), save_dir=save_dir, progress=progress and self.world.is_main)
         self.max_epoch, self.settings = max_epoch, dict(settings or {})
         check_protocols(evaluation.protocols)
+        check_loggers(() if test_only else monitoring.loggers)
         if not test_only:
             if self.constant_epochs is None:
                 self.constant_epochs = schedule.default_constant_epochs(max_epoch)
@@ -256,9 +258,8 @@ class EALNEngine(EvaluatingEngine):
         """Begin to record the run, as MonitoringOptions say."""
         is_main = self.world.is_main
         stages = schedule.stage_names(self.max_epoch, self.warmup, bool(self.adversaries))
-        self.monitor = Monitor(
-            save_dir, self.max_epoch, options.print_freq, self.global_step, progress, is_main, stages
-        )
+        seen: Any = dict(progress=progress, shown=is_main, loggers=options.loggers, settings=self.settings)
+        self.monitor = Monitor(save_dir, self.max_epoch, options.print_freq, self.global_step, stages=stages, **seen)
         self.observer = Observer(self, save_dir, options.sample_every, options.diagnose_every) if is_main else None
 
     def _train_to_the_end(

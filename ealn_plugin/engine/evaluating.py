@@ -44,6 +44,8 @@ class EvaluatingEngine(toolkit.Engine):
         ranks: Sequence[int] = (1, 5, 10, 20),
         rerank: bool = False,
         *,
+        query_expansion: int = 0,
+        expansion_alpha: float = 0.0,
         protocols: Sequence[str] = (),
         progress: bool = True,
     ) -> dict[str, dict[str, dict[str, float]]]:
@@ -60,6 +62,8 @@ class EvaluatingEngine(toolkit.Engine):
             dist_metric=dist_metric,
             normalize_feature=normalize_feature,
             rerank=rerank,
+            query_expansion=query_expansion,
+            expansion_alpha=expansion_alpha,
             use_metric_cuhk03=use_metric_cuhk03,
             ranks=sorted({1, 5, 10, *ranks}),
         )
@@ -89,7 +93,14 @@ class EvaluatingEngine(toolkit.Engine):
 
     def _test_settings(self, tests: Mapping[str, Any]) -> dict[str, Any]:
         """What the results depend on besides the networks, as plain values, to be kept with them."""
-        names = ("dist_metric", "normalize_feature", "use_metric_cuhk03", "rerank")
+        names = (
+            "dist_metric",
+            "normalize_feature",
+            "use_metric_cuhk03",
+            "rerank",
+            "query_expansion",
+            "expansion_alpha",
+        )
         lists = {"ranks": sorted(tests["ranks"]), "protocols": list(tests["protocols"])}
         return {
             **{name: tests[name] for name in names},

@@ -135,6 +135,8 @@ class EvaluationOptions:
         visrank, visrank_topk: draw the nearest gallery images of every query, with ``test_only``; how many.
         use_metric_cuhk03: CMC over galleries of one image per identity, for the protocol 'image'.
         ranks: CMC ranks to report, counted from 1. rerank: k-reciprocal re-ranking.
+        query_expansion: nearest gallery images that are added to each query; 0: none. expansion_alpha: power of the
+            similarity that weighs them; 0: their average.
         protocols: names of evaluation protocols; empty: those of each dataset.
     """
 
@@ -145,6 +147,8 @@ class EvaluationOptions:
     use_metric_cuhk03: bool = False
     ranks: tuple = (1, 5, 10, 20)
     rerank: bool = False
+    query_expansion: int = 0
+    expansion_alpha: float = 0.0
     protocols: tuple = ()
 
 
@@ -159,6 +163,7 @@ class MonitoringOptions:
         checkpoint_every: steps between checkpoints inside an epoch; 0: at the end of each epoch only.
         sample_every: epochs between pictures of generated images in ``save_dir/samples``; 0: none.
         diagnose_every: epochs between lines of ``save_dir/diagnostics.csv``, once generators learn; 0: none.
+        loggers: where numbers and pictures go, some of 'tensorboard', 'wandb' and 'mlflow'.
     """
 
     print_freq: int = 10
@@ -168,6 +173,7 @@ class MonitoringOptions:
     checkpoint_every: int = 0
     sample_every: int = 1
     diagnose_every: int = 1
+    loggers: tuple[str, ...] = ("tensorboard",)
 
 
 ENGINE_OPTIONS = {

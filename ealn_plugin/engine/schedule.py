@@ -1,6 +1,7 @@
 """What is trained in which epoch, and at which rate."""
 
 import math
+from collections.abc import Collection
 from typing import NamedTuple
 
 
@@ -68,3 +69,27 @@ def linear_factor(epoch: int, max_epoch: int, constant_epochs: int) -> float:
 def default_constant_epochs(max_epoch: int) -> int:
     """40% of the run, the paper's 20 of 50."""
     return max_epoch * 2 // 5
+
+
+def warm_up_factor(epoch: int, warmup_epochs: int) -> float:
+    """Factor of a linear warm-up of the learning rate: 1/W, 2/W, ... 1 in the first W epochs, 1 from there on.
+
+    Luo et al., Bag of Tricks, CVPRW 2019, section 3.1: from a tenth of the rate to all of it in ten epochs.
+
+    Args:
+        epoch: counted from 0. warmup_epochs: W; 0: none.
+    """
+    return min(1.0, (epoch + 1) / warmup_epochs) if warmup_epochs else 1.0
+
+
+def cosine_factor(epoch: int, max_epoch: int, warmup_epochs: int = 0) -> float:
+    """Half a cosine from 1 to 0 over the epochs behind the warm-up (Loshchilov and Hutter, ICLR 2017); 1 within it."""
+    if epoch < warmup_epochs:
+        return 1.0
+    passed = (epoch - warmup_epochs) / max(max_epoch - warmup_epochs, 1)
+    return 0.5 * (1 + math.cos(math.pi * min(passed, 1.0)))
+
+
+def step_factor(epoch: int, steps: Collection[int], gamma: float) -> float:
+    """gamma to the power of how many of the epochs in ``steps`` have come: torch's MultiStepLR in closed form."""
+    return gamma ** sum(epoch >= step for step in steps)

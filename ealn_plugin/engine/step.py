@@ -1,7 +1,7 @@
 """One training step: generators, discriminators, embedding network, each phase with only its own networks learning."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from ealn_plugin.losses.distance import distance
 from ealn_plugin.losses.embedding_network import embedding_network_loss
 from ealn_plugin.losses.selection import select_negatives, select_positives
 from ealn_plugin.models.modes import frozen, running_statistics, untouched_statistics
+from ealn_plugin.models.neck import learned_feature
 from ealn_plugin.schemes.base import Batch, Fakes, Scheme
 
 
@@ -98,9 +99,15 @@ class AdversarialStep:
         """Context of the networks' forward passes; backward passes follow what the forward pass did by themselves."""
         return torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp)
 
+    @contextlib.contextmanager
+    def _judging(self) -> Iterator[None]:
+        """Context in which D_emb is frozen, in evaluation mode, and gives the feature that its triplets compare."""
+        with frozen(self.embedding, evaluate=True), learned_feature(self.embedding):
+            yield
+
     def _with_embeddings(self, images: Tensor, batch: Batch) -> Batch:
         def embed(seen: Tensor) -> Tensor:
-            with frozen(self.embedding, evaluate=True), torch.no_grad(), self._precision(images):
+            with self._judging(), torch.no_grad(), self._precision(images):
                 return self.embedding(seen)
 
         return replace(
@@ -128,7 +135,7 @@ class AdversarialStep:
         def embed(generated: Tensor) -> Tensor:
             return self.embedding(self._of_generated(generated, batch.random))
 
-        with frozen(self.embedding, evaluate=True), frozen(*judges):
+        with self._judging(), frozen(*judges):
             total: Any = 0
             with self._precision(batch.images):
                 fakes = [scheme.generate(batch) for scheme in self.schemes]

@@ -22,6 +22,8 @@ from ealn_plugin.losses.distance import pairwise_distance
 
 FOLDS = 5
 PENALTY = 1.0
+POSITIVES = ("neutral", "reconstruction")
+"""Kinds of generated images that are to stay the vehicle: neutral edits and reconstructions."""
 _NEWTON_STEPS = 50
 
 
@@ -132,6 +134,7 @@ def diagnose(
     pixels: Mapping[str, Any],
     margins: Mapping[str, float],
     kind: str = "squared",
+    d_hard: NDArray[Any] | None = None,
 ) -> dict[str, float]:
     """Everything there is to say of one kind of generated images.
 
@@ -144,8 +147,11 @@ def diagnose(
         pixels: what ``pixel_statistics`` returned for them.
         margins: {"alpha", "beta1", "beta2"} for hard negatives (Eq. 4 and 5), {"alpha"} for other views (9 and 10).
         kind: d of Eq. 2, 'squared' or 'euclidean'.
+        d_hard: [m] d of each input to the hard negative made of it, where the generated images are to stay positives;
+            None: they are negatives.
     Returns:
-        {name: float}: probe_auc; eq4_lower, eq4_upper, eq5 or eq9, eq10, the fractions of active hinges in [0, 1];
+        {name: float}: probe_auc; eq4_lower, eq4_upper, eq5 or eq9, eq10, the fractions of active hinges in [0, 1], of
+        positives the single one twin, those not alpha nearer than their hard negative (L_twin, losses/hinges.py);
         distance, d(x, G(x)); nearest_negative, d to the nearest real image of another vehicle; inside_negatives,
         the fraction of generated images nearer than that; positive, d to other images of the vehicle; change,
         output_variety, change_variety.
@@ -158,7 +164,10 @@ def diagnose(
     positive, negative = same & (np.arange(len(pids))[None, :] != np.asarray(anchor)[:, None]), ~same
     nearest = np.where(negative, apart, np.inf).min(axis=1, initial=np.inf)
     values = {"probe_auc": probe_auc(real, fake, pids, pids[anchor])}
-    values.update(_active_hinges(d_fake[:, None], apart, positive, negative, margins))
+    if d_hard is None:
+        values.update(_active_hinges(d_fake[:, None], apart, positive, negative, margins))
+    else:
+        values["twin"] = _mean(d_fake + margins["alpha"] > d_hard)
     values.update(
         distance=_mean(d_fake),
         nearest_negative=_mean(nearest[np.isfinite(nearest)]),
@@ -224,12 +233,13 @@ def diagnose_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     Args:
         arrays: real [n, dim], pids [n], kinds (names); and for each KIND: KIND/embeddings [m, dim], KIND/anchor [m],
             KIND/change [m], KIND/output_variety, KIND/change_variety, KIND/margins [1 or 3] (alpha, beta1, beta2),
-            KIND/distance ('squared' or 'euclidean').
+            KIND/distance ('squared' or 'euclidean'). A kind of ``POSITIVES`` stands behind its hard negatives.
     Returns:
         {"KIND/NAME": float}
     """
     figures = {}
-    for name in arrays["kinds"].tolist():
+    kinds = arrays["kinds"].tolist()
+    for place, name in enumerate(kinds):
         pixels = {key: arrays[f"{name}/{key}"] for key in ("change", "output_variety", "change_variety")}
         margins = dict(zip(("alpha", "beta1", "beta2"), arrays[f"{name}/margins"].tolist()))
         values = diagnose(
@@ -240,6 +250,14 @@ def diagnose_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
             pixels,
             margins,
             str(arrays[f"{name}/distance"]),
+            _distances_of(arrays, kinds[place - 1]) if name in POSITIVES and place else None,
         )
         figures.update({f"{name}/{key}": value for key, value in values.items()})
     return figures
+
+
+def _distances_of(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
+    """d(x, G(x)) [m] of a kind."""
+    real = np.asarray(arrays["real"], dtype=np.float64)[arrays[f"{name}/anchor"]]
+    apart = ((np.asarray(arrays[f"{name}/embeddings"], dtype=np.float64) - real) ** 2).sum(axis=1)
+    return apart if str(arrays[f"{name}/distance"]) == "squared" else np.sqrt(apart)

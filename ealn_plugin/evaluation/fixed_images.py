@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.utils.data import ConcatDataset
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.diagnostics import pixel_statistics
 from ealn_plugin.evaluation.interfaces import Embedding, Pixels, ViewsOf
+from ealn_plugin.evaluation.partners import companion_images
 from ealn_plugin.schemes.base import Scheme
 
 VEHICLES, PER_VEHICLE = 16, 4
@@ -28,6 +29,7 @@ class FixedImages:
         images: [n, 3, h, w], normalized as the data manager does.
         pids, camids: [n] vehicle and camera numbers, images of one vehicle together; views: [n] values of ``View``.
         paths: of the images; names: the same relative to the dataset's folder, where that is known.
+        companions: {kind: [n, 3, h, w]} of the kinds that the schemes are shown with, normalized as the images.
     """
 
     images: torch.Tensor
@@ -36,6 +38,7 @@ class FixedImages:
     views: torch.Tensor
     paths: tuple
     names: tuple
+    companions: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 class GeneratedPictures(NamedTuple):
@@ -48,11 +51,14 @@ class GeneratedPictures(NamedTuple):
 
 
 # ---------------------------------------------------------------------------------------------- what is observed
-def make_all(schemes: Sequence[Scheme], images: Tensor, views: Tensor) -> list[GeneratedPictures]:
+def make_all(
+    schemes: Sequence[Scheme], images: Tensor, views: Tensor, companions: Mapping[str, Tensor] | None = None
+) -> list[GeneratedPictures]:
     """What every scheme makes of images, a few at a time.
 
     Args:
         schemes: list of Scheme. images: [n, 3, h, w] in [-1, 1]. views: [n] values of ``View``.
+        companions: {kind: images like these} for the schemes that are shown with them; None: there are none.
     Returns:
         list of GeneratedPictures, one per kind of picture that a scheme shows; kinds for which no image has the right
         view are left out.
@@ -62,15 +68,24 @@ def make_all(schemes: Sequence[Scheme], images: Tensor, views: Tensor) -> list[G
     for scheme in schemes:
         anchor = seen if scheme.makes_other_view else everything
         parts = [
-            scheme.pictures(images[rows.to(images.device)], views[rows])
-            for rows in anchor.split(_AT_A_TIME)
-            if len(rows)
+            pictures_of(scheme, images, views, companions or {}, rows) for rows in anchor.split(_AT_A_TIME) if len(rows)
         ]
         pictures += [
             GeneratedPictures(name, scheme, torch.cat([part[name] for part in parts]), anchor)
             for name in (parts[0] if parts else ())
         ]
     return pictures
+
+
+def pictures_of(
+    scheme: Scheme, images: Tensor, views: Tensor, companions: Mapping[str, Tensor], rows: Tensor
+) -> dict[str, Tensor]:
+    """What ``scheme.pictures`` makes of the rows [m] of images, shown with their companions where it takes some."""
+    rows_there = rows.to(images.device)
+    if not scheme.shown_with:
+        return scheme.pictures(images[rows_there], views[rows])
+    beside = {kind: found[rows_there] for kind, found in companions.items() if kind in scheme.shown_with}
+    return scheme.pictures(images[rows_there], views[rows], beside)  # type: ignore[call-arg]
 
 
 def embed(embedding: Embedding, pixels: Pixels, images: Tensor) -> Tensor:
@@ -92,7 +107,8 @@ def observe(
     arrays: dict[str, Any] = {"real": embed(embedding, pixels, images), "pids": fixed.pids, "views": fixed.views}
     arrays = {name: value.cpu().numpy() for name, value in arrays.items()}
     arrays["images"] = np.array(fixed.names, dtype=np.str_)
-    pictures = make_all(schemes, images, fixed.views)
+    companions = {kind: pixels.to_generator(found.to(device)) for kind, found in fixed.companions.items()}
+    pictures = make_all(schemes, images, fixed.views, companions)
     arrays["kinds"] = np.array([kind.name for kind in pictures], dtype=np.str_)
     for name, scheme, outputs, anchor in pictures:
         margins = [scheme.alpha] + ([scheme.beta1, scheme.beta2] if hasattr(scheme, "beta1") else [])
@@ -107,13 +123,18 @@ def observe(
 
 # ---------------------------------------------------------------------------------------------- fixed images
 def fixed_images(
-    loaders: Mapping[str, Any], views_of: ViewsOf, vehicles: int = VEHICLES, per_vehicle: int = PER_VEHICLE
+    loaders: Mapping[str, Any],
+    views_of: ViewsOf,
+    vehicles: int = VEHICLES,
+    per_vehicle: int = PER_VEHICLE,
+    schemes: Sequence[Scheme] = (),
 ) -> FixedImages:
     """A few images each of some test vehicles, front and rear in equal parts where the views are known.
 
     Args:
         loaders: {'query': DataLoader, 'gallery': DataLoader} of one dataset. views_of: paths to values of ``View``.
         vehicles, per_vehicle: at most so many; vehicles with a single image are passed over.
+        schemes: list of Scheme whose companions are looked for, see ``partners.companion_images``.
     Returns:
         FixedImages, empty if no vehicle has two images.
     """
@@ -128,7 +149,8 @@ def fixed_images(
     folder = getattr(datasets[0], "dataset_dir", "")
     names = tuple(os.path.relpath(path, folder) if folder else os.path.basename(path) for path in paths)
     pids, camids = (torch.tensor([int(items[row][column]) for row in rows], dtype=torch.long) for column in (1, 2))
-    return FixedImages(images, pids, camids, views[rows], paths, tuple(name.replace(os.sep, "/") for name in names))
+    names = tuple(name.replace(os.sep, "/") for name in names)
+    return FixedImages(images, pids, camids, views[rows], paths, names, companion_images(loaders, views, rows, schemes))
 
 
 def choose_rows(items: Sequence[tuple[Any, ...]], views: Tensor, vehicles: int, per_vehicle: int) -> list[int]:
@@ -159,18 +181,25 @@ def choose_rows(items: Sequence[tuple[Any, ...]], views: Tensor, vehicles: int, 
     return chosen
 
 
-def sample_images(dataset: Any, views_of: ViewsOf, count: int = 8) -> tuple[Tensor, Tensor]:
-    """Fixed images to watch the generators with: half front, half rear where the views are known.
+def sample_images(
+    loaders: Mapping[str, Any], views_of: ViewsOf, schemes: Sequence[Scheme] = (), count: int = 8
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Fixed query images to watch the generators with: half front, half rear where the views are known.
 
     Args:
-        dataset: a torchreid dataset in query mode. count: images wanted.
+        loaders: {'query': DataLoader, 'gallery': DataLoader} of one dataset. count: images wanted.
+        schemes: list of Scheme whose companions are looked for, see ``partners.companion_images``.
     Returns:
-        (images [n, 3, h, w] normalized, views [n])
+        (images [n, 3, h, w] normalized, views [n], {kind: companions [n, 3, h, w] normalized})
     """
-    views = views_of([item[0] for item in dataset.data])
-    chosen = [i for view in (View.FRONT, View.REAR) for i in spread((views == view).nonzero().flatten(), count // 2)]
-    chosen = chosen or spread(torch.arange(len(views)), count)
-    return torch.stack([dataset[index]["img"] for index in chosen]), views[chosen]
+    dataset = loaders["query"].dataset
+    views = views_of([item[0] for split in ("gallery", "query") for item in loaders[split].dataset.data])
+    before = len(loaders["gallery"].dataset.data)
+    own = views[before:]
+    chosen = [i for view in (View.FRONT, View.REAR) for i in spread((own == view).nonzero().flatten(), count // 2)]
+    chosen = chosen or spread(torch.arange(len(own)), count)
+    companions = companion_images(loaders, views, [before + row for row in chosen], schemes)
+    return torch.stack([dataset[index]["img"] for index in chosen]), own[chosen], companions
 
 
 def spread(indices: Tensor, count: int) -> list[int]:

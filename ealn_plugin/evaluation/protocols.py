@@ -73,6 +73,8 @@ class Protocol:
         device: torch.device | str | None = None,
         use_metric_cuhk03: bool = False,
         where_and_when: WhereAndWhen | None = None,
+        query_expansion: int = 0,
+        expansion_alpha: float = 0.0,
     ) -> dict[str, float]:
         """Rank and summarise.
 
@@ -87,6 +89,8 @@ class Protocol:
             where_and_when: of these images, added to their distances; None: appearance alone.
             use_metric_cuhk03: CMC over galleries of one image per identity, as for the old CUHK03 split; the protocol
                 'image' has it, all others pay no attention to it.
+            query_expansion: search again with so many nearest gallery images added to each query, features scaled to
+                length 1; 0: not. expansion_alpha: power of the similarity that weighs them, 0: their average.
         Returns:
             dict of floats in [0, 1]: mAP, rank1 ..., mINP; protocols of several draws give means, and the standard
             deviations over the draws as mAP_std and so on.
@@ -102,6 +106,8 @@ class Protocol:
             average_precision=average_precision,
             device=device,
             where_and_when=where_and_when,
+            query_expansion=query_expansion,
+            expansion_alpha=expansion_alpha,
         )
         draws = [metrics_of(draw, ranks) for draw in self.rank(features, **options)]
         metrics = mean_and_deviation(draws) if self._draws(features) else draws[0]
@@ -118,13 +124,25 @@ class Protocol:
         average_precision: str = "mean",
         device: torch.device | str | None = None,
         where_and_when: WhereAndWhen | None = None,
+        query_expansion: int = 0,
+        expansion_alpha: float = 0.0,
     ) -> list[QueryRanks]:
         """The outcome per query, for CMC curves and further figures; arguments as ``evaluate``.
 
         Returns:
             list of QueryRanks, one per draw (one for protocols without draws).
         """
-        ranker = Ranker(features, dist_metric, normalize_feature, rerank, average_precision, device, where_and_when)
+        ranker = Ranker(
+            features,
+            dist_metric,
+            normalize_feature,
+            rerank,
+            average_precision,
+            device,
+            where_and_when=where_and_when,
+            query_expansion=query_expansion,
+            expansion_alpha=expansion_alpha,
+        )
         try:
             return self._rank(features, ranker)
         except (ProtocolUnavailable, NoValidQuery) as error:

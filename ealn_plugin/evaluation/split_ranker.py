@@ -12,6 +12,7 @@ from ealn_plugin import toolkit
 from ealn_plugin.evaluation.distances import check_metric, normalize_rows
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.interfaces import JunkRule
+from ealn_plugin.evaluation.query_expansion import check_expansion, expand_queries
 from ealn_plugin.evaluation.query_ranks import QueryRanks
 from ealn_plugin.evaluation.ranking import rank_distances, rank_features
 from ealn_plugin.evaluation.reranking import rerank
@@ -36,9 +37,12 @@ class Ranker:
     average_precision: str
     device: torch.device | str | None
     where_and_when: WhereAndWhen | None = None
+    query_expansion: int = 0
+    expansion_alpha: float = 0.0
 
     def __post_init__(self) -> None:
         check_metric(self.dist_metric)
+        check_expansion(self.query_expansion, self.expansion_alpha)
 
     def __call__(self, query: NDArray[np.int64], gallery: NDArray[np.int64], junk: JunkRule | str | None) -> QueryRanks:
         """QueryRanks of row numbers ``query`` against row numbers ``gallery``; junk: as ``rank_features``."""
@@ -48,8 +52,7 @@ class Ranker:
                 self.distances(query, gallery), *pids, junk=junk, average_precision=self.average_precision
             )
         return rank_features(
-            self._embeddings(query),
-            self._embeddings(gallery),
+            *self._both(query, gallery),
             *pids,
             metric=self.dist_metric,
             junk=junk,
@@ -73,11 +76,19 @@ class Ranker:
                 f"re-ranking {len(query)} queries and {len(gallery)} gallery images holds "
                 f"{len(query) * len(gallery)} distances, the limit is {RERANKING_LIMIT}; evaluate without re-ranking"
             )
-        probes, entries = self._embeddings(query), self._embeddings(gallery)
+        probes, entries = self._both(query, gallery)
         if self.rerank:
             return rerank(probes, entries, self.dist_metric, device=self.device)
         device = self.device or "cpu"
         return toolkit.distance_matrix(probes.to(device), entries.to(device), self.dist_metric).cpu().numpy()
+
+    def _both(self, query: NDArray[np.int64], gallery: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Embeddings of the queries, expanded if asked for, and of the gallery."""
+        probes, entries = self._embeddings(query), self._embeddings(gallery)
+        if not self.query_expansion:
+            return probes, entries
+        expanded = expand_queries(probes, entries, self.query_expansion, self.expansion_alpha, self.device)
+        return expanded, normalize_rows(entries)
 
     def _embeddings(self, rows: NDArray[np.int64]) -> Tensor:
         """A tensor of its own, so that nothing but the rows asked for is copied and normalized."""

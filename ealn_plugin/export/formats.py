@@ -76,14 +76,22 @@ def export_graph(
     }
     readers = {"onnx": lambda path: open_onnx(path, graph.inputs, threads), "program": open_program}
     return [
-        _write_checked(graph, kind, os.path.join(folder, graph.name + FORMATS[kind]), writers[kind], readers[kind])
+        write_checked(graph, kind, os.path.join(folder, graph.name + FORMATS[kind]), writers[kind], readers[kind])
         for kind in kinds
     ]
 
 
-def _write_checked(
+def write_checked(
     graph: Graph, kind: str, path: str, write: Callable[[str], None], read: Callable[[str], Callable[..., torch.Tensor]]
 ) -> Exported:
+    """Write a file, and give it its name only if it computes what the graph's ``reference`` does.
+
+    Args:
+        graph, kind, path: see ``Exported``. write: function of a path. read: function of a path to one of the graph's
+            input tensors.
+    Raises:
+        ExportMismatchError: it does not; no file is left under the name.
+    """
     name = os.path.basename(path)
     log.info("writing %s", name)
     with _nothing_left_after_a_mismatch(path), replacing(path) as temporary:

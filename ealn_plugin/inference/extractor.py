@@ -49,9 +49,10 @@ class FeatureExtractor:
     """L2-normalised features of images, the same numbers as in the test phase of training.
 
     Args:
-        run: run folder of ``ealn train``, one of its checkpoint_*.pth.tar, or a ``LoadedRun``; or an ONNX file of
-            ``ealn export``, which onnxruntime runs, several times as fast on a processor. For weights in torchreid's
-            own format see ``from_model``.
+        run: run folder of ``ealn train``, one of its checkpoint_*.pth.tar, or a ``LoadedRun``; a file of safetensors of
+            ``ealn export``, or 'hf:OWNER/NAME'; or an ONNX file of ``ealn export``, which onnxruntime runs, several
+            times as fast on a processor. None: the network that comes with the package, with a warning that says what
+            it was trained on. For weights in torchreid's own format see ``from_model``.
         device: 'cpu', 'cuda', ...; None: CUDA where there is one. A LoadedRun stays where it is.
         batch_size: images at a time; the features do not depend on it (beyond 1e-6, the rounding of float32).
         precision: 'fp32', or 'bf16' or 'fp16' for autocast, whose features differ in the third digit.
@@ -71,7 +72,7 @@ class FeatureExtractor:
 
     def __init__(
         self,
-        run: Any,
+        run: Any = None,
         *,
         device: str | torch.device | None = None,
         batch_size: int = 64,
@@ -106,10 +107,10 @@ class FeatureExtractor:
         model: str,
         weights: str,
         *,
-        height: int = 224,
-        width: int = 224,
-        norm_mean: Sequence[float] = loading.IMAGENET_MEAN,
-        norm_std: Sequence[float] = loading.IMAGENET_STD,
+        height: int | None = None,
+        width: int | None = None,
+        norm_mean: Sequence[float] | None = None,
+        norm_std: Sequence[float] | None = None,
         device: Any = None,
         **options: Any,
     ) -> "FeatureExtractor":
@@ -117,7 +118,8 @@ class FeatureExtractor:
 
         Args:
             model: name, such as 'resnet50'; weights: file, such as model/model-last.pth.tar of a run.
-            height, width: of the images in pixels; norm_mean, norm_std: of their normalization, ImageNet's by default.
+            height, width: of the images in pixels; norm_mean, norm_std: of their normalization. By default 224 pixels
+                and ImageNet's, of a timm model those of its own config.
             options: batch_size, precision, workers as in the constructor.
         Raises:
             FileNotFoundError, ValueError: no such file or model, or weights of another model.

@@ -121,7 +121,7 @@ def select_partners(pids: Tensor, views: Tensor, groups: Tensor, generator: torc
     """
     others = negative_mask(pids)
     same_view = others & _equal(views)
-    index, _ = _draw(_first_of([same_view & _equal(groups), same_view, others]), generator)
+    index, _ = _draw(first_of([same_view & _equal(groups), same_view, others]), generator)
     return index
 
 
@@ -139,7 +139,7 @@ def select_own(pids: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(valid, nearest, own), valid
 
 
-def _first_of(masks: Sequence[Tensor]) -> Tensor:
+def first_of(masks: Sequence[Tensor]) -> Tensor:
     """Per row the first of the masks, each [n, m] bool, in which anything is set -> [n, m] bool."""
     result = masks[-1]
     for mask in reversed(masks[:-1]):

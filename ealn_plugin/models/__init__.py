@@ -9,6 +9,7 @@ from ealn_plugin.models.editing_generator import EditingGenerator, draw_regions,
 from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone, l2_normalize
 from ealn_plugin.models.generators import ResnetGenerator, resnet_generator_9blocks
 from ealn_plugin.models.modes import frozen, running_statistics, untouched_statistics
+from ealn_plugin.models.neck import NeckedBackbone
 from ealn_plugin.models.reconstructing import ReconstructingGenerator
 from ealn_plugin.models.small_resnet import SmallResNet, resnet_small
 from ealn_plugin.models.stargan import StarGANDiscriminator, StarGANGenerator
@@ -19,6 +20,7 @@ __all__ = [
     "EditingGenerator",
     "EmbeddingNetwork",
     "PatchGAN",
+    "NeckedBackbone",
     "ReconstructingGenerator",
     "ResnetGenerator",
     "SmallResNet",

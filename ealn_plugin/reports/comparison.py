@@ -221,7 +221,13 @@ def _sheet_title(report: Report, dataset, subjects):
     network = f", {next(iter(subjects))}" if len(subjects) == 1 else ""
     count = len(next(iter(subjects.values()))[1])
     metrics = dict.fromkeys(_metric_name(report.rankings[label]) for label in subjects)
-    reranked = " before re-ranking" if any(report.rankings[label]["rerank"] for label in subjects) else ""
+    rankings = [report.rankings[label] for label in subjects]
+    later = [
+        name
+        for key, name in (("query_expansion", "query expansion"), ("rerank", "re-ranking"))
+        if any(ranking.get(key) for ranking in rankings)
+    ]
+    reranked = f" before {' and '.join(later)}" if later else ""
     return (
         f"{dataset}{network}: {count} queries taken evenly from all, not by outcome, and their {TOP} nearest "
         f"gallery images{reranked} (d: {', '.join(metrics)})"
@@ -231,6 +237,13 @@ def _sheet_title(report: Report, dataset, subjects):
 def _metric_name(ranking):
     name = {"euclidean": "squared Euclidean distance", "cosine": "1 - cosine"}[ranking["dist_metric"]]
     return name + (" of normalized features" if ranking["normalize_feature"] else "")
+
+
+def _expansion(ranking):
+    count, alpha = ranking.get("query_expansion"), ranking.get("expansion_alpha")
+    if not count:
+        return ""
+    return f", queries expanded by their {count} nearest ({f'alpha {alpha:g}' if alpha else 'average'})"
 
 
 def _markdown(report: Report, rows: Any):
@@ -248,7 +261,8 @@ def _markdown(report: Report, rows: Any):
         f"- {protocol}: {PROTOCOLS[protocol].description}." for protocol in dict.fromkeys(row.protocol for row in rows)
     ]
     lines += [
-        f"- {label}: {_metric_name(ranking)}{', re-ranked' if ranking['rerank'] else ''}, average precision "
+        f"- {label}: {_metric_name(ranking)}{_expansion(ranking)}{', re-ranked' if ranking['rerank'] else ''}, "
+        f"average precision "
         f"{'by trapezoids' if ranking['average_precision'] == 'trapezoid' else 'as mean of precisions'}"
         f"{', CMC of protocol image by the metric of CUHK03' if ranking['use_metric_cuhk03'] else ''}."
         for label, ranking in report.rankings.items()

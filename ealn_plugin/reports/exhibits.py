@@ -11,20 +11,28 @@ from typing import Any
 import numpy as np
 import torch
 
+from ealn_plugin import config as configuration
 from ealn_plugin import toolkit
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.engine.checkpoints.names import LAST
 from ealn_plugin.engine.ealn import EALNEngine
+from ealn_plugin.engine.monitoring.observer import TABLE
 from ealn_plugin.evaluation.extraction import FeatureExtraction
+from ealn_plugin.evaluation.feature_store import fingerprint_of_images
 from ealn_plugin.evaluation.fixed_images import FixedImages, embed, fixed_images, make_all
 from ealn_plugin.evaluation.twins import TWINS, read_twins
 from ealn_plugin.losses.distance import pairwise_distance
 from ealn_plugin.models.modes import evaluating
-from ealn_plugin.runs.folder import RESULTS, primary_protocol, read_results
+from ealn_plugin.runs.folder import CONFIG, RESULTS, primary_protocol, read_results
+from ealn_plugin.system.messages import printable
 from ealn_plugin.system.randomness import derived_seed, own_randomness
 from ealn_plugin.visualization.sheets import split_grid
 
 PER_VEHICLE = 8
+SAMPLES = "samples"
 HARD, OTHER_VIEW = "hard", "other_view"
+PASTED = "paste"
+"""What the scheme of pasted regions calls its hard negatives."""
 
 
 class FigureUnavailable(ValueError):
@@ -67,6 +75,30 @@ class ExhibitedRun:
         """EALNEngine with the trained networks."""
         return self.subject.engine()
 
+    def state_of_files(self) -> list[Any]:
+        """What tells whether anything in the run folder has changed that figures show, and with which settings."""
+        names = [CONFIG, LAST, RESULTS, TABLE]
+        there = sorted(os.listdir(self.folder))
+        names += [name for name in there if name.startswith("events.out.tfevents.")]
+        samples = os.path.join(self.folder, SAMPLES)
+        names += [os.path.join(SAMPLES, name) for name in (sorted(os.listdir(samples)) if SAMPLES in there else ())]
+        found = []
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                state = os.stat(os.path.join(self.folder, name))
+                found.append([printable(name), state.st_size, state.st_mtime_ns])
+        return [found, configuration.recorded(self.config)]
+
+    def state_of_images(self) -> str:
+        """What tells whether the test images, or their labels, have changed."""
+        items = [
+            (*item[:3], name == "query")
+            for splits in self.engine.test_loader.values()
+            for name, loader in splits.items()
+            for item in loader.dataset.data
+        ]
+        return fingerprint_of_images(items, self.engine.views_of([item[0] for item in items]).tolist())
+
     @property
     def dataset(self) -> str:
         """Name of the first target."""
@@ -93,7 +125,11 @@ class ExhibitedRun:
         """
         with self.looking() as engine:
             fixed = fixed_images(
-                engine.test_loader[self.dataset], engine.views_of, self.num_images // PER_VEHICLE, PER_VEHICLE
+                engine.test_loader[self.dataset],
+                engine.views_of,
+                self.num_images // PER_VEHICLE,
+                PER_VEHICLE,
+                engine.schemes,
             )
         if not len(fixed.pids):
             raise FigureUnavailable(f"no test vehicle of {self.dataset} has two images, expected some that have")
@@ -128,12 +164,16 @@ class ExhibitedRun:
 
     @functools.cached_property
     def generated(self) -> dict[str, Generated]:
-        """{kind: Generated}, HARD and OTHER_VIEW among the kinds where the run has such generators."""
+        """{kind: Generated}, HARD and OTHER_VIEW among the kinds where the run makes such images."""
         with self.looking() as engine:
-            pictures = make_all(engine.schemes, self.images.to(engine.device), self.fixed.views)
+            companions = {
+                kind: engine.pixels.to_generator(found.to(engine.device))
+                for kind, found in self.fixed.companions.items()
+            }
+            pictures = make_all(engine.schemes, self.images.to(engine.device), self.fixed.views, companions)
         generated = {}
         for name, _, images, anchor in pictures:
-            images = images.cpu()
+            name, images = HARD if name == PASTED else name, images.cpu()
             embeddings = self.embed(images)
             apart = (embeddings.double() - self.embeddings[anchor].double()).pow(2).sum(dim=1)
             generated[name] = Generated(
@@ -201,7 +241,7 @@ class ExhibitedRun:
 
         The first row holds the inputs, the following ones the images of each generator.
         """
-        folder = os.path.join(self.folder, "samples")
+        folder = os.path.join(self.folder, SAMPLES)
         grids = {}
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             epoch = re.fullmatch(r"epoch_(\d+)\.png", name)

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from ealn_plugin import visualization
 from ealn_plugin.evaluation.feature_store import FeatureStore
 from ealn_plugin.reports import comparison, hard_negative_figure, picture_figures
 from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, FigureUnavailable
+from ealn_plugin.reports.kept_figures import Draw, KeptFigures
 from ealn_plugin.reports.picture_figures import stem_of
+from ealn_plugin.system.durations import Durations
 from ealn_plugin.system.files import write_csv
 from ealn_plugin.visualization.plots import histogram
 
@@ -38,26 +41,48 @@ LOSSES = {
 }
 
 
-def write_figures(runs: Sequence[Any], numbers: Iterable[int], out: str) -> dict[int, Any]:
+def write_figures(
+    runs: Sequence[Any], numbers: Iterable[int], out: str, durations: Durations | None = None
+) -> dict[int, Any]:
     """Draw figures.
 
     Args:
-        runs: list of ExhibitedRun, labels different. numbers: of figures, keys of ``FIGURES``. out: existing folder.
+        runs: list of ExhibitedRun, labels different. numbers: of figures, keys of ``FIGURES``. out: existing folder;
+            a figure that is there is drawn again only if what it shows has changed.
+        durations: is told how long each took.
     Returns:
         {number: list of the paths of PNG files, or the sentence that says why there are none}.
     Raises:
         OSError: a file cannot be written. RuntimeError: matplotlib is missing.
     """
-    drawn = {}
+    drawn: dict[int, Any] = {}
+    kept = KeptFigures(out, durations)
     for number in numbers:
-        draw, name = FIGURES[number]
-        log.info("figure %d: %s", number, name)
+        figure = FIGURES[number]
+        log.info("figure %d: %s", number, figure.name)
         try:
-            drawn[number] = draw(runs, out)
+            drawn[number] = _drawn(figure, runs, kept)
         except FigureUnavailable as error:
             log.warning("no figure %d: %s", number, error)
             drawn[number] = str(error)
     return drawn
+
+
+def _drawn(figure, runs: Sequence[Any], kept: KeptFigures) -> list[str]:
+    """The files of a figure; those of single runs one by one, as a page has them."""
+    if not figure.single:
+        return kept.fetch(figure.name, runs, figure.draw, figure.networks)
+    paths, reason = [], None
+    for run in runs:
+        try:
+            paths += kept.fetch(figure.name, [run], figure.draw, figure.networks)
+        except FigureUnavailable as error:
+            reason = error
+    if not paths and reason is not None:
+        if len(runs) == 1:
+            raise reason
+        figure.draw(runs, kept.folder)  # says why of all of them
+    return paths
 
 
 # ---------------------------------------------------------------------------------------------- 4
@@ -203,13 +228,28 @@ def draw_loss_curves(runs: Sequence[Any], out: str) -> list[str]:
     return [f"{stem}.png"]
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the paper.
+
+    Attributes:
+        draw, name: how it is made, and what it shows. networks: it needs them and the test images.
+        single: it has a file for each run, which depends on that run alone.
+    """
+
+    draw: Draw
+    name: str
+    networks: bool = True
+    single: bool = False
+
+
 FIGURES = {
-    4: (draw_cmc_curves, "CMC curves"),
-    5: (hard_negative_figure.draw_hard_negatives, "hard negatives"),
-    6: (picture_figures.draw_cross_views, "other views"),
-    7: (picture_figures.draw_training, "hard negatives during training"),
-    8: (picture_figures.draw_responses, "response maps"),
-    9: (draw_distances, "distances"),
-    10: (draw_sweep, "sensitivity to beta1 and beta2"),
-    11: (draw_loss_curves, "losses"),
+    4: Figure(draw_cmc_curves, "CMC curves"),
+    5: Figure(hard_negative_figure.draw_hard_negatives, "hard negatives", single=True),
+    6: Figure(picture_figures.draw_cross_views, "other views"),
+    7: Figure(picture_figures.draw_training, "hard negatives during training", networks=False, single=True),
+    8: Figure(picture_figures.draw_responses, "response maps"),
+    9: Figure(draw_distances, "distances", single=True),
+    10: Figure(draw_sweep, "sensitivity to beta1 and beta2", networks=False),
+    11: Figure(draw_loss_curves, "losses", networks=False),
 }

@@ -10,7 +10,7 @@ import torch
 from ealn_plugin import config as configuration
 from ealn_plugin import visualization
 from ealn_plugin.evaluation.twins import UNMARKED_TWINS, retrieve_other_views, score_pictures, ssim, summarize
-from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, FigureUnavailable
+from ealn_plugin.reports.exhibits import HARD, OTHER_VIEW, PASTED, FigureUnavailable
 from ealn_plugin.reports.names import file_name
 from ealn_plugin.system.entrances import command
 from ealn_plugin.system.files import write_csv
@@ -32,7 +32,7 @@ def runs_with(runs: Sequence[Any], kind: str, what: str) -> list[Any]:
     makers = [run for run in runs if kind in run.generated]
     if not makers:
         raise FigureUnavailable(
-            f"none of {', '.join(run.label for run in runs)} has a generator of {what}, expected "
+            f"none of {', '.join(run.label for run in runs)} makes {what}, expected "
             "at least one; give a run of another ealn.scheme"
         )
     return makers
@@ -229,7 +229,7 @@ def draw_training(runs: Sequence[Any], out: str, inputs: int = 4, columns: int =
 
 def _makes(run: Any, kind: str) -> bool:
     parts = set(configuration.parts_of(run.config.ealn.scheme))
-    return bool(parts & ({"hard"} if kind == HARD else set(configuration.OTHER_VIEW_PARTS)))
+    return bool(parts & ({HARD, PASTED} if kind == HARD else set(configuration.OTHER_VIEW_PARTS)))
 
 
 def _stages(run: Any):

@@ -115,4 +115,4 @@ class _FileExtraction(FeatureExtraction):
 
 def _mean_average_precision(network: OnnxNetwork, loaders: Any, name: str, protocol: str, subject: RunSubject) -> float:
     own, _ = _FileExtraction(network).dataset(loaders, f"{name} by {os.path.basename(network.path)}")
-    return float(evaluate_protocols(own, [protocol], **subject.ranking())[protocol]["mAP"])
+    return float(evaluate_protocols(own, [protocol], **subject.ranking())[protocol]["mAP"])  # type: ignore[arg-type]

@@ -78,6 +78,8 @@ class Subject(abc.ABC):
             normalize_feature=test.normalize_feature,
             ranks=tuple(test.ranks),
             rerank=test.rerank,
+            query_expansion=test.query_expansion,
+            expansion_alpha=test.expansion_alpha,
             use_metric_cuhk03=self.config.cuhk03.use_metric_cuhk03,
         )
 
@@ -196,7 +198,7 @@ class ModelSubject(Subject):
         datamanager = build.build_datamanager(self.config, train=False)
         model = build.build_embedding_backbone(self.config, max(1, datamanager.num_train_pids))
         if self.weights:
-            load_weights(model, self.weights)
+            model = load_weights(model, self.weights, size=(data.height, data.width))
         else:
             log.warning("%s has no --weights: its figures are those of an untrained network", self.config.model.name)
         device = torch.device("cuda" if datamanager.use_gpu else "cpu")

@@ -1,7 +1,7 @@
 """From a configuration to the parts of a run; the only place where config keys meet constructors."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -21,12 +21,16 @@ from ealn_plugin.engine.ealn import EALNEngine
 from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS
 from ealn_plugin.models import (
     EditingGenerator,
+    NeckedBackbone,
     ReconstructingGenerator,
     StarGANDiscriminator,
     StarGANGenerator,
+    check_backbone,
     patchgan_70,
     resnet_generator_9blocks,
+    timm_backbone,
 )
+from ealn_plugin.models.last_stride import remove_last_stride
 from ealn_plugin.runs import pretrained
 from ealn_plugin.runs.datamanager import build_datamanager
 from ealn_plugin.runs.weights import fill_weights, number_of_classes
@@ -57,7 +61,10 @@ _KEYS: dict[str, Any] = {
     "use_metric_cuhk03": "cuhk03.use_metric_cuhk03",
     **{
         name: f"test.{name}"
-        for name in "start_eval eval_freq dist_metric normalize_feature visrank visrank_topk ranks rerank".split()
+        for name in (
+            "start_eval eval_freq dist_metric normalize_feature visrank visrank_topk ranks rerank query_expansion "
+            "expansion_alpha"
+        ).split()
     },
 }
 """Configuration keys of the options that are not called ealn.<name of the option>."""
@@ -164,11 +171,15 @@ def render_if_missing(config: CfgNode) -> None:
 
 
 def build_embedding_backbone(config: CfgNode, num_classes: int) -> nn.Module:
-    """The torchreid backbone named by ``model.name``, with ``model.load_weights`` loaded when given."""
+    """The backbone named by ``model.name``, with ``model.load_weights`` loaded when given; see ``with_tricks``."""
     import_modules(config.ealn.imports)
     extra, own = {}, pretrained.is_filled_here(config)
+    size = dict(height=config.data.height, width=config.data.width)
     if config.model.name == "vgg_cnn_m_1024":
-        extra = dict(input_size=(config.data.height, config.data.width), feature_activation=config.ealn.vggm_feature)
+        extra = dict(input_size=tuple(size.values()), feature_activation=config.ealn.vggm_feature)
+    elif config.model.name.startswith(timm_backbone.PREFIX):
+        extra = size
+        _tell_input(config)
     model = toolkit.build_model(
         config.model.name,
         num_classes,
@@ -180,25 +191,79 @@ def build_embedding_backbone(config: CfgNode, num_classes: int) -> nn.Module:
     if own:
         pretrained.fill_pretrained(model)
     if config.model.load_weights:
-        fill_weights(model, config.model.load_weights, config.data.norm_mean, config.data.norm_std)
-    return model
+        model = fill_weights(
+            model,
+            config.model.load_weights,
+            config.data.norm_mean,
+            config.data.norm_std,
+            tested_size=tuple(size.values()) if config.test.evaluate else None,
+        )
+    return with_tricks(model, config, num_classes)
+
+
+def with_tricks(model: nn.Module, config: CfgNode, num_classes: int) -> nn.Module:
+    """The backbone with what ealn.last_stride and ealn.neck ask for; itself where they ask for nothing.
+
+    Raises:
+        ValueError: the backbone has no last stride to be taken out, or cannot be wrapped.
+    """
+    size = config.data.height, config.data.width
+    if config.ealn.last_stride == 1:
+        remove_last_stride(model, *size, name=config.model.name)
+    if config.ealn.neck == "none":
+        return model
+    return NeckedBackbone(model, check_backbone(model, *size), num_classes, config.ealn.neck)
+
+
+def _tell_input(config: CfgNode) -> None:
+    """Say in the log what images a timm model gets, and where that differs from its own config."""
+    own, data = timm_backbone.timm_input(config.model.name), config.data
+    used = dict(height=data.height, width=data.width, mean=list(data.norm_mean), std=list(data.norm_std))
+    other = [f"{name} {own[name]}" for name, value in used.items() if value != own[name]]
+    log.info(
+        "%s: images of %d x %d pixels, norm_mean %s, norm_std %s, %s",
+        config.model.name,
+        data.height,
+        data.width,
+        used["mean"],
+        used["std"],
+        f"as set; its own pretrained config has {', '.join(other)}" if other else "those of its own pretrained config",
+    )
 
 
 def build_scheduler(config: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
-    """The paper's linear schedule, or one of torchreid's."""
-    train = config.train
-    if train.lr_scheduler != "linear":
+    """The paper's linear schedule, or one of torchreid's; behind a linear warm-up with ealn.lr_warmup_epochs."""
+    train, warmup = config.train, config.ealn.lr_warmup_epochs
+    if train.lr_scheduler != "linear" and not warmup:
         stepsize = list(train.stepsize) if train.lr_scheduler == "multi_step" else train.stepsize[-1]
         return toolkit.build_lr_scheduler(
             optimizer, lr_scheduler=train.lr_scheduler, stepsize=stepsize, gamma=train.gamma, max_epoch=train.max_epoch
         )
+    if warmup >= train.max_epoch:
+        raise ValueError(
+            f"ealn.lr_warmup_epochs is {warmup}, but the run has {train.max_epoch} epochs; lower it or train longer"
+        )
+    main = _main_factor(config)
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda epoch: schedule.warm_up_factor(epoch, warmup) * main(epoch)
+    )
+
+
+def _main_factor(config: CfgNode) -> Callable[[int], float]:
+    """The factor of the learning rate in an epoch, the warm-up apart."""
+    train = config.train
+    if train.lr_scheduler == "cosine":
+        return lambda epoch: schedule.cosine_factor(epoch, train.max_epoch, config.ealn.lr_warmup_epochs)
+    if train.lr_scheduler == "single_step":
+        steps = range(train.stepsize[-1], train.max_epoch, train.stepsize[-1])
+        return lambda epoch: schedule.step_factor(epoch, steps, train.gamma)
+    if train.lr_scheduler == "multi_step":
+        return lambda epoch: schedule.step_factor(epoch, train.stepsize, train.gamma)
     constant = _or_none(config.ealn.constant_epochs)
     if constant is None:
         constant = schedule.default_constant_epochs(train.max_epoch)
     schedule.linear_factor(0, train.max_epoch, constant)
-    return torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda epoch: schedule.linear_factor(epoch, train.max_epoch, constant)
-    )
+    return lambda epoch: schedule.linear_factor(epoch, train.max_epoch, constant)
 
 
 def build_schemes(config: CfgNode) -> Any:

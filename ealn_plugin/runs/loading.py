@@ -1,6 +1,7 @@
 """From a run folder to its trained networks, for inference: no dataset is needed, nothing is trained."""
 
 import functools
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from ealn_plugin.evaluation.extraction import FeatureExtraction
 from ealn_plugin.models.embedding import EmbeddingNetwork
 from ealn_plugin.models.modes import evaluating
 from ealn_plugin.runs import build
+from ealn_plugin.runs.described_file import SUFFIX
 from ealn_plugin.runs.folder import files_of_run
+from ealn_plugin.runs.references import NOTICE, SHIPPED, described_network, is_reference, local_file
 from ealn_plugin.runs.weights import load_weights, number_of_classes
 from ealn_plugin.system.randomness import own_randomness
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -82,13 +85,15 @@ class LoadedRun:
         )
 
 
-def load_run(path: str | PathLike[str], device: str | torch.device = "cpu") -> LoadedRun:
+def load_run(path: str | PathLike[str] | None, device: str | torch.device = "cpu") -> LoadedRun:
     """The networks of a run of ``ealn train``; its dataset need not be there.
 
     No code in its files is run, but the modules that its ``ealn.imports`` names are imported.
 
     Args:
-        path: run folder, meaning its last checkpoint, or one of the checkpoint_*.pth.tar in it.
+        path: run folder, meaning its last checkpoint, or one of the checkpoint_*.pth.tar in it; or weights that say
+            which network they belong to: a file of safetensors of ``ealn export``, 'hf:OWNER/NAME', or 'shipped', which
+            come with the package. None: 'shipped', with a warning that says what they are.
         device: where to put the networks.
     Returns:
         LoadedRun
@@ -96,6 +101,11 @@ def load_run(path: str | PathLike[str], device: str | torch.device = "cpu") -> L
         FileNotFoundError: not a run that has saved a checkpoint.
         CheckpointError, ValueError: broken files, or a checkpoint that does not fit its configuration.
     """
+    if path is None:
+        log.warning("%s", NOTICE)
+        path = SHIPPED
+    if is_reference(path) or (os.fspath(path).endswith(SUFFIX) and not os.path.isdir(path)):
+        return load_model(**described_network(path, "the run"), weights=path, device=device, flag="the run")
     config_file, checkpoint_file = files_of_run(path)
     config = configuration.load_config(config_file, ["model.pretrained", False, "model.load_weights", ""])
     content = state.read(checkpoint_file)
@@ -111,47 +121,40 @@ def load_run(path: str | PathLike[str], device: str | torch.device = "cpu") -> L
 def load_model(
     model: str,
     weights: str | PathLike[str],
-    height: int = 224,
-    width: int = 224,
-    norm_mean: Sequence[float] = IMAGENET_MEAN,
-    norm_std: Sequence[float] = IMAGENET_STD,
+    height: int | None = None,
+    width: int | None = None,
+    norm_mean: Sequence[float] | None = None,
+    norm_std: Sequence[float] | None = None,
     device: str | torch.device = "cpu",
     flag: str = "weights",
 ) -> LoadedRun:
-    """Any torchreid model with weights of its own architecture, as a LoadedRun without schemes.
+    """Any model with weights of its own architecture, as a LoadedRun without schemes.
 
     Args:
-        model: name, such as 'resnet50'.
-        weights: file in torchreid's format, such as model/model-last.pth.tar of a run, or a plain state dict.
-        height, width: of the images in pixels; norm_mean, norm_std: of their normalization, for pixels in [0, 1].
+        model: name, such as 'resnet50' or 'timm:convnext_atto'.
+        weights: file in torchreid's format, such as model/model-last.pth.tar of a run, a plain state dict, a
+            checkpoint of FastReID or TransReID, a file of safetensors, 'hf:OWNER/NAME' or 'shipped'.
+        height, width: of the images in pixels; norm_mean, norm_std: of their normalization, for pixels in [0, 1]. None:
+            what a timm model's own config says, and 224 pixels and ImageNet's normalization for all others.
         device: where to put the network; flag: what the user calls the file of weights in messages.
     Raises:
         FileNotFoundError, ValueError: no such file or model, weights of another model, or a size out of range.
     """
-    config = configuration.load_config(
-        "",
-        [
-            "ealn.scheme",
-            "en",
-            "model.name",
-            model,
-            "model.pretrained",
-            False,
-            "data.height",
-            height,
-            "data.width",
-            width,
-            "data.norm_mean",
-            list(norm_mean),
-            "data.norm_std",
-            list(norm_std),
-        ],
-    )
+    given = {
+        "data.height": height,
+        "data.width": width,
+        "data.norm_mean": None if norm_mean is None else list(norm_mean),
+        "data.norm_std": None if norm_std is None else list(norm_std),
+    }
+    options = ["ealn.scheme", "en", "model.name", model, "model.pretrained", False]
+    options += [item for key, value in given.items() if value is not None for item in (key, value)]
+    config = configuration.load_config("", options)
     with own_randomness(seed=0):  # a classifier that does not fit stays as drawn, and belongs to the identity
         network = build.build_embedding_backbone(config, 1)
-    load_weights(network, weights, flag)
+    network = load_weights(network, weights, flag, (config.data.height, config.data.width))
+    source = local_file(weights, flag)
     pixels = PixelRange(config.data.norm_mean, config.data.norm_std)
-    return LoadedRun(config, EmbeddingNetwork(network), [], pixels, torch.device(device), os.fspath(weights))
+    return LoadedRun(config, EmbeddingNetwork(network), [], pixels, torch.device(device), source)
 
 
 def check_features(model: nn.Module, height: int, width: int, device: str | torch.device) -> int:

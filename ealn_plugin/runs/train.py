@@ -16,6 +16,7 @@ from ealn_plugin.data.files import RENDERED_NOTE, is_rendered
 from ealn_plugin.data.own.names import splits_to_record
 from ealn_plugin.distributed.world import World
 from ealn_plugin.engine.checkpoints import file as checkpoint
+from ealn_plugin.engine.monitoring.loggers import check_loggers
 from ealn_plugin.engine.precision import AUTO
 from ealn_plugin.runs import build
 from ealn_plugin.runs.folder import (
@@ -52,6 +53,8 @@ def train(
         TrainingInterrupted, ValueError, OSError, RuntimeError: each with one sentence.
     """
     save_dir = config.data.save_dir
+    if not config.test.evaluate:
+        check_loggers(config.ealn.loggers)  # before anything is rendered or read
     os.makedirs(save_dir, exist_ok=True)
     world = world or World()
     at_home = bool(config.model.resume) and _is_in(config.model.resume, save_dir)

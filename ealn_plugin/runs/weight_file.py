@@ -1,4 +1,4 @@
-"""What is in a file of ``torch.save``, whoever made it: tensors and plain values, and no code of it is run.
+"""What is in a file of ``torch.save`` or of safetensors, whoever made it: tensors and plain values. No code is run.
 
 Where torch's own safe reader refuses a file, because it holds settings beside its weights (an argparse.Namespace, a
 path, a whole pickled network), it is read here: tensors are put together from their numbers, and whatever else the
@@ -13,6 +13,8 @@ import zipfile
 from typing import Any
 
 import torch
+
+from ealn_plugin.runs.described_file import is_safetensors, read_tensors
 
 _REFUSED = frozenset(
     "os posix nt sys subprocess builtins __builtin__ importlib runpy ctypes shutil socket pty code webbrowser".split()
@@ -83,13 +85,15 @@ class _Call:
 
 
 def read_file(path: str) -> Any:
-    """The content of a file of ``torch.save``, on the CPU.
+    """The content of a file of ``torch.save`` or of safetensors, on the CPU.
 
     Returns:
         plain values, tensors and ``Inert``.
     Raises:
         Exception: of many kinds, where it is no such file, is damaged, or asks for a call that is refused.
     """
+    if is_safetensors(path):
+        return read_tensors(path)
     try:
         with warnings.catch_warnings():  # of pickle protocols that it may not know
             warnings.simplefilter("ignore")

@@ -10,7 +10,10 @@ from typing import Any
 from torch import nn
 
 from ealn_plugin.models import VGGM, load_vggm_weights
+from ealn_plugin.models.timm_backbone import BODY, TimmBackbone
 from ealn_plugin.models.vggm import COLLECTION_LAYERS
+from ealn_plugin.runs import foreign_weights
+from ealn_plugin.runs.references import is_reference, local_file
 from ealn_plugin.runs.weight_file import read_file, state_dicts
 
 log = logging.getLogger(__name__)
@@ -51,23 +54,31 @@ def number_of_classes(weights: Any) -> Any:
 
 
 def check_file(path: str | os.PathLike[str], flag: str = "--weights") -> None:
-    """Raise FileNotFoundError, with one sentence, unless there is a file of that name."""
-    if not os.path.isfile(path):
+    """Raise FileNotFoundError, with one sentence, unless there is a file of that name, or it is no path."""
+    if not is_reference(path) and not os.path.isfile(path):
         raise FileNotFoundError(
-            f"{flag} is {path!r}, but there is no such file; give a checkpoint of torchreid or a "
-            "state dict saved with torch.save"
+            f"{flag} is {path!r}, but there is no such file; give a checkpoint of torchreid, a "
+            "state dict saved with torch.save, or a file of safetensors"
         )
 
 
-def load_weights(model: nn.Module, path: str | os.PathLike[str], flag: str = "--weights") -> None:
+def load_weights(
+    model: nn.Module, path: str | os.PathLike[str], flag: str = "--weights", size: tuple[int, int] = (224, 224)
+) -> nn.Module:
     """Fill every layer of ``model`` but its classifier from a checkpoint that somebody made, or a plain state dict.
 
     Args:
-        flag: what the user calls the file in messages.
+        flag: what the user calls the file in messages. size: (height, width) of the images in pixels.
+    Returns:
+        the model; for a checkpoint of FastReID or TransReID changed to compute what theirs does, see ``take_over``.
     Raises:
         FileNotFoundError, ValueError: no such file, not a file of weights, or one of another architecture.
     """
-    found = _fitting_weights(model, path, flag)
+    content = _content(path, flag)
+    foreign = foreign_weights.content_of(state_dicts(content))
+    if foreign is not None:
+        return foreign_weights.take_over(model, foreign, os.fspath(path), flag, size)
+    found = _fitting_weights(model, content, path, flag)
     weights, own, kept = found.tensors, model.state_dict(), {}
     for key, value in own.items():
         fits = key in weights and weights[key].shape == value.shape
@@ -86,21 +97,43 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], flag: str = "--
         found.told(path, len(kept), len(own)),
         f", {len(unused)} of the file not used, such as {unused[0]}" if unused else "",
     )
+    if found.stripped and any("neck.running_mean" in tensors for _, tensors in state_dicts(content)):
+        log.warning(
+            "%s %r is of a run with ealn.neck: its feature before the neck is taken, with the strides of %s; give the "
+            "run itself for the feature that it was tested with",
+            flag,
+            os.fspath(path),
+            type(model).__name__,
+        )
+    return model
 
 
 def fill_weights(
-    model: nn.Module, path: str, norm_mean: Sequence[float], norm_std: Sequence[float], flag: str = "model.load_weights"
-) -> None:
+    model: nn.Module,
+    path: str,
+    norm_mean: Sequence[float],
+    norm_std: Sequence[float],
+    flag: str = "model.load_weights",
+    tested_size: tuple[int, int] | None = None,
+) -> nn.Module:
     """Fill the layers of ``model`` that a file fits, to start a training from them, and log which.
 
     Args:
         norm_mean, norm_std: the normalization of the images, which the first layer of the public `vggm` file is
             adapted to.
         flag: what the user calls the file in messages.
+        tested_size: (height, width) of the images where the network is only tested: a checkpoint of FastReID or
+            TransReID then changes it as ``load_weights`` does. None: a training begins with what fits.
+    Returns:
+        the model.
     Raises:
         FileNotFoundError, ValueError: no such file, not a file of weights, or one that fits no layer.
     """
-    found = _fitting_weights(model, path, flag)
+    content = _content(path, flag)
+    foreign = foreign_weights.content_of(state_dicts(content))
+    if foreign is not None and tested_size is not None:
+        return foreign_weights.take_over(model, foreign, path, flag, tested_size)
+    found = _fitting_weights(model, content, path, flag, foreign)
     weights, own = found.tensors, model.state_dict()
     if not found.fits:
         raise ValueError(
@@ -117,6 +150,7 @@ def fill_weights(
     log.info("filled: %s", ", ".join(filled))
     if left:
         log.info("not filled, they start fresh: %s", ", ".join(left))
+    return model
 
 
 def _is_optional(key):
@@ -133,8 +167,13 @@ def _fill(model, weights, path, flag):
         ) from error
 
 
-def _fitting_weights(model, path, flag):
-    """The weights of a file under the names of ``model``'s layers, as ``_Fitting``."""
+def _content(path, flag):
+    """What a file of weights holds.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, or none of weights; one sentence.
+    """
+    path = local_file(path, flag)
     check_file(path, flag)
     try:
         content = read_file(path)
@@ -148,18 +187,32 @@ def _fitting_weights(model, path, flag):
             f"{flag} {path!r} is the checkpoint of a whole EALN run; give its folder with --run or "
             "model.resume, or the embedding network alone, model/model-last.pth.tar in that folder"
         )
+    return content
+
+
+def _fitting_weights(model, content, path, flag, foreign=None):
+    """The weights of a file, or those of a ``Foreign``, under the names of ``model``'s layers, as ``_Fitting``."""
     shapes = {key: value.shape for key, value in model.state_dict().items()}
     if isinstance(model, VGGM):
         for there, here in COLLECTION_LAYERS.items():
             shapes.update({f"{there}.{kind}": shapes[f"{here}.{kind}"] for kind in ("weight", "bias")})
     wanted = sum(not _is_optional(key) for key in model.state_dict())
-    found = [_fit(tensors, shapes, wanted, place) for place, tensors in state_dicts(content)]
+    dicts = list(state_dicts(content))
+    if foreign is not None:
+        dicts = [(foreign.layout, foreign_weights.start_from(foreign))]
+    found = [_fit(tensors, shapes, wanted, place) for place, tensors in dicts]
+    if isinstance(model, TimmBackbone):  # timm's own files do not know that its network is a part of another one
+        found += [_fit(_in_body(tensors), shapes, wanted, place) for place, tensors in dicts]
     if not found:
         raise ValueError(
             f"{flag} {path!r} holds no state dict, expected a checkpoint of torchreid or a state dict "
             "saved with torch.save; give another file"
         )
     return max(found, key=lambda each: (each.fits, "ema" not in each.place.lower()))  # of equals the first
+
+
+def _in_body(tensors):
+    return {f"{BODY}{name.removeprefix('module.')}": value for name, value in tensors.items()}
 
 
 # ---------------------------------------------------------------------------------------------- names of layers

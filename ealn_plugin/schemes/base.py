@@ -104,6 +104,9 @@ class Scheme(nn.Module, abc.ABC):
     makes_other_view = False  # whether ``other_view`` is there for the fused feature
     companions: tuple[str, ...] = ()  # kinds of ``Batch.companions`` that the batches have to bring
     donors = 1  # of how many of the nearest images 'donor' and 'own' are drawn
+    shown_with: tuple[
+        str, ...
+    ] = ()  # kinds of companions, 'donor' and 'own', that ``pictures`` takes as a third argument
     # names of networks whose gradient is differentiated again, by a gradient penalty
     differentiated_twice: tuple[str, ...] = ()
     uses_embeddings: bool | None = None  # whether it looks at ``Batch.embeddings``; None: if it has generators
@@ -189,7 +192,10 @@ class Scheme(nn.Module, abc.ABC):
         return images
 
     def pictures(self, images: Tensor, views: Tensor) -> dict[str, Tensor]:
-        """{name: images [n, 3, h, w]}: what a person should see of the scheme for the given images."""
+        """{name: images [n, 3, h, w]}: what a person should see of the scheme for the given images.
+
+        A scheme with ``shown_with`` is given a third argument, {kind: images [n, 3, h, w]} of the kinds named there.
+        """
         return {}
 
     # ------------------------------------------------------------------------------------------ shared pieces

@@ -87,6 +87,7 @@ class RegionScheme(Scheme):
         self.candidates, self.number, self.radii = candidates, tuple(number), tuple(radii)
         self.chosen_by_embedding = choose in ("embedding", "belt")
         self.donors = donors
+        self.shown_with = ("donor",) * self.pastes + ("own",) * (neutral == "own")
         if donors:
             uses_own = neutral == "own" or choose == "persistent"
             self.companions = ("donor",) * self.pastes + ("own",) * uses_own
@@ -181,16 +182,29 @@ class RegionScheme(Scheme):
             loss = loss + near
         return self.lambda_ed * loss, detached(parts)
 
-    def pictures(self, images: Tensor, views: Tensor) -> dict[str, Tensor]:
-        """The negative of each image and its neutral edit, always the same; chosen by pixels, without D_emb."""
-        with torch.no_grad():
-            partners = images[_far_rows(views).to(images.device)] if self.pastes else None
-            made, changed, _ = self._candidates(images, partners, torch.Generator().manual_seed(0))
-            negative, near = edits.choose_edits("pixels", *edits.edit_changes(images, made, changed))
+    @torch.no_grad()
+    def pictures(
+        self, images: Tensor, views: Tensor, companions: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The negative of each image and its neutral edit, always the same; chosen by pixels, without D_emb.
+
+        Args:
+            companions: {"donor": images of other vehicles to paste from, "own": other images of the same vehicles},
+                [n, 3, h, w] each. Without donors they are the images half the list away; without own ones no neutral
+                edits are made of them.
+        """
+        companions = companions or {}
+        partners = None
+        if self.pastes:
+            partners = companions.get("donor", images.roll(len(images) // 2, dims=0))
+        made, changed, regions = self._candidates(images, partners, torch.Generator().manual_seed(0))
+        negative, near = edits.choose_edits("pixels", *edits.edit_changes(images, made, changed))
         everything = torch.arange(len(images), device=images.device)
         shown = {self.name: made[negative, everything]}
         if self.neutral == "least":
             shown["neutral"] = made[near, everything]
+        elif self.neutral == "own" and "own" in companions:
+            shown["neutral"], _ = self.edit(images, companions["own"], regions[negative, everything])
         return shown
 
 
@@ -324,18 +338,6 @@ class PastedRegionsScheme(RegionScheme):
     def discriminator_loss(self, batch: Batch, fakes: Mapping[str, Fakes]) -> Loss:
         """Nothing to train."""
         return batch.images.new_zeros(()), {}
-
-
-def _far_rows(views: Tensor) -> Any:
-    """[n] for pictures, whose vehicles are not known: the row of the same view that is farthest away in the list.
-
-    Images of one vehicle stand together there, so it shows another one, unless there is one alone.
-    """
-    count = len(views)
-    rows = torch.arange(count)
-    apart = (rows[:, None] - rows[None]).abs()
-    apart = torch.minimum(apart, count - apart) + count * (views[:, None] == views[None])
-    return apart.argmax(dim=1)
 
 
 def _check_regions(candidates: int, number: Any, radii: Any, neutral: str) -> None:

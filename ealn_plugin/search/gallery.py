@@ -14,6 +14,7 @@ from ealn_plugin.data.folders import images_of_folder
 from ealn_plugin.data.own.names import build_dataset
 from ealn_plugin.data.viewpoints import View, gather_views
 from ealn_plugin.inference.extractor import FeatureExtractor
+from ealn_plugin.runs import references
 from ealn_plugin.search.facts import exif_time, facts_of
 from ealn_plugin.search.records import Records
 from ealn_plugin.system.imports import import_modules, located
@@ -128,7 +129,9 @@ def description(
         classifier, fusion: as for ``FeatureExtractor``.
         imports: modules that register the model, as ``import_modules`` takes them.
     """
-    network = {"run": os.path.abspath(run)} if run else {"model": model, "weights": os.path.abspath(weights), **images}
+    network = (
+        {"run": os.path.abspath(run)} if run else {"model": model, "weights": references.absolute(weights), **images}
+    )
     if imports:
         network["imports"] = [located(name) for name in imports]
     return {**network, "classifier": os.path.abspath(classifier) if classifier else "", "fusion": fusion}

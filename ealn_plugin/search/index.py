@@ -7,9 +7,11 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+import torch
 
 from ealn_plugin.data.times import time_text
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.evaluation.query_expansion import check_expansion, combine
 from ealn_plugin.search import neighbours
 from ealn_plugin.search.filters import Filter
 from ealn_plugin.search.records import Records, natural
@@ -178,6 +180,27 @@ class SearchIndex:
             if done or deep >= min(len(self), _DEEPEST):
                 return [groups[:k] for groups in grouped]
             deep = min(_DEEPER * deep, len(self), _DEEPEST)
+
+    def expanded(self, features: Any, count: int, alpha: float = 0.0, where: Filter | None = None) -> np.ndarray:
+        """Features to search again with: the ``count`` nearest images of each query are added to it.
+
+        Args:
+            features, where: as ``search``. count: at least 1. alpha: power of the similarity that weighs them; 0: they
+                count as much as the query, see ``query_expansion.combine``.
+        Returns:
+            float32 [q, dim], L2-normalised
+        Raises:
+            ValueError: as ``search``; a negative alpha.
+        """
+        check_expansion(count, alpha)
+        queries = self._checked(features)
+        result = queries.copy()
+        for row, hits in enumerate(self.search(queries, count, where)):
+            if hits:
+                found = torch.from_numpy(self.features([hit.id for hit in hits]))[None]
+                scores = torch.tensor([[hit.similarity for hit in hits]], dtype=torch.float32)
+                result[row] = combine(torch.from_numpy(queries[row : row + 1]), found, scores, alpha)[0].numpy()
+        return result
 
     def _checked(self, features: Any) -> np.ndarray:
         features = np.asarray(features, dtype=np.float32)

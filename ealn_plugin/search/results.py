@@ -26,6 +26,7 @@ def answer(
     view: Any = None,
     where: Filter | None = None,
     group_by: str = "",
+    expansion: tuple[int, float] = (0, 0.0),
 ) -> list[tuple[str, View, list[Hit]]]:
     """The nearest images of image files.
 
@@ -35,6 +36,7 @@ def answer(
         view: of all of them, see ``as_view``; None: what the index or a dataset built in this process knows, else
             predicted where the extractor has a classifier, else unknown.
         where, group_by: see ``SearchIndex.search``.
+        expansion: count and alpha of ``SearchIndex.expanded``; a count of 0: the images are searched as they are.
     Returns:
         list of (path, View, list of ``Hit``)
     """
@@ -43,7 +45,8 @@ def answer(
         extracted = extractor.extract(paths, views, predict=extractor.classifier is not None)
     else:
         extracted = extractor.extract(paths, [view] * len(paths))
-    nearest = index.search(extracted.features, k, where, group_by)
+    features = index.expanded(extracted.features, *expansion, where) if expansion[0] else extracted.features
+    nearest = index.search(features, k, where, group_by)
     return [(path, View(int(seen)), hits) for path, seen, hits in zip(paths, extracted.views, nearest)]
 
 

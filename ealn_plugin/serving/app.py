@@ -178,7 +178,7 @@ def _add_errors(app: FastAPI) -> None:
         (ValueError, bad),
         (OverflowError, bad),
     ):
-        app.add_exception_handler(kind, handler)  # type: ignore[arg-type]
+        app.add_exception_handler(kind, handler)
 
 
 def _guard(token: str) -> Any:

@@ -18,7 +18,7 @@ def main() -> None:
     rule, pixels, memory = sys.argv[1], *map(int, sys.argv[2:])
     spec = importlib.util.spec_from_file_location("pictures", rule)
     pictures = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
-    spec.loader.exec_module(pictures)  # type: ignore[union-attr]
+    spec.loader.exec_module(pictures)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # it writes no file
     while head := sys.stdin.buffer.read(8):

@@ -100,11 +100,11 @@ class _Process:
         timer = threading.Timer(seconds, end)
         timer.start()
         try:
-            self._process.stdin.write(struct.pack("<Q", len(content)) + content)  # type: ignore[union-attr]
-            self._process.stdin.flush()  # type: ignore[union-attr]
-            head = self._process.stdout.read(8)  # type: ignore[union-attr]
+            self._process.stdin.write(struct.pack("<Q", len(content)) + content)
+            self._process.stdin.flush()
+            head = self._process.stdout.read(8)
             length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
-            answer = self._process.stdout.read(length)  # type: ignore[union-attr]
+            answer = self._process.stdout.read(length)
         except OSError:  # it died with the file half read
             answer, length = b"", 1
         finally:

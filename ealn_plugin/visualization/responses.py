@@ -7,13 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ealn_plugin.models.neck import NeckedBackbone
 from ealn_plugin.visualization.sheets import to_picture
 
 
 def last_response(backbone: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """The backbone's last feature map before it is pooled to a vector.
 
-    Any backbone: a forward hook on every module keeps the last output that still has a height or width above 1.
+    A backbone that tells its maps itself (``feature_maps``, as those of timm do) is asked. In any other one a forward
+    hook on every module keeps the last output that still has a height or width above 1.
 
     Args:
         backbone: network in evaluation mode. images: tensor [n, 3, h, w] as it takes them.
@@ -22,6 +24,11 @@ def last_response(backbone: nn.Module, images: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: no layer of it makes feature maps.
     """
+    if isinstance(backbone, NeckedBackbone):
+        backbone = backbone.backbone
+    if hasattr(backbone, "feature_maps"):
+        with torch.no_grad():
+            return _strength(backbone.feature_maps(images))
     kept = []
 
     def keep(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -40,7 +47,11 @@ def last_response(backbone: nn.Module, images: torch.Tensor) -> torch.Tensor:
             f"{type(backbone).__name__} has no layer that makes feature maps, expected a convolutional "
             "backbone; response maps cannot be drawn for it"
         )
-    return kept[0].float().pow(2).sum(dim=1).sqrt()
+    return _strength(kept[0])
+
+
+def _strength(maps: torch.Tensor) -> torch.Tensor:
+    return maps.float().pow(2).sum(dim=1).sqrt()
 
 
 def overlay(image: torch.Tensor, response: torch.Tensor, strongest: Any) -> np.ndarray:

@@ -6,22 +6,22 @@ from ealn_plugin.commands import choices
 from ealn_plugin.data import View
 from ealn_plugin.data.synthetic import PRESETS, layouts
 from ealn_plugin.evaluation.protocols import PROTOCOLS
-from ealn_plugin.export import formats
+from ealn_plugin.export import formats, weights_file
 from ealn_plugin.inference import extractor
 from ealn_plugin.reports import figures, html
 from ealn_plugin.reports.places import FORMS
-from ealn_plugin.runs import grid, loading
+from ealn_plugin.runs import grid
 from ealn_plugin.search import gallery, index, neighbours, writer
 
 
 def test_the_copies_are_those_of_the_originals():
-    assert (choices.IMAGENET_MEAN, choices.IMAGENET_STD) == (loading.IMAGENET_MEAN, loading.IMAGENET_STD)
     assert choices.PROTOCOLS == tuple(PROTOCOLS)
     assert choices.PLACES == FORMS
     assert choices.VIEWS == tuple(view.name.lower() for view in View)
     assert choices.LAYOUTS == tuple(layouts.LAYOUTS) and choices.RENDERED == tuple(PRESETS)
-    assert choices.FIGURES == {number: name for number, (_, name) in figures.FIGURES.items()}
+    assert choices.FIGURES == {number: figure.name for number, figure in figures.FIGURES.items()}
     assert choices.EXPORT_FORMATS == tuple(export.FORMATS) and choices.EXPORT_PACKAGES == export.PACKAGES
+    assert choices.WEIGHTS_FORMAT == weights_file.FORMAT
     assert choices.OPSETS == formats.OPSETS
     assert choices.REPORT_PACKAGES == html.PACKAGES
     assert choices.GRID_SCHEMES == grid.SCHEMES and choices.GRID_PRESETS == tuple(sorted(grid.PRESETS))

@@ -199,7 +199,7 @@ def test_features_made_elsewhere(tmp_path):
     "arguments, sentence",
     [
         ([], "nothing to evaluate"),
-        (["--weights", "x"], "--weights is 'x' without --model"),
+        (["--weights", "x"], "--weights is 'x', but there is no such file"),
         (["--model", "resnet18"], "has no datasets to be tested on"),
         (["--run", "/no/run"], "'/no/run' has no config.yaml"),
         (["--features", "/no.npz"], "is '/no.npz', but there is no such file"),

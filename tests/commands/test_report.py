@@ -15,19 +15,20 @@ from tests.helpers.tool_modules import load_tool
 
 README = arguments_of("report")
 SECTIONS = [
-    "runs",
+    "summary",
     "results",
     "cmc",
     "ranked",
-    "curves",
-    "diagnostics",
-    "time",
     "hard",
     "views",
+    "time",
     "responses",
     "distances",
-    "sweep",
+    "diagnostics",
+    "curves",
+    "runs",
     "settings",
+    "missing",
 ]
 
 
@@ -93,21 +94,27 @@ def test_a_page_with_everything_in_a_browser(report, tmp_path):
     ]
     assert report.main(flags) == 0
     text = out.read_text(encoding="utf-8")
-    assert re.findall(r'<section id="(\w+)">', text) == SECTIONS and out.stat().st_size < 3 * 2**20
+    assert re.findall(r'<(?:section|details) id="(\w+)"', text) == SECTIONS and out.stat().st_size < 3 * 2**20
     assert [note.partition(",")[0] for note in notes_of(text)] == [
         "No diagnostics of en: there is no diagnostics.csv",
         "Not shown: the runs have fewer than two different settings of beta1 and beta2 with all else equal",
     ]
-    for width in (390, 1200):
+    assert "Hard-View-EALN and EN on veri776" in text and "mAP above EN" in text
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "features").glob("*.png")}
+    assert len(kept) > 25
+    for width in (390, 800, 1280):
         found = open_in_chromium(out, tmp_path, width)
-        assert found["scrollWidth"] <= found["innerWidth"] == width
+        assert found["scrollWidth"] <= found["innerWidth"] == width and found["folded"] < 1500
+        assert found["sideways"] == []
         assert len(found["images"]) > 35 and min(found["images"]) > 100 and found["without_alt"] == 0
         assert found["requests"] == [] and found["problems"] == [] and found["dialogs"] == 0
+    assert report.main(flags) == 0 and out.read_text(encoding="utf-8") == text, "nothing has changed"
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}, "so nothing is drawn again"
     shutil.rmtree(root / "VeRi")
     assert report.main(flags) == 0
     notes = notes_of(out.read_text(encoding="utf-8"))
     assert sum("VeRi776 was not found" in note and note.endswith("with --root DIR.") for note in notes) == 2
-    assert sum("this needs the networks and the test images" in note for note in notes) == 6
+    assert sum("this needs the networks and the test images" in note for note in notes) == 3
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,18 @@ def run(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
+def test_without_a_network_the_shipped_one_is_used_and_the_query_needs_none(veri_root, tmp_path, capsys):
+    images = sorted((veri_root / "VeRi" / "image_test").iterdir())[:4]
+    here = ("--index", tmp_path / "index", "--device", "cpu")
+    code, out, error = run(capsys, "index", *images[1:], *here)
+    assert code == 0 and "3 images added" in out
+    assert "on rendered vehicles and never on photographs of vehicles; real scenes will be worse" in error
+    code, out, error = run(capsys, "query", images[1], *here)
+    assert code == 0 and "note" not in error and str(images[1]) in out
+    code, out, error = run(capsys, "query", images[1], *here, "--weights", "shipped")
+    assert code == 0 and str(images[1]) in out
+
+
 def answers(capsys, tmp_path, images, index, *more):
     code, out, _ = run(
         capsys, "query", *images, "--index", index, "--json", tmp_path / "found.json", "--device", "cpu", *more
@@ -203,9 +215,8 @@ def test_slips_get_one_sentence(capsys, tmp_path, veri_root, run_folder, index):
         (["query", image, *here, "-k", 0], "--topk is 0"),
         (["query", image, *here, "--json", tmp_path / "no" / "a.json"], "of --json does not exist"),
         (["query", image, *here, "--run", run_folder, "--model", "resnet18"], "are both given"),
-        (["query", image, *here, "--model", "resnet18"], "expected both; give the name"),
+        (["query", image, *here, "--model", "resnet18"], "without --weights, expected both"),
         (["query", image, *here, "--kind", "ivf"], "has no inverted lists"),
-        (["index", "veri776", "--root", veri_root, *here], "there is no network to make features with"),
         (["index", "veri776", "--root", veri_root, "--run", run_folder, *here], "holds a finished index of 24"),
         (
             ["index", "veri776", "--root", veri_root, "--run", run_folder, "--index", tmp_path / "a", "--nlist", -1],

@@ -212,7 +212,7 @@ def test_a_single_run_draws_what_it_can(runs, root, tmp_path, capsys):
     assert visualize.main(flags(root, tmp_path / "all", "--run", runs / "en")) == 0
     assert {path.name[:9] for path in (tmp_path / "all").glob("*.png")} == {"figure_04", "figure_09", "figure_11"}
     assert visualize.main(flags(root, tmp_path / "some", "--run", runs / "en", "--figures", "5", "11")) == 1
-    assert "figure 5: none of en has a generator of hard negatives" in capsys.readouterr().err
+    assert "figure 5: none of en makes hard negatives" in capsys.readouterr().err
 
 
 def test_data_without_views_or_twins(runs, tmp_path):
@@ -221,7 +221,7 @@ def test_data_without_views_or_twins(runs, tmp_path):
     subject = RunSubject(str(runs / "hard_view"), "run", ["data.root", str(data), "data.workers", 0])
     run = ExhibitedRun(subject, 16)
     found = write_figures([run], [5, 6, 9], str(tmp_path))
-    assert isinstance(found[5], list) and isinstance(found[9], list) and "generator of other views" in found[6]
+    assert isinstance(found[5], list) and isinstance(found[9], list) and "none of run makes other views" in found[6]
     assert {line["view"] for line in rows(tmp_path / "figure_05_hard_negatives_run.csv")} == {"unknown view"}
     make_veri_folder(tmp_path / "again", train=4, test=4)
     subject = RunSubject(str(runs / "hard_view"), "run", ["data.root", str(tmp_path / "again"), "data.workers", 0])

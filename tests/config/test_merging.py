@@ -3,6 +3,7 @@
 import pytest
 from yacs.config import CfgNode
 
+from ealn_plugin import config as configuration
 from ealn_plugin.config.merging import flat, literal, merge, read_yaml, set_key
 
 
@@ -56,3 +57,9 @@ def test_a_key_below_a_leaf():
 def test_an_empty_file_is_an_empty_tree(tmp_path):
     (tmp_path / "empty.yaml").touch()
     assert read_yaml(str(tmp_path / "empty.yaml")) == {}
+
+
+def test_a_list_of_words_on_the_command_line_needs_no_quotes():
+    for text, expected in (("[wandb, tensorboard]", ["wandb", "tensorboard"]), ("['mlflow']", ["mlflow"]), ("[]", [])):
+        assert configuration.load_config("", ["ealn.loggers", text]).ealn.loggers == expected
+    assert configuration.load_config("", ["data.transforms", "[random_flip]"]).data.transforms == ["random_flip"]

@@ -126,3 +126,17 @@ def test_layers_that_are_used_twice_stay_one():
     model = nn.Sequential(layer, nn.Sequential(layer))
     synchronise(model, RowSharing(World(0, 2)))
     assert model[0] is model[1][0]
+
+
+def test_an_activation_behind_a_layer_of_timm_stays():
+    timm_layers = pytest.importorskip("timm.layers")
+    torch.manual_seed(0)
+    layer, images = timm_layers.BatchNormAct2d(3, act_layer=nn.SiLU), torch.randn(4, 3, 2, 2)
+    plain, model, sharing = copy.deepcopy(layer), nn.Sequential(layer), RowSharing(World())
+    (made,) = synchronise(model, sharing)
+    assert model[0] is made and list(model[0].state_dict()) == list(plain.state_dict())
+    torch.testing.assert_close(model(images), plain(images))
+    sharing.share(model)
+    with sharing:
+        torch.testing.assert_close(model(images), plain(images))
+    torch.testing.assert_close(model.eval()(images), plain.eval()(images))

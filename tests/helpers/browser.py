@@ -15,10 +15,14 @@ const problems = [];
 addEventListener("error", event => problems.push(String(event.message || event.target.outerHTML)), true);
 addEventListener("securitypolicyviolation", event => problems.push("refused: " + event.blockedURI));
 addEventListener("load", () => {
-  document.querySelectorAll("details").forEach(part => { part.open = true; });
+  const folded = document.body.scrollHeight;
+  document.querySelectorAll("details:not(.picture)").forEach(part => { part.open = true; });
   const page = document.documentElement;
   const found = {
-    innerWidth: innerWidth, scrollWidth: page.scrollWidth, problems: problems, dialogs: window.hostile || 0,
+    innerWidth: innerWidth, scrollWidth: page.scrollWidth, folded: folded, problems: problems,
+    dialogs: window.hostile || 0,
+    sideways: [...document.querySelectorAll("main *")].filter(box => getComputedStyle(box).display !== "inline" &&
+      box.clientWidth && box.scrollWidth > box.clientWidth + 1).map(box => box.tagName + " " + box.className),
     images: [...document.images].map(image => image.naturalWidth),
     without_alt: [...document.images].filter(image => !image.alt).length,
     requests: performance.getEntriesByType("resource").map(entry => entry.name).filter(name => !/^data:/.test(name)),
@@ -55,7 +59,8 @@ def open_in_chromium(page, folder, width=390):
     Args:
         page: path of the HTML file. folder: for a copy of it with a script that measures. width: that it is shown at.
     Returns:
-        dict: innerWidth, scrollWidth (of the whole page), images (their natural widths), without_alt (how many images
+        dict: innerWidth, scrollWidth (of the whole page, unfolded), folded (its height before that), sideways (boxes
+        whose content is wider than they are), images (their natural widths), without_alt (how many images
         have no text), requests (addresses that were asked for), problems (errors, refusals), dialogs.
     """
     text = pathlib.Path(page).read_text(encoding="utf-8")

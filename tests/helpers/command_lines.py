@@ -166,11 +166,11 @@ def report(root, out):
 
 
 def export(root, out):
-    return load_tool("export").main(["--run", run_of(root), "--out", str(out), "--formats", "program", "--calls", "0"])
+    return load_tool("export").main(["--run", run_of(root), "--out", str(out), "--formats", "program"])
 
 
 def export_onnx(root, out):
-    return load_tool("export").main(["--run", run_of(root), "--out", str(out), "--formats", "onnx", "--calls", "0"])
+    return load_tool("export").main(["--run", run_of(root), "--out", str(out), "--formats", "onnx"])
 
 
 def index(root, out):

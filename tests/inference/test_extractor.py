@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from ealn_plugin import FeatureExtractor, View, toolkit
+from ealn_plugin.config import default_config
 from ealn_plugin.data import VIEWPOINTS
 from ealn_plugin.labelling import classifier as viewpoint_classifier
 from ealn_plugin.models.modes import evaluating
 from ealn_plugin.reports.subjects import RunSubject
-from ealn_plugin.runs import loading
 from tests.helpers.standins import use_tiny_backbone
 
 
@@ -118,7 +118,8 @@ def write_odd_images(folder):
 def test_odd_images_are_read_as_the_engine_reads_them(extractor, tmp_path):
     paths = write_odd_images(tmp_path)
     features = extractor(paths)
-    transform = toolkit.test_transform(32, 32, loading.IMAGENET_MEAN, loading.IMAGENET_STD)
+    data = default_config().data
+    transform = toolkit.test_transform(32, 32, data.norm_mean, data.norm_std)
     images = torch.stack([transform(toolkit.read_image(str(path))) for path in paths])
     with torch.no_grad():
         _, fused = extractor.run.extraction().batch(images, torch.full((len(paths),), -1))

@@ -16,8 +16,12 @@ def test_a_figure_that_cannot_be_drawn_says_why(tmp_path, monkeypatch, caplog):
     def refuse(runs, out):
         raise FigureUnavailable("there is nothing to see")
 
-    monkeypatch.setattr(figures, "FIGURES", {5: (refuse, "five"), 9: (lambda runs, out: [out], "nine")})
-    assert figures.write_figures([], [5, 9], "here") == {5: "there is nothing to see", 9: ["here"]}
+    def draw(runs, out):
+        return [f"{out}/nine.png"]
+
+    monkeypatch.setattr(figures, "FIGURES", {5: figures.Figure(refuse, "five"), 9: figures.Figure(draw, "nine")})
+    found = figures.write_figures([], [5, 9], str(tmp_path))
+    assert found == {5: "there is nothing to see", 9: [f"{tmp_path}/nine.png"]}
     assert "no figure 5: there is nothing to see" in caplog.text
 
 

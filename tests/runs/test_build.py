@@ -205,3 +205,47 @@ def test_vggm_is_built_for_the_image_size():
         )
         logits, features = model.train()(torch.rand(2, 3, 64, 96))
     assert features.shape == (2, 1024) and logits.shape == (2, 7)
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine", "single_step", "multi_step"])
+def test_every_schedule_can_warm_up(kind):
+    options = ["train.lr_scheduler", kind, "train.max_epoch", 9, "train.stepsize", [4, 6], "train.lr", 0.5]
+
+    def rates(*more):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+        scheduler, found = build.build_scheduler(load(*options, *more), optimizer), []
+        for _ in range(9):
+            found.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        return found
+
+    plain, warmed = rates(), rates("ealn.lr_warmup_epochs", 3)
+    assert warmed[:3] == pytest.approx([0.5 / 3, 1 / 3, 0.5])
+    assert warmed[3:] == sorted(warmed[3:], reverse=True)
+    if kind != "cosine":  # which falls over the epochs that are left
+        assert warmed[3:] == pytest.approx(plain[3:])
+    with pytest.raises(ValueError, match="ealn.lr_warmup_epochs is 9, but the run has 9 epochs"):
+        rates("ealn.lr_warmup_epochs", 9)
+
+
+def test_a_timm_model_is_built_for_the_images_and_says_which(caplog):
+    pytest.importorskip("timm")
+    with caplog.at_level("INFO"):
+        model = build.build_embedding_backbone(
+            load(
+                "model.name",
+                "timm:vit_tiny_patch16_224",
+                "model.pretrained",
+                False,
+                "data.height",
+                32,
+                "ealn.scheme",
+                "en",
+            ),
+            7,
+        )
+    logits, features = model.train()(torch.rand(2, 3, 32, 224))
+    assert logits.shape == (2, 7) and features.shape == (2, 192)
+    assert "images of 32 x 224 pixels, norm_mean [0.5, 0.5, 0.5]" in caplog.text
+    assert "as set; its own pretrained config has height 224" in caplog.text

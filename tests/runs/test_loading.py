@@ -12,7 +12,7 @@ from ealn_plugin import toolkit
 from ealn_plugin.engine.checkpoints.file import BEST, LAST, CheckpointError
 from ealn_plugin.evaluation.feature_store import fingerprint_of_networks
 from ealn_plugin.reports.subjects import RunSubject
-from ealn_plugin.runs import loading
+from ealn_plugin.runs import hub, loading, references
 
 
 @pytest.fixture
@@ -117,3 +117,17 @@ def test_a_model_is_the_same_in_every_process_also_where_its_classifier_is_not_i
         torch.manual_seed(seed)
         loaded.append(loading.load_model("resnet_small", tmp_path / "weights.pth", 32, 32).embedding)
     assert fingerprint_of_networks(loaded[0]) == fingerprint_of_networks(loaded[1])
+
+
+def test_without_a_run_it_is_the_shipped_network_and_says_what_that_is(caplog):
+    run = loading.load_run(None)
+    assert "rendered vehicles and never on photographs of vehicles; real scenes will be worse" in caplog.text
+    assert run.config.model.name == "mobilenetv2_x1_0" and run.size == (128, 128) and run.dim == 1280
+    assert run.source == str(references.SHIPPED_FILE) and run.schemes == []
+    named = loading.load_run("shipped")
+    assert fingerprint_of_networks(named.embedding.backbone) == fingerprint_of_networks(run.embedding.backbone)
+
+
+def test_a_repository_of_weights_is_a_run(monkeypatch):
+    monkeypatch.setattr(hub, "download", lambda name, flag: str(references.SHIPPED_FILE))
+    assert loading.load_run("hf:someone/cars").dim == 1280

@@ -8,6 +8,7 @@ import pytest
 
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.distances import BlockDistances
+from ealn_plugin.evaluation.query_expansion import expand_queries
 from ealn_plugin.search import Filter, IndexWriter, Records, SearchIndex, SearchIndexError, store
 from ealn_plugin.search.store import Store
 from tests.helpers.standins import build_index, clustered
@@ -48,6 +49,17 @@ def test_every_image_finds_itself_first_with_what_is_known_of_it(tmp_path, vecto
         assert hit.path == f"/gallery/{row}.jpg" and hit.similarity == pytest.approx(1, abs=1e-5) and hit.rank == 1
         assert (hit.pid, hit.camid, hit.view, hit.id) == (row // 4, row % 3, row % 4 - 1, row)
         assert [hit.rank for hit in found] == [1, 2, 3][: len(found)]
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf"])
+def test_expanded_queries_are_those_of_the_evaluation(tmp_path, vectors, kind):
+    build_index(tmp_path, vectors, kind=kind, nlist=6, nprobe=6)
+    index, queries = SearchIndex.open(tmp_path), clustered(9, seed=3)
+    for count, alpha in ((1, 0.0), (5, 3.0)):
+        expected = expand_queries(queries, vectors, count, alpha).numpy()
+        np.testing.assert_allclose(index.expanded(queries, count, alpha), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="alpha -1"):
+        index.expanded(queries, 1, -1)
 
 
 def test_flat_on_request_and_views(tmp_path, vectors):

@@ -7,6 +7,7 @@ import pytest
 import setuptools
 
 from ealn_plugin import export
+from ealn_plugin.models import timm_backbone
 from ealn_plugin.reports import html
 from ealn_plugin.system.extras import check_extra
 from tests.helpers.pages import PAGES, ROOT
@@ -35,6 +36,7 @@ def test_the_extras_of_the_pages_bring_what_they_are_for(monkeypatch):
         "search": ("pylance",),
         html.EXTRA: html.PACKAGES,
         export.EXTRA: export.PACKAGES,
+        timm_backbone.EXTRA: timm_backbone.PACKAGES,
     }
     assert {name: set(extras[name]) for name in wanted} == {name: set(packages) for name, packages in wanted.items()}
     assert all(set(packages) <= set(extras["test"]) for packages in wanted.values())

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ealn_plugin import toolkit
+from ealn_plugin.models import NeckedBackbone
 from ealn_plugin.visualization.responses import last_response, overlay
 from tests.helpers.standins import TinyBackbone
 
@@ -24,6 +25,16 @@ def test_torchreids_backbones(name, size):
     network = toolkit.build_model(name, 4, loss="triplet", pretrained=False, use_gpu=False).eval()
     found = last_response(network, torch.randn(2, 3, 64, 64))
     assert found.shape == (2, size, size) and (found >= 0).all() and found.std() > 0
+
+
+def test_a_transformer_tells_its_maps_itself_also_below_a_neck():
+    pytest.importorskip("timm")
+    network = toolkit.build_model("timm:vit_tiny_patch16_224", 4, use_gpu=False, height=32, width=48).eval()
+    images = torch.randn(2, 3, 32, 48)
+    expected = network.feature_maps(images).pow(2).sum(dim=1).sqrt()
+    torch.testing.assert_close(last_response(network, images), expected)
+    torch.testing.assert_close(last_response(NeckedBackbone(network, 192, 4).eval(), images), expected)
+    assert expected.shape == (2, 2, 3)
 
 
 def test_a_network_without_feature_maps():

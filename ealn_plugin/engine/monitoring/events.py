@@ -31,6 +31,8 @@ class EventWriter:
             processes from there on. 0: there was none.
     """
 
+    run_id = ""  # a resumed run goes on in the same folder
+
     def __init__(self, folder: str, purge_step: int = 0) -> None:
         self._file = None
         # By the time in their names TensorBoard reads the files of a folder one after another.

@@ -1,4 +1,4 @@
-"""What a person sees of a run: progress bar, log lines, TensorBoard events, pictures of generated images.
+"""What a person sees of a run: progress bar, log lines, its loggers' records, pictures of generated images.
 
 Values stay on the device and are read every ``print_freq`` steps in one go; that is also when a loss that is no
 longer finite is found.
@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.utils import make_grid, save_image
 from tqdm import tqdm
 
-from ealn_plugin.engine.monitoring.events import EventWriter
+from ealn_plugin.engine.monitoring.loggers import Loggers
 from ealn_plugin.engine.monitoring.remaining import RemainingTime
 from ealn_plugin.system.files import replacing
 
@@ -30,13 +30,14 @@ class Monitor:
     """Collects the values of each step and shows them.
 
     Args:
-        save_dir: folder of the run; TensorBoard events and ``samples/`` go there.
+        save_dir: folder of the run; loggers' files and ``samples/`` go there.
         max_epoch: epochs of the whole run.
         print_freq: steps between readings.
         first_step: global step at which this process starts; events from there on replace older ones.
         progress: show a progress bar.
         shown: False in all but one of several processes: values are checked, but nothing is written or logged.
         stages: name of the stage of each epoch, '' where nothing learns; None: all are alike.
+        loggers: where the values go, see ``loggers.LOGGERS``. settings: {name: plain value} for those that show them.
     """
 
     def __init__(
@@ -48,10 +49,12 @@ class Monitor:
         progress: bool = True,
         shown: bool = True,
         stages: Sequence[str] | None = None,
+        loggers: Sequence[str] = ("tensorboard",),
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.save_dir, self.max_epoch, self.print_freq = save_dir, max_epoch, print_freq
         self.progress, self.shown = progress and shown, shown
-        self.writer = EventWriter(save_dir, first_step) if shown else _NoWriter()
+        self.writer = Loggers(loggers if shown else (), save_dir, first_step, settings)
         self._bar: Any = None
         self._remaining = RemainingTime(["steps"] * max_epoch if stages is None else stages)
         self._window: list[Any] = []
@@ -123,7 +126,7 @@ class Monitor:
         return ", ".join(part for part in (left, self._latest) if part)
 
     def end_epoch(self, rates: Mapping[str, float]) -> dict[str, float]:
-        """Log the epoch's averages; ``rates``: learning rates by network, also sent to TensorBoard."""
+        """Log the epoch's averages; ``rates``: learning rates by network, also sent to the loggers."""
         self.read()
         means = {name: self._epoch_sums[name] / self._epoch_counts[name] for name in self._epoch_sums}
         for name, rate in rates.items():
@@ -154,22 +157,10 @@ class Monitor:
         self.writer.add_image("samples", grid, step)
 
     def close(self) -> None:
-        """End the bar and the event file."""
+        """End the bar and the loggers."""
         if self._bar is not None:
             self._bar.close()
         self.writer.close()
-
-
-class _NoWriter:
-    """In the place of TensorBoard's writer where another process writes."""
-
-    def add_scalar(self, *_: object) -> None:
-        """Nothing."""
-
-    def flush(self) -> None:
-        """Nothing."""
-
-    close = flush
 
 
 def _brief(means: Mapping[str, float]) -> str:

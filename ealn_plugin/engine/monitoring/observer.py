@@ -14,10 +14,12 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+import torch
 
 from ealn_plugin.evaluation.diagnostics import diagnose_arrays
-from ealn_plugin.evaluation.fixed_images import fixed_images, observe, sample_images
+from ealn_plugin.evaluation.fixed_images import fixed_images, observe, pictures_of, sample_images
 from ealn_plugin.models.modes import evaluating
+from ealn_plugin.models.neck import learned_feature
 from ealn_plugin.system.files import replacing, write_csv
 from ealn_plugin.system.randomness import derived_seed, own_randomness
 
@@ -49,7 +51,8 @@ class Observer:
         done = engine.epoch + 1
         loaders = next(iter(engine.test_loader.values()))
         last = done == engine.max_epoch
-        with own_randomness(derived_seed(engine.seed, "observer")), evaluating(engine.embedding, *engine.schemes):
+        networks = (engine.embedding, *engine.schemes)
+        with own_randomness(derived_seed(engine.seed, "observer")), evaluating(*networks), learned_feature(*networks):
             if self.sample_every and (last or done % self.sample_every == 0):
                 self._save_pictures(loaders, done)
             if self.diagnose_every and engine.stage.adversarial and (last or done % self.diagnose_every == 0):
@@ -59,16 +62,20 @@ class Observer:
         """A grid of fixed query images and what each scheme makes of them."""
         engine = self.engine
         if self._samples is None:
-            self._samples = sample_images(loaders["query"].dataset, engine.views_of)
-        images, views = self._samples
+            self._samples = sample_images(loaders, engine.views_of, engine.schemes)
+        images, views, companions = self._samples
         images = engine.pixels.to_generator(images.to(engine.device))
-        rows = [images] + [row for scheme in engine.schemes for row in scheme.pictures(images, views).values()]
+        companions = {kind: engine.pixels.to_generator(found.to(engine.device)) for kind, found in companions.items()}
+        everything = torch.arange(len(images))
+        rows = [images]
+        for scheme in engine.schemes:
+            rows += pictures_of(scheme, images, views, companions, everything).values()
         engine.monitor.pictures(rows, f"epoch_{done:03d}", engine.global_step)
 
     def _diagnose(self, loaders: Mapping[str, Any], done: int) -> None:
         engine = self.engine
         if self._fixed is None:
-            self._fixed = fixed_images(loaders, engine.views_of)
+            self._fixed = fixed_images(loaders, engine.views_of, schemes=engine.schemes)
         if not len(self._fixed.pids):
             log.warning("no diagnostics: no test vehicle has two images")
             self.diagnose_every = 0

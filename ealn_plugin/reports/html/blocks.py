@@ -17,14 +17,12 @@ class Picture:
 
     Attributes:
         uri: data URI. width, height: in pixels. alt: what it shows, for readers who do not see it.
-        least: so many pixels wide it is shown at least, on a phone in a box that scrolls.
     """
 
     uri: str
     width: int
     height: int
     alt: str
-    least: int = 0
     block = "picture"
 
 
@@ -71,22 +69,43 @@ class Note:
     block = "note"
 
 
+@dataclass(frozen=True)
+class Figures:
+    """A few large numbers, each a pair of texts (value, what it is)."""
+
+    items: tuple
+    block = "figures"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Blocks below a title of their own, shown when they are asked for."""
+
+    title: str
+    blocks: tuple
+    block = "group"
+
+
 @dataclass
 class Section:
-    """A part of the page: key (its anchor), title, and blocks in order."""
+    """A part of the page: key (its anchor), title, and blocks in order; shown when it is asked for, unless not folded.
+
+    ``teaser`` stands beside the title: what there is to see.
+    """
 
     key: str
     title: str
     blocks: list = field(default_factory=list)
+    teaser: str = ""
+    folded: bool = True
 
 
-def embed_picture(path: str, alt: str, photographs: bool, least: float = 0.6) -> Picture:
+def embed_picture(path: str, alt: str, photographs: bool) -> Picture:
     """An image file as a Picture, scaled down where it is very wide or high.
 
     Args:
         path: of an image file. alt: what it shows.
         photographs: it holds images of vehicles and may lose a little; plots are kept to the last pixel.
-        least: share of its width to which a small screen may shrink it; 0: as far as it likes.
     Raises:
         OSError: the file cannot be read.
     """
@@ -98,4 +117,4 @@ def embed_picture(path: str, alt: str, photographs: bool, least: float = 0.6) ->
     data = io.BytesIO()
     image.save(data, "WEBP", lossless=not photographs, quality=_QUALITY, method=4)
     encoded = base64.b64encode(data.getvalue()).decode("ascii")
-    return Picture(f"data:image/webp;base64,{encoded}", image.width, image.height, alt, round(least * image.width))
+    return Picture(f"data:image/webp;base64,{encoded}", image.width, image.height, alt)

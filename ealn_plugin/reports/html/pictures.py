@@ -4,15 +4,17 @@ saved while training."""
 import csv
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ealn_plugin.evaluation.feature_store import FeatureStore
-from ealn_plugin.reports import comparison, figures, hard_negative_figure, picture_figures
+from ealn_plugin.reports import comparison, picture_figures
 from ealn_plugin.reports.comparison import Report
 from ealn_plugin.reports.exhibits import OTHER_VIEW, FigureUnavailable
+from ealn_plugin.reports.figures import FIGURES, Figure
 from ealn_plugin.reports.html.blocks import Charts, Line, Note, Section, Table, embed_picture
+from ealn_plugin.reports.kept_figures import KeptFigures
 from ealn_plugin.system.messages import sentence
 
 log = logging.getLogger(__name__)
@@ -43,29 +45,39 @@ def evaluated(runs: Sequence[Any], store_folder: str, num_queries: int) -> tuple
         return None, f"The test images could not be ranked: {sentence(error)}"
 
 
-def retrieval(runs: Sequence[Any], report: Report | None, failure: str, folder: str) -> list[Section]:
+def retrieval(
+    runs: Sequence[Any], report: Report | None, failure: str, kept: KeptFigures, num_queries: int = 4
+) -> list[Section]:
     """Sections: CMC curves, and ranked lists.
 
     Args:
-        runs: list of ReportedRun. report, failure: what ``evaluated`` returned. folder: existing, for the figures.
+        runs: list of ReportedRun. report, failure: what ``evaluated`` returned. kept: where figures are kept.
+        num_queries: see ``evaluated``.
     """
     cmc, lists = Section("cmc", "CMC curves", _left_out(runs)), Section("ranked", "Ranked lists", _left_out(runs))
     if report is None:
         for section in (cmc, lists) if failure else ():
             section.blocks.append(Note(failure, missing=True))
         return [cmc, lists]
+    opened = [run for run in runs if not run.unavailable]
+
+    def draw_curves(_: Any, folder: str) -> list[str]:
+        return [f"{stem}.png" for stem in comparison.write_curves(report, folder)]
+
+    def draw_lists(_: Any, folder: str) -> list[str]:
+        return list(comparison.write_lists(report, folder).values())
+
     cmc.blocks.append(
         Charts(
             tuple(
                 embed_picture(
-                    f"{path}.png",
+                    path,
                     f"CMC curves of {', '.join(curves)} on {dataset}, protocol {protocol}: the share "
                     "of queries with a match among their first k",
                     photographs=False,
-                    least=0.55,
                 )
                 for ((dataset, protocol), curves), path in zip(
-                    report.curves.items(), comparison.write_curves(report, folder)
+                    report.curves.items(), kept.fetch("CMC curves of the page", opened, draw_curves)
                 )
             ),
             width=32,
@@ -75,7 +87,8 @@ def retrieval(runs: Sequence[Any], report: Report | None, failure: str, folder: 
     for dataset, subjects in report.lists.items():
         report.lists[dataset] = dict(list(subjects.items())[:DETAILED])
     try:
-        for dataset, path in comparison.write_lists(report, folder).items():
+        paths = kept.fetch(f"ranked lists of {num_queries} queries", opened, draw_lists) if report.lists else []
+        for dataset, path in zip(report.lists, paths):
             lists.blocks.append(
                 embed_picture(
                     path,
@@ -98,134 +111,112 @@ def retrieval(runs: Sequence[Any], report: Report | None, failure: str, folder: 
 # ---------------------------------------------------------------------------------------------- what generators make
 @dataclass(frozen=True)
 class _Exhibit:
-    """One kind of figure: ``draw`` makes PNG files of runs in a folder and says why it cannot by FigureUnavailable.
+    """A figure on the page.
 
     Attributes:
-        alt: what the picture shows, before the names of its runs.
-        photographs: see ``embed_picture``. networks: it needs them and the test images.
-        single: a picture per run, rather than one of all.
+        figure: how it is made. alt: what the picture shows, before the names of its runs.
+        photographs: see ``embed_picture``.
     """
 
-    draw: Callable
+    figure: Figure
     alt: str
     photographs: bool = True
-    networks: bool = True
-    single: bool = False
 
     @property
     def limited(self) -> bool:
         """Whether only the first runs are shown."""
-        return self.single or self.photographs
+        return self.figure.single or self.photographs
 
 
-def _draw_views_over_time(runs: Sequence[Any], folder: str):
+def _draw_views_over_time(runs: Sequence[Any], folder: str) -> list[str]:
     return picture_figures.draw_training(runs, folder, kind=OTHER_VIEW)
 
 
+_VIEWS_OVER_TIME = Figure(_draw_views_over_time, "other views during training", networks=False, single=True)
 _SECTIONS = (
-    (
-        "time",
-        "Generated images, epoch by epoch",
-        (
-            _Exhibit(
-                picture_figures.draw_training,
-                "Hard negatives of the same inputs after some epochs of training",
-                networks=False,
-                single=True,
-            ),
-            _Exhibit(
-                _draw_views_over_time,
-                "Other views of the same inputs after some epochs of training",
-                networks=False,
-                single=True,
-            ),
-        ),
-    ),
     (
         "hard",
         "Hard negatives",
         (
             _Exhibit(
-                hard_negative_figure.draw_hard_negatives,
+                FIGURES[5],
                 "Test images beside their hard negatives, the most changed part "
                 "enlarged, with the distances in the embedding",
-                single=True,
             ),
         ),
     ),
     (
         "views",
-        "Cross views",
+        "Other views, beside the true ones where they are known",
+        (_Exhibit(FIGURES[6], "Test images beside their generated other views and, where it is known, the true one"),),
+    ),
+    (
+        "time",
+        "Generated images, epoch by epoch",
         (
-            _Exhibit(
-                picture_figures.draw_cross_views,
-                "Test images beside their generated other views and, where it is known, the true one",
-            ),
+            _Exhibit(FIGURES[7], "Hard negatives of the same inputs after some epochs of training"),
+            _Exhibit(_VIEWS_OVER_TIME, "Other views of the same inputs after some epochs of training"),
         ),
     ),
     (
         "responses",
         "Response maps",
-        (
-            _Exhibit(
-                picture_figures.draw_responses,
-                "Where the last convolution responds to inputs and to their hard negatives",
-            ),
-        ),
+        (_Exhibit(FIGURES[8], "Where the last convolution responds to inputs and to their hard negatives"),),
     ),
     (
         "distances",
         "Distances in the embedding",
-        (
-            _Exhibit(
-                figures.draw_distances,
-                "Histograms of the distances of positives, negatives and generated images",
-                photographs=False,
-                single=True,
-            ),
-        ),
+        (_Exhibit(FIGURES[9], "Histograms of the distances of positives, negatives and generated images", False),),
     ),
     (
         "sweep",
         "Sensitivity to beta1 and beta2",
-        (_Exhibit(figures.draw_sweep, "mAP against beta1 and beta2", photographs=False, networks=False),),
+        (_Exhibit(FIGURES[10], "mAP against beta1 and beta2", photographs=False),),
     ),
 )
 
 
-def generated(runs: Sequence[Any], folder: str) -> list[Section]:
-    """Sections: generated images over time, hard negatives, cross views, responses, distances, the sweep.
+def generated(runs: Sequence[Any], kept: KeptFigures) -> list[Section]:
+    """Sections: hard negatives, other views, generated images over time, responses, distances, the sweep, as far as
+    there are pictures; the last one says why there are no others.
 
     Args:
-        runs: list of ReportedRun. folder: existing, for the figures.
+        runs: list of ReportedRun. kept: where the figures are kept.
     """
-    sections = []
+    sections: list[Section] = []
+    missing = Section("missing", "Not shown, and why")
     for key, title, exhibits in _SECTIONS:
-        networks = any(exhibit.networks for exhibit in exhibits)
+        networks = any(exhibit.figure.networks for exhibit in exhibits)
         section = Section(key, title, _left_out(runs) if networks else [])
-        pictures, reasons = [], []
+        pictures: list[Any] = []
+        reasons: list[Any] = []
         for exhibit in exhibits:
-            usable = [run for run in runs if not (exhibit.networks and run.unavailable)]
-            _show(exhibit, usable, folder, pictures, reasons)
+            usable = [run for run in runs if not (exhibit.figure.networks and run.unavailable)]
+            _show(exhibit, usable, kept, pictures, reasons)
         if key == "views" and pictures:
-            reasons += _scores(folder)
-        section.blocks += pictures + (reasons if pictures else reasons[:1])
+            reasons += _scores(kept.folder)
+        if not pictures:
+            known = {note.text for note in missing.blocks}
+            missing.blocks += [note for note in [*section.blocks, *reasons[:1]] if note.text not in known]
+            continue
+        section.blocks += pictures + reasons
         if any(exhibit.limited for exhibit in exhibits) and len(runs) > DETAILED:
             section.blocks.append(_first_alone())
         sections.append(section)
-    return sections
+    return [*sections, missing]
 
 
-def _show(exhibit, runs: Sequence[Any], folder: str, pictures, reasons) -> None:
+def _show(exhibit, runs: Sequence[Any], kept: KeptFigures, pictures: list[Any], reasons: list[Any]) -> None:
     """Draw one exhibit; its Pictures and the Notes on what could not be drawn are added to the lists."""
     unavailable, before = None, len(pictures)
     runs = runs[:DETAILED] if exhibit.limited else runs
-    for chosen in [[run] for run in runs] if exhibit.single else [runs] if runs else []:
+    figure = exhibit.figure
+    for chosen in [[run] for run in runs] if figure.single else [runs] if runs else []:
         names = ", ".join(run.label for run in chosen)
         try:
             pictures += [
                 embed_picture(path, f"{exhibit.alt}: {names}", exhibit.photographs)
-                for path in exhibit.draw(chosen, folder)
+                for path in kept.fetch(figure.name, chosen, figure.draw, figure.networks)
             ]
         except FigureUnavailable as error:
             unavailable = Note(f"Not shown: {error}.", missing=True)
@@ -264,10 +255,9 @@ def _scores(folder: str):
     lines = tuple(Line((*row[:2], *(f"{float(cell):.3f}".removesuffix(".000") for cell in row[2:]))) for row in rows)
     return [
         Table(
-            "figure_06_scores.csv: generated views against the true ones over all fixed images, beside the "
-            "unchanged input, which a generator has to beat, the true view itself, and it without marks, which is all "
-            "that can be known from the input. SSIM and PSNR: to the "
-            "true view; mAP and rank 1: of the gallery's images of the other view, in [0, 1].",
+            "The cross-view twin: generated views against the true ones, beside the unchanged input, which a generator "
+            "has to beat, the true view itself, and it without marks, which is all that can be known from the input. "
+            "SSIM and PSNR: to the true view; mAP and rank 1: of the gallery's images of the other view, in [0, 1].",
             tuple(header),
             lines,
             names=2,

@@ -11,38 +11,16 @@ from ealn_plugin.data.files import RENDERED_NOTE
 from ealn_plugin.engine.monitoring.observer import read_table
 from ealn_plugin.evaluation.protocols import PROTOCOLS
 from ealn_plugin.reports import tables
-from ealn_plugin.reports.html.blocks import Charts, Line, Note, Section, Table, embed_picture
+from ealn_plugin.reports.html.blocks import Charts, Group, Line, Note, Section, Table, embed_picture
+from ealn_plugin.reports.kept_figures import KeptFigures
 from ealn_plugin.reports.names import file_name
+from ealn_plugin.reports.plain_names import DIAGNOSTICS, GROUPS, group_of, kind_name, plain_name
 from ealn_plugin.reports.tables import PUBLISHED_ROW
 from ealn_plugin.runs.folder import rendered_datasets
 
 log = logging.getLogger(__name__)
 
-_GROUPS = (
-    ("loss/E", "Losses of the embedding network"),
-    ("loss/G", "Losses of the generators"),
-    ("loss/D", "Losses of the discriminators"),
-    ("distance/", "Mean distances in a batch"),
-    ("", "Other values"),
-)
-
-DIAGNOSTICS = {
-    "probe_auc": "how well a line tells generated from real embeddings: 1 is the shortcut, 0.5 cannot tell",
-    "eq4_lower": "share of hard negatives nearer than beta1 (Eq. 4)",
-    "eq4_upper": "share of hard negatives not beta2 nearer than real negatives (Eq. 4)",
-    "eq5": "share of active hinges that push hard negatives away (Eq. 5)",
-    "eq9": "share of other views not alpha nearer than real negatives (Eq. 9)",
-    "eq10": "share of active hinges that push other views away (Eq. 10)",
-    "distance": "mean d(x, G(x))",
-    "nearest_negative": "mean distance to the nearest image of another vehicle",
-    "inside_negatives": "share of generated images nearer than every other vehicle",
-    "positive": "mean distance to other images of the vehicle",
-    "change": "mean change of a pixel, images span 2; 0: a copy",
-    "output_variety": "variety of the outputs as a share of the inputs'; 0: always one picture",
-    "change_variety": "share of the change that differs between inputs; 0: always the same change",
-}
-"""What the columns of diagnostics.csv mean; see evaluation/diagnostics.py."""
-_SHARES = ("probe_auc", "eq4_lower", "eq4_upper", "eq5", "eq9", "eq10", "inside_negatives", "change_variety")
+_SHARES = ("probe_auc", "eq4_lower", "eq4_upper", "eq5", "eq9", "eq10", "twin", "inside_negatives", "change_variety")
 
 
 # ---------------------------------------------------------------------------------------------- results
@@ -64,11 +42,13 @@ def results(runs: Sequence[Any], measured: Mapping[str, Any]) -> Section:
             "Results",
             [Note("None of the runs has results yet: results.json is written when a run ends.", missing=True)],
         )
-    blocks = []
-    order = list(PROTOCOLS)
+    blocks: list[Any] = []
+    rendered, order = _rendered(runs), list(PROTOCOLS)
     tasks = dict.fromkeys((row.dataset, row.protocol) for row in rows)
     for task in sorted(tasks, key=lambda task: order.index(task[1]) if task[1] in order else len(order)):
         header, lines = tables.cells_of([row for row in rows if (row.dataset, row.protocol) == task])
+        if rendered:  # no yardstick here
+            lines = [(row, cells) for row, cells in lines if row.kind != PUBLISHED_ROW]
         name = PROTOCOLS[task[1]].description if task[1] in PROTOCOLS else "a protocol of another version"
         blocks.append(
             Table(
@@ -81,15 +61,15 @@ def results(runs: Sequence[Any], measured: Mapping[str, Any]) -> Section:
     if any(line.kind == PUBLISHED_ROW for table in blocks for line in table.lines):
         blocks.insert(
             0,
-            Note(  # type: ignore[arg-type]
+            Note(
                 "Rows marked published are the figures of the methods' authors on the original release, "
                 "under the protocol that comes nearest to theirs; blank cells were not published or not "
                 "checked."
             ),
         )
-    if _rendered(runs):
-        blocks.insert(0, Note(_rendered(runs)))  # type: ignore[arg-type]
-    blocks.insert(0, Note("Values are percentages; ± is the standard deviation over draws, where a protocol draws."))  # type: ignore[arg-type]
+    if rendered:
+        blocks.insert(0, Note(rendered))
+    blocks.insert(0, Note("Values are percentages; ± is the standard deviation over draws, where a protocol draws."))
     return Section("results", "Results", blocks)
 
 
@@ -101,11 +81,11 @@ def _rendered(runs: Sequence[Any]) -> str:
 
 
 # ---------------------------------------------------------------------------------------------- curves
-def curves(runs: Sequence[Any], folder: str) -> Section:
-    """Section: every value of the training steps, a small plot for each with a curve per run.
+def curves(runs: Sequence[Any], kept: KeptFigures) -> Section:
+    """Section: every value of the training steps, in groups, a small plot for each with a curve per run.
 
     Args:
-        runs: list of ReportedRun. folder: existing, for the plots.
+        runs: list of ReportedRun. kept: where the plots are kept.
     """
     curves = {}
     for run in runs:
@@ -130,44 +110,50 @@ def curves(runs: Sequence[Any], folder: str) -> Section:
                 missing=True,
             )
         )
+    labels = [run.label for run in runs]
     names = sorted(curves)
-    for start, title in _GROUPS:
-        chosen = [name for name in names if name.startswith(start)]
-        names = [name for name in names if name not in chosen]
+
+    def draw(_: Any, folder: str) -> list[str]:
+        return [
+            _chart(folder, f"curve_{name}", plain_name(name), curves[name], _unit(name), names=labels) for name in names
+        ]
+
+    files = dict(zip(names, kept.fetch("training curves", runs, draw, networks=False) if names else ()))
+    groups: list[Any] = []
+    for title, _ in GROUPS:
+        chosen = [name for name in names if group_of(name) == title]
         charts = tuple(
-            _chart(
-                folder,
-                f"curve_{name}",
-                name,
-                curves[name],
-                _unit(name),
-                f"Curve over the training steps: {name} of {', '.join(curves[name])}",
-                names=[run.label for run in runs],
+            embed_picture(
+                files[name],
+                f"Curve over the training steps: {plain_name(name)} ({name}) of {', '.join(curves[name])}",
+                photographs=False,
             )
             for name in chosen
         )
-        blocks += [Note(f"{title}."), Charts(charts)] if charts else []  # type: ignore[list-item]
-    return Section("curves", "Training curves", blocks)
+        groups += [Group(f"{title} ({len(charts)})", (Charts(charts),))] if charts else []
+    return Section("curves", "Training curves", blocks + groups, f"{len(curves)} values in {len(groups)} groups")
 
 
 def _unit(name):
     return {"loss": "loss", "distance": "distance"}.get(name.partition("/")[0], "value")
 
 
-def _chart(folder: str, stem, title: str, by_run, unit, alt, **options: Any):
+def _chart(folder: str, stem: str, title: str, by_run: Mapping[str, Any], unit: str, **options: Any) -> str:
     path = os.path.join(folder, f"{file_name(stem)}.png")
     visualization.draw_series(path, title, by_run, unit, **options)
-    return embed_picture(path, alt, photographs=False, least=0)
+    return path
 
 
 # ---------------------------------------------------------------------------------------------- diagnostics
-def diagnostics(runs: Sequence[Any], folder: str) -> Section:
-    """Section: the lines of diagnostics.csv as plots, a curve per run and kind of generated image, and the last ones.
+def diagnostics(runs: Sequence[Any], kept: KeptFigures) -> Section:
+    """Section: the lines of diagnostics.csv, a group for each kind of generated image with a curve per run in its
+    plots, and the last lines.
 
     Args:
-        runs: list of ReportedRun. folder: existing, for the plots.
+        runs: list of ReportedRun. kept: where the plots are kept.
     """
-    diagnostics, last, without = {}, [], []
+    by_kind: dict[str, dict[str, Any]] = {}
+    last, without = {}, []
     for run in runs:
         rows = _numbers(run)
         if not rows:
@@ -175,22 +161,27 @@ def diagnostics(runs: Sequence[Any], folder: str) -> Section:
         for column in dict.fromkeys(column for row in rows for column in row if "/" in column):
             kind, _, name = column.partition("/")
             epochs, values = zip(*((row["epoch"], row.get(column, math.nan)) for row in rows))
-            diagnostics.setdefault(name, {})[f"{run.label}: {kind}"] = (epochs, values)
-            last.append(Line((run.label, kind, name, f"{values[-1]:.3f}", DIAGNOSTICS.get(name, ""))))
-    blocks = []
-    if diagnostics:
-        names = list(dict.fromkeys(name for by_run in diagnostics.values() for name in by_run))
-        blocks = [
-            Note("Measured on a fixed set of test images after each epoch in which generators learn."),
-            Charts(tuple(_diagnostic_chart(folder, name, by_run, names) for name, by_run in diagnostics.items())),
-            Table(
-                "The last line of each run",
-                ("run", "generated", "name", "value", "meaning"),
-                tuple(last),
-                names=3,
-                folded=True,
-            ),
-        ]
+            by_kind.setdefault(kind, {}).setdefault(name, {})[run.label] = (epochs, values)
+            title, meaning = DIAGNOSTICS.get(name, (name, ""))
+            line = Line((*([run.label] if len(runs) > 1 else []), f"{title}: {meaning}", f"{values[-1]:.3f}"))
+            last.setdefault(kind, []).append(line)
+    blocks: list[Any] = []
+    if by_kind:
+        blocks.append(Note("Measured on a fixed set of test images after each epoch in which generators learn."))
+    columns = [(kind, name) for kind, found in by_kind.items() for name in found]
+    labels = [run.label for run in runs]
+
+    def draw(_: Any, folder: str) -> list[str]:
+        return [_diagnostic_chart(folder, kind, name, by_kind[kind][name], labels) for kind, name in columns]
+
+    files = dict(zip(columns, kept.fetch("diagnostics", runs, draw, networks=False) if columns else ()))
+    for kind, found in by_kind.items():
+        header = (*(["run"] if len(runs) > 1 else []), "after the last epoch", "value")
+        table = Table("", header, tuple(last[kind]), names=len(header) - 1)
+        charts = tuple(
+            embed_picture(files[kind, name], _alt(kind, name, found[name]), photographs=False) for name in found
+        )
+        blocks.append(Group(kind_name(kind), (table, Charts(charts))))
     if without:
         blocks.append(
             Note(
@@ -199,23 +190,29 @@ def diagnostics(runs: Sequence[Any], folder: str) -> Section:
                 missing=True,
             )
         )
-    return Section("diagnostics", "Do the generated images teach anything?", blocks)
+    kinds = ", ".join(kind_name(kind).lower() for kind in by_kind)
+    return Section("diagnostics", "Do the generated images teach anything?", blocks, kinds)
 
 
-def _diagnostic_chart(folder: str, name, by_run, names):
-    meaning, is_share = DIAGNOSTICS.get(name, ""), name in _SHARES
+def _diagnostic_chart(folder: str, kind: str, name: str, by_run: Mapping[str, Any], labels: Sequence[str]) -> str:
+    (title, meaning), is_share = DIAGNOSTICS.get(name, (name, "")), name in _SHARES
     return _chart(
         folder,
-        f"diagnostics_{name}",
-        name,
+        f"diagnostics_{kind}_{name}",
+        title,
         by_run,
         "share" if is_share else "value",
-        f"Diagnostics over the epochs: {name}, {meaning}, of {', '.join(by_run)}",
         along="epoch",
         largest=1.0 if is_share else None,
         subtitle=meaning,
-        names=names,
+        names=labels,
     )
+
+
+def _alt(kind: str, name: str, by_run: Mapping[str, Any]) -> str:
+    title, meaning = DIAGNOSTICS.get(name, (name, ""))
+    what = f"Diagnostics of {kind_name(kind).lower()} over the epochs: {title} ({name})"
+    return f"{what}, {meaning}, of {', '.join(by_run)}"
 
 
 def _numbers(run: Any):

@@ -28,7 +28,9 @@ HOSTILE = (
 def test_nothing_in_a_name_becomes_part_of_the_page(tmp_path):
     blocks = [Note(name) for name in HOSTILE] + [Table(HOSTILE[0], HOSTILE, (Line(HOSTILE, "measured"),), folded=True)]
     page = tmp_path / "page.html"
-    page.write_text(render(HOSTILE, [Section("key", HOSTILE[1], blocks), Section("none", "empty")]), encoding="utf-8")
+    title = ", ".join(HOSTILE)
+    sections = [Section("key", HOSTILE[1], blocks, HOSTILE[0]), Section("none", "empty")]
+    page.write_text(render(title, HOSTILE[1], sections), encoding="utf-8")
     text = page.read_text(encoding="utf-8")
     assert "<script" not in text and "<img" not in text and "{{ 7 * 7 }}" in text and 'id="none"' not in text
     found = open_in_chromium(page, tmp_path)
@@ -49,9 +51,9 @@ def test_a_page_of_records_in_a_browser(tmp_path):
         for address in re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\'\s>)]+)', text)
         if not address.startswith(("data:", "#"))
     ]
-    for width in (390, 1200):
+    for width in (390, 800, 1280):
         found = open_in_chromium(page, tmp_path, width)
-        assert found["scrollWidth"] <= found["innerWidth"] == width
+        assert found["scrollWidth"] <= found["innerWidth"] == width and found["folded"] < 1500
         assert len(found["images"]) == 7 and min(found["images"]) > 100 and found["without_alt"] == 0
         assert found["requests"] == [] and found["problems"] == []
 
@@ -75,7 +77,7 @@ def test_a_failure_leaves_an_older_page_alone(runs, tmp_path, monkeypatch):
     page = tmp_path / "page.html"
     page.write_text("older")
     with monkeypatch.context() as patch:
-        patch.setattr("ealn_plugin.reports.html.page.render", lambda labels, sections: 1 / 0)
+        patch.setattr("ealn_plugin.reports.html.page.render", lambda title, subtitle, sections: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             write_page(runs, str(page), str(tmp_path / "features"))
     monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)

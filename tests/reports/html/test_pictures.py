@@ -6,12 +6,21 @@ import pytest
 from PIL import Image
 
 from ealn_plugin.reports.exhibits import FigureUnavailable
+from ealn_plugin.reports.figures import Figure
 from ealn_plugin.reports.html import pictures
+from ealn_plugin.reports.kept_figures import KeptFigures
 from tests.helpers.run_folders import texts
 
 
+def a_run(label):
+    """Stands for a ReportedRun whose files and test images never change."""
+    return types.SimpleNamespace(
+        label=label, unavailable="", num_images=16, subject=None, state_of_files=list, state_of_images=str
+    )
+
+
 def test_pictures_saved_while_training_need_no_networks(runs, tmp_path):
-    sections = {section.key: section for section in pictures.generated(runs, str(tmp_path))}
+    sections = {section.key: section for section in pictures.generated(runs, KeptFigures(tmp_path))}
     assert texts(sections["time"], "picture") == [
         "Hard negatives of the same inputs after some epochs of training: hard_view",
         "Other views of the same inputs after some epochs of training: hard_view",
@@ -22,8 +31,12 @@ def test_pictures_saved_while_training_need_no_networks(runs, tmp_path):
     inputs, hard, other = runs[0].sample_grids()[1]
     expected = (other - inputs).abs().mean(dim=(1, 2, 3)).tolist()
     assert epoch == "1" and [float(cell) for cell in change] == pytest.approx(expected)
-    assert texts(sections["hard"], "note")[0].startswith("Not shown for hard_view, en: this needs the networks")
-    assert "fewer than two different settings of beta1" in texts(sections["sweep"], "note")[0]
+    left_out, sweep = texts(sections["missing"], "note")
+    assert left_out.startswith("Not shown for hard_view, en: this needs the networks") and set(sections) == {
+        "time",
+        "missing",
+    }
+    assert "fewer than two different settings of beta1" in sweep
     assert pictures.evaluated(runs, str(tmp_path), 2) == (None, "")
 
 
@@ -37,27 +50,28 @@ def test_one_run_that_fails_does_not_take_the_others_along(monkeypatch, tmp_path
         Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
         return [tmp_path / "a.png"]
 
-    named = [types.SimpleNamespace(label=label, unavailable="") for label in ("good", "broken", "en", "also", "fifth")]
-    monkeypatch.setattr(pictures, "_SECTIONS", (("key", "title", (pictures._Exhibit(draw, "What", single=True),)),))
-    (section,) = pictures.generated(named, str(tmp_path))
+    named = [a_run(label) for label in ("good", "broken", "en", "also", "fifth")]
+    figure = Figure(draw, "what", single=True)
+    monkeypatch.setattr(pictures, "_SECTIONS", (("key", "title", (pictures._Exhibit(figure, "What"),)),))
+    section, _ = pictures.generated(named, KeptFigures(tmp_path))
     assert texts(section, "picture") == ["What: good", "What: also"]
     assert texts(section, "note") == [
         "Not shown for broken: its pictures cannot be read",
         "Shown for the first 4 runs; name others first with --run to see theirs.",
     ]
-    (section,) = pictures.generated(named[2:3], str(tmp_path))
+    (section,) = pictures.generated(named[2:3], KeptFigures(tmp_path))
     assert texts(section, "note") == ["Not shown: none of en has them."]
 
 
 def test_a_failure_of_the_evaluation_is_a_sentence(monkeypatch, tmp_path):
-    run = types.SimpleNamespace(label="run", unavailable="", subject=None)
+    run = a_run("run")
 
     def fail(subjects, store, num_queries):
         raise RuntimeError("image 'x' cannot be decoded")
 
     monkeypatch.setattr(pictures.comparison, "evaluate_subjects", fail)
     report, failure = pictures.evaluated([run], str(tmp_path), 2)
-    for section in pictures.retrieval([run], report, failure, str(tmp_path)):
+    for section in pictures.retrieval([run], report, failure, KeptFigures(tmp_path)):
         assert texts(section, "note") == ["The test images could not be ranked: image 'x' cannot be decoded"]
 
 
@@ -71,9 +85,9 @@ def test_lists_of_more_runs_than_are_shown_say_so(monkeypatch, tmp_path, ranked,
 
     monkeypatch.setattr(pictures.comparison, "write_lists", draw)
     monkeypatch.setattr(pictures.comparison, "write_curves", lambda report, folder: [])
-    runs = [types.SimpleNamespace(label=f"run_{number}", unavailable="") for number in range(6)]
+    runs = [a_run(f"run_{number}") for number in range(6)]
     report = types.SimpleNamespace(curves={}, lists={"veri776": {run.label: None for run in runs[:ranked]}})
-    _, section = pictures.retrieval(runs, report, "", str(tmp_path))
+    _, section = pictures.retrieval(runs, report, "", KeptFigures(tmp_path))
     (picture,) = texts(section, "picture")
     assert "under run_0, run_1, run_2, run_3:" in picture
     assert ("Shown for the first 4 runs; name others first with --run to see theirs." in texts(section, "note")) == cut
