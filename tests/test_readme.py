@@ -54,12 +54,14 @@ def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
     shutil.copy(image, tmp_path / "my_cars")
     shutil.copy(image, tmp_path / "my_cars" / "car.jpg")
     commands = arguments_of("search")
-    assert [command[0] for command in commands] == ["index", "query", "index", "query", "add", "remove"]
+    assert [command[0] for command in commands] == (
+        ["index", "query", "index", "query", "add", "remove", "query", "query", "query", "verify"]
+    )
     tool = load_tool("search")
     monkeypatch.chdir(tmp_path)
     for command in commands:
         assert tool.main(command) == 0, capsys.readouterr().err
-        if command[0] == "query" and "log/gallery" in command:
+        if command[0] == "query" and "log/gallery" in command and "--sheet" in command:
             exec(code_of("docs/guides/searching.md"), {})
     printed = capsys.readouterr().out
     assert re.search(r"^1\.000 vehicle 8 .*/image_test/0008_c001_00000100_0\.jpg$", printed, re.MULTILINE)

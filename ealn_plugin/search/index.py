@@ -14,7 +14,7 @@ from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.query_expansion import check_expansion, combine
 from ealn_plugin.search import neighbours
 from ealn_plugin.search.filters import Filter
-from ealn_plugin.search.records import Records
+from ealn_plugin.search.records import Records, natural
 from ealn_plugin.search.store import SearchIndexError, Store, is_missing
 from ealn_plugin.search.table import KNOWN, to_records
 
@@ -321,11 +321,6 @@ class SearchIndex:
 
 def _by_id(ids: Sequence[int]) -> str:
     return f"id IN ({', '.join(str(int(number)) for number in ids) or -1})"
-
-
-def natural(text: str) -> tuple:
-    """A sorting key by which '2' comes before '10'."""
-    return (0, int(text), "") if text.isascii() and text.isdigit() else (1, 0, text)
 
 
 def _hit(rank: int, similarity: float, records: Records, row: int) -> Hit:

@@ -97,3 +97,8 @@ class Records:
 
 
 COLUMNS = tuple(field.name for field in fields(Records) if field.name != "paths")
+
+
+def natural(text: str) -> tuple:
+    """A sorting key by which '2' comes before '10'."""
+    return (0, int(text), "") if text.isascii() and text.isdigit() else (1, 0, text)

@@ -91,6 +91,7 @@ def test_a_grid_goes_on_where_it_was_interrupted(veri_root, tmp_path, monkeypatc
     assert json.loads((tmp_path / "seed_2" / "hard" / "results.json").read_text())["config"]["train"]["seed"] == 2
 
 
+@pytest.mark.slow  # tests/system/test_jobs.py has the pool in small
 def test_runs_side_by_side_are_those_one_after_the_other(veri_root, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(jobs, "core_count", lambda: 2)  # one thread each, as the tests have
     arguments = ["--schemes", "en", "hard", "--seeds", "1", "2"]

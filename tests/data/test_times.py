@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from ealn_plugin.data.times import TIMES, TimeTable, read_camera_distances, read_times
+from ealn_plugin.data.times import TIMES, TimeTable, read_camera_distances, read_times, time_number, time_text
 
 
 def test_a_table_by_path(tmp_path, monkeypatch):
@@ -57,3 +57,20 @@ def test_distances_as_a_matrix_and_as_a_list(tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match=reason):
             read_camera_distances(str(tmp_path), 3)
+
+
+def test_times_are_numbers_or_dates():
+    for text, number, dated in (
+        ("16450", 16450, False),
+        (" 2.5 ", 2.5, False),
+        ("1970-01-02", 86400, True),
+        ("1970-01-01T00:01", 60, True),
+        ("1970-01-01 02:00:05+02:00", 5, True),
+    ):
+        assert time_number(text) == (number, dated)
+    for text in ("2024-05-01 16:30:05", "16450", "2.5", "2024-05-01 16:30:05.250"):
+        assert time_text(*time_number(text)) == text
+    assert time_text(float("nan"), True) == ""
+    for text in ("noon", "", "nan", "inf", "2024-13-01"):
+        with pytest.raises(ValueError, match="is neither a number nor a date, expected such as"):
+            time_number(text)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ealn_plugin.search.records import Records, time_number, time_text
+from ealn_plugin.search.records import Records
 
 NAMES = st.sampled_from(["/a/b c.jpg", "", "line\nbreak", "caf\udce9.jpg", '\u8eca"\\.png', "\x00\x1b"])
 """Names with everything that hurts; \\udce9 stands for a byte that is not UTF-8."""
@@ -34,23 +34,6 @@ def test_what_is_not_given_is_unknown():
     assert records.vehicles.tolist() == records.tracks.tolist() == ["", ""] and np.isnan(records.times).all()
     numbered = Records(["a", "b"], np.array([7, -1]), np.array([0, 4]))
     assert numbered.vehicles.tolist() == ["7", ""] and numbered.cameras.tolist() == ["1", "5"]  # as files count them
-
-
-def test_times_are_numbers_or_dates():
-    for text, number, dated in (
-        ("16450", 16450, False),
-        (" 2.5 ", 2.5, False),
-        ("1970-01-02", 86400, True),
-        ("1970-01-01T00:01", 60, True),
-        ("1970-01-01 02:00:05+02:00", 5, True),
-    ):
-        assert time_number(text) == (number, dated)
-    for text in ("2024-05-01 16:30:05", "16450", "2.5", "2024-05-01 16:30:05.250"):
-        assert time_text(*time_number(text)) == text
-    assert time_text(float("nan"), True) == ""
-    for text in ("noon", "", "nan", "inf", "2024-13-01"):
-        with pytest.raises(ValueError, match="is neither a number nor a date, expected such as"):
-            time_number(text)
 
 
 @pytest.mark.parametrize(
