@@ -91,7 +91,7 @@ def test_the_console_script_itself(arguments):
         ("train train.lr fast", "expected float", 1),
         ("train --max-epoch 5", "did you mean train.max_epoch 5?", 2),
         ("train --transforms random_flap", "did you mean random_flip?", 1),
-        ("train --config-file none.yaml", "'none.yaml' does not exist; the plugin's own are ealn_synthetic.yaml", 1),
+        ("train --config-file none.yaml", "'none.yaml' does not exist; the plugin's own are ealn_shipped.yaml", 1),
         ("train --config-file ealn_verri.yaml", "did you mean ealn_veri.yaml?", 1),
         ("reproduce --config-file none.yaml", "'none.yaml' does not exist", 1),
         ("reproduce --config-file ealn_synthetic.yaml --seeds 1 ealn.alhpa 1", "did you mean ealn.alpha?", 1),
