@@ -16,7 +16,7 @@ from typing import Any
 from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, add_settings, not_negative, positive
-from ealn_plugin.commands.search import check_index
+from ealn_plugin.commands.search_network import check_index
 from ealn_plugin.commands.serve import PACKAGES as SERVER_PACKAGES
 from ealn_plugin.config import TRANSFORMS
 from ealn_plugin.config.shipped import shipped_configs

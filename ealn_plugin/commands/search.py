@@ -5,6 +5,7 @@ ealn search index veri776 --root reid-data --run log/ealn_synthetic --index log/
 ealn search query IMAGE --index log/gallery --sheet found.png
 ealn search add FOLDER --index log/gallery
 ealn search remove IMAGE --index log/gallery
+ealn search calibrate veri776 --split train --root reid-data --index log/gallery
 """
 
 import argparse
@@ -15,135 +16,24 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ealn_plugin.commands.arguments import check_file, check_runs, complete_from_weights, datasets_named, import_own
+from ealn_plugin.commands.calibrate import calibrate_command
 from ealn_plugin.commands.search_arguments import build_parser
-from ealn_plugin.config.resuming import CONFIG
+from ealn_plugin.commands.search_network import (
+    check_index,
+    check_network,
+    extractor_of,
+    load,
+    sources_of,
+    split_options,
+)
 from ealn_plugin.runs.references import NOTICE, SHIPPED
 from ealn_plugin.system.cli import exit_code, start_screen
-from ealn_plugin.system.entrances import command, register
+from ealn_plugin.system.entrances import command
 from ealn_plugin.system.extras import check_extra
 from ealn_plugin.system.files import check_writable, write_atomically
 from ealn_plugin.system.messages import counted
 
 
-# ---------------------------------------------------------------------------------------------- the network
-def check_network(args: argparse.Namespace) -> None:
-    """Refuse flags of the network that do not go together, and files that are not there, before torch is imported.
-
-    Raises:
-        ValueError, FileNotFoundError, RuntimeError: with one sentence.
-    """
-    if args.run and (args.model or args.weights):
-        given = f"--model {args.model}" if args.model else f"--weights {args.weights}"
-        raise ValueError(f"--run {args.run} and {given} are both given, expected one network; leave one out")
-    if args.model and not args.weights:
-        raise ValueError(
-            f"--model is {args.model!r} without --weights, expected both; give the file of its weights too"
-        )
-    if args.run.endswith(".onnx"):
-        check_file(args.run, "--run", f"{command('export')}")
-    else:
-        check_runs([args.run] if args.run else [])
-    check_file(args.weights, "--weights", "weights")
-    check_file(args.classifier, "--classifier", command("label-viewpoints"))
-    complete_from_weights(args)
-
-
-def check_index(folder: Any) -> None:
-    """Refuse a folder that holds no index.
-
-    Raises:
-        FileNotFoundError: one sentence.
-    """
-    if "://" not in folder and not os.path.isfile(os.path.join(folder, "manifest.json")):
-        raise FileNotFoundError(f"--index {folder!r} holds no index; make one with {command('search')} index")
-
-
-def sources_of(args: argparse.Namespace) -> list[str]:
-    """What --data and the sources name, a CSV or folder of --data as the name of a dataset.
-
-    Raises:
-        ValueError, FileNotFoundError: nothing, or what is not there; one sentence.
-    """
-    sources = [*args.sources, *datasets_named(None, args.data, "--data")]
-    if not sources:
-        raise ValueError("there is nothing to add, expected a folder, an image, a dataset or --data PATH; give one")
-    return sources
-
-
-def split_options(run: Any) -> dict[str, Any]:
-    """How the run of an index splits datasets without a split of their own, so that its gallery is the run's.
-
-    Args:
-        run: run folder or checkpoint, or an ONNX file in the folder export/ of one; '' or None: no run.
-    """
-    if run and run.endswith(".onnx"):
-        run = os.path.dirname(os.path.dirname(os.path.abspath(run)))
-        run = run if os.path.isfile(os.path.join(run, CONFIG)) else ""
-    if not run:
-        return {}
-    from ealn_plugin.config import run_config
-    from ealn_plugin.runs.folder import files_of_run, splits_of_run
-
-    folder = os.path.dirname(files_of_run(run, "--run")[0])
-    splits = splits_of_run(folder)
-    return {"split_id": run_config(folder).data.split_id, **({"recorded_splits": splits} if splits else {})}
-
-
-def load(args: argparse.Namespace) -> None:
-    """Import what was put off, the engine and the user's own modules included.
-
-    Raises:
-        RuntimeError: a package is missing. ValueError: a module of the user's own cannot be imported.
-    """
-    register()
-    if "imports" in args:
-        import_own(args)
-    from ealn_plugin.search.table import import_lance
-
-    import_lance()
-
-
-def described(args: argparse.Namespace) -> Any:
-    """The ``description`` of the network that the flags name, or None where they name none."""
-    from ealn_plugin.search import gallery
-
-    if not args.run and not args.model:
-        return None
-    if args.run:
-        return gallery.description(
-            args.run, classifier=args.classifier, fusion=not args.no_fusion, imports=args.imports
-        )
-    return gallery.description(
-        model=args.model,
-        weights=args.weights,
-        classifier=args.classifier,
-        fusion=not args.no_fusion,
-        imports=args.imports,
-        height=args.height,
-        width=args.width,
-        norm_mean=args.norm_mean,
-        norm_std=args.norm_std,
-    )
-
-
-def extractor_of(args: argparse.Namespace, manifest: Any = None) -> Any:
-    """The FeatureExtractor of the flags, or else of the index, and its description."""
-    from ealn_plugin.search import gallery
-
-    description = described(args)
-    if description is None:
-        description = dict(manifest.extractor)
-        if args.classifier:
-            description["classifier"] = os.path.abspath(args.classifier)
-        if args.no_fusion:
-            description["fusion"] = False
-    return gallery.make_extractor(
-        description, device=args.device, batch_size=args.batch_size, workers=args.workers, precision=args.precision
-    ), description
-
-
-# ---------------------------------------------------------------------------------------------- commands
 def index_command(args: argparse.Namespace) -> None:
     """Build an index, or go on building it."""
     check_extra("search", ("lance",), "searches")
@@ -243,6 +133,8 @@ def query_command(args: argparse.Namespace) -> None:
             check_writable(getattr(args, flag), f"--{flag}")
     if args.topk < 1 or args.nprobe < 0:
         raise ValueError(f"--topk is {args.topk} and --nprobe is {args.nprobe}, expected at least 1 and 0")
+    if args.threshold is not None and not 0 <= args.threshold <= 1:
+        raise ValueError(f"--threshold is {args.threshold:g}, expected a probability in [0, 1]")
     if not args.alpha >= 0:
         raise ValueError(f"--alpha is {args.alpha}, expected 0 or more, such as 3")
     check_extra("search", ("lance",), "searches")
@@ -264,6 +156,7 @@ def query_command(args: argparse.Namespace) -> None:
     answers = results.answer(
         index, extractor, images, args.topk, args.query_view, where, args.group_by, (args.query_expansion, args.alpha)
     )
+    answers = results.likely(index, answers, args.threshold)
     print("\n".join(results.table(answers)))
     if args.json:
         write_atomically(args.json, json.dumps(results.as_json(index, answers), indent=1) + "\n")
@@ -323,6 +216,7 @@ WORK = {
     "add": add_command,
     "remove": remove_command,
     "info": info_command,
+    "calibrate": calibrate_command,
     "verify": verify_command,
 }
 

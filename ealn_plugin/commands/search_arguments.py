@@ -24,6 +24,7 @@ def build_parser(description: str, work: Mapping[str, Callable[..., Any]]) -> ar
     _add_query(commands).set_defaults(work=work["query"])
     _add_add(commands).set_defaults(work=work["add"])
     _add_remove(commands).set_defaults(work=work["remove"])
+    _add_calibrate(commands).set_defaults(work=work["calibrate"])
     for name, help_text in (
         ("info", "what an index holds, after checking every checksum"),
         ("verify", "check every file and every image of an index"),
@@ -78,6 +79,12 @@ def _add_query(commands):
     parser.add_argument("--sheet", metavar="FILE.png", help="also draw them as a contact sheet")
     parser.add_argument("--kind", choices=["flat", "ivf"], help="flat: search exactly (default: as built)")
     parser.add_argument("--nprobe", type=int, default=0, help="lists to look through (default: as built)")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="only hits that show the same vehicle with at least this probability, in [0, 1] (after calibrate)",
+    )
     add_expansion(parser, 0)
     _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
     _add_extraction(parser.add_argument_group("extraction"))
@@ -105,6 +112,17 @@ def _add_add(commands):
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="images, folders of images or names of datasets")
     _add_folder(parser)
     _add_images(parser)
+    _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
+    _add_extraction(parser.add_argument_group("extraction"))
+    return parser
+
+
+def _add_calibrate(commands):
+    parser = commands.add_parser("calibrate", help="learn from labelled images what a similarity means")
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="names of datasets whose vehicles are known")
+    _add_folder(parser)
+    _add_images(parser)
+    parser.add_argument("--figure", metavar="FILE.png", help="also draw how far the probabilities can be trusted")
     _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
     _add_extraction(parser.add_argument_group("extraction"))
     return parser

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, add_imports, add_model_input, positive
-from ealn_plugin.commands.search import check_index, check_network, extractor_of, load
+from ealn_plugin.commands.search_network import check_index, check_network, extractor_of, load
 from ealn_plugin.system.cli import exit_code, start_screen
 from ealn_plugin.system.extras import check_extra
 

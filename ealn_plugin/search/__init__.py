@@ -6,7 +6,8 @@ engine), store.py (where they lie, checksums), writer.py (build, add, remove), i
 """
 
 from ealn_plugin.search.filters import Filter
-from ealn_plugin.search.index import Hit, SearchIndex
+from ealn_plugin.search.hits import Hit
+from ealn_plugin.search.index import SearchIndex
 from ealn_plugin.search.records import Records
 from ealn_plugin.search.store import SearchIndexError
 from ealn_plugin.search.writer import IndexWriter

@@ -2,18 +2,18 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
 import numpy as np
 import torch
 
-from ealn_plugin.data.times import time_text
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.query_expansion import check_expansion, combine
 from ealn_plugin.search import neighbours
+from ealn_plugin.search.calibration import Calibration
 from ealn_plugin.search.filters import Filter
+from ealn_plugin.search.hits import Hit, firsts, hit_of
 from ealn_plugin.search.records import Records, natural
 from ealn_plugin.search.store import SearchIndexError, Store, is_missing
 from ealn_plugin.search.table import KNOWN, to_records
@@ -24,36 +24,6 @@ REFINE = 10
 """So many times k candidates of the inverted lists are compared exactly."""
 _ATTEMPTS = 5  # to open an index that others change meanwhile
 _DEEPER, _DEEPEST = 4, 20_000  # candidates for groups: first so many times k, then so many times more, up to this
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One of the nearest images.
-
-    Attributes:
-        rank: from 1. similarity: cosine of the features' angle, in [-1, 1].
-        path: of the image. pid, camid: numbers of vehicle and camera, -1 where unknown. view: value of ``View``.
-        id: number that the index gave the image; it is never given again.
-        vehicle, camera: what the data calls them; time: as ``time_text`` writes it; colour, type, source, track.
-            '' where unknown.
-        more: how many images of the same group were found beside this one, where hits are grouped.
-    """
-
-    rank: int
-    similarity: float
-    path: str
-    pid: int
-    camid: int
-    view: int
-    id: int
-    vehicle: str = ""
-    camera: str = ""
-    time: str = ""
-    colour: str = ""
-    type: str = ""
-    source: str = ""
-    track: str = ""
-    more: int = 0
 
 
 class SearchIndex:
@@ -109,6 +79,11 @@ class SearchIndex:
     def manifest(self) -> Any:
         """``Manifest`` of the index."""
         return self.store.manifest
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What a similarity means, None where nobody has fitted it."""
+        return Calibration(**self.manifest.calibration) if self.manifest.calibration else None
 
     @property
     def records(self) -> Records:
@@ -175,7 +150,7 @@ class SearchIndex:
         deep = min(_DEEPER * k, len(self))
         while True:
             found = self._hits(features, max(deep, 1), nprobe, where)
-            grouped = [_firsts(hits, group_by) for hits in found]
+            grouped = [firsts(hits, group_by) for hits in found]
             done = all(len(groups) >= k or len(hits) < deep for groups, hits in zip(grouped, found))
             if done or deep >= min(len(self), _DEEPEST):
                 return [groups[:k] for groups in grouped]
@@ -226,7 +201,12 @@ class SearchIndex:
                 raise self.store.damaged_images(damaged)
             similarity = vectors @ query
             order = np.lexsort((records.ids, -similarity))
-            found.append([_hit(rank, float(similarity[row]), records, row) for rank, row in enumerate(order, 1)])
+            found.append(
+                [
+                    hit_of(rank, float(similarity[row]), records, row, self.calibration)
+                    for rank, row in enumerate(order, 1)
+                ]
+            )
         return found
 
     # ------------------------------------------------------------------------------------------ single images
@@ -321,37 +301,6 @@ class SearchIndex:
 
 def _by_id(ids: Sequence[int]) -> str:
     return f"id IN ({', '.join(str(int(number)) for number in ids) or -1})"
-
-
-def _hit(rank: int, similarity: float, records: Records, row: int) -> Hit:
-    return Hit(
-        rank,
-        similarity,
-        records.paths[row],
-        int(records.pids[row]),
-        int(records.camids[row]),
-        int(records.views[row]),
-        int(records.ids[row]),
-        records.vehicles[row],
-        records.cameras[row],
-        time_text(float(records.times[row]), bool(records.dated[row])),
-        records.colours[row],
-        records.types[row],
-        records.sources[row],
-        records.tracks[row],
-    )
-
-
-def _firsts(hits: Sequence[Hit], group_by: str) -> list[Hit]:
-    """The first hit of each group, with how many more of it there are, ranked anew."""
-    groups: dict[Any, list[Hit]] = {}
-    for hit in hits:
-        label = getattr(hit, group_by)
-        groups.setdefault((hit.source, label) if label else hit.id, []).append(hit)
-    return [
-        Hit(**{**group[0].__dict__, "rank": rank, "more": len(group) - 1})
-        for rank, group in enumerate(groups.values(), 1)
-    ]
 
 
 def check_identity(store: Store, identity: Any) -> None:

@@ -7,14 +7,16 @@ from typing import Any
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.search.filters import Filter
 from ealn_plugin.search.gallery import known_view
-from ealn_plugin.search.index import FILTERED, Hit, SearchIndex
+from ealn_plugin.search.hits import Hit
+from ealn_plugin.search.index import FILTERED, SearchIndex
 from ealn_plugin.search.store import Manifest
 from ealn_plugin.search.writer import RECALL_AT
+from ealn_plugin.system.entrances import command
 from ealn_plugin.system.files import csv_text
 from ealn_plugin.system.messages import counted
 
 _SHOWN = 12  # values of a column
-_TABLE = (("vehicle", 7), ("camera", 6), ("view", 7), ("time", 4), ("colour", 5), ("type", 4), ("more", 4))
+_TABLE = (("vehicle", 7), ("camera", 6), ("view", 7), ("time", 4), ("colour", 5), ("type", 4), ("same", 4), ("more", 4))
 """Columns and their least width; of those of 5 or less only those are shown of which something is known."""
 
 
@@ -87,7 +89,27 @@ def _cell(hit: Hit, name: str) -> str:
         return View(hit.view).name.lower()
     if name == "more":
         return str(hit.more or "")
+    if name == "same":
+        return "" if hit.probability is None else f"{100 * hit.probability:.0f}%"
     return printable(getattr(hit, name))
+
+
+def likely(
+    index: SearchIndex, answers: Sequence[tuple[str, View, list[Hit]]], threshold: float | None
+) -> list[tuple[str, View, list[Hit]]]:
+    """The answers without hits that are less probable; None: as they are.
+
+    Raises:
+        ValueError: the index is not calibrated.
+    """
+    if threshold is None:
+        return list(answers)
+    if index.calibration is None:
+        raise ValueError(
+            f"--threshold is {threshold:g}, but the index does not know what a similarity means; fit it on labelled "
+            f"images with {command('search')} calibrate"
+        )
+    return [(path, view, [hit for hit in hits if (hit.probability or 0) >= threshold]) for path, view, hits in answers]
 
 
 def as_json(index: SearchIndex, answers: Sequence[tuple[str, View, list[Hit]]]) -> dict[str, Any]:
@@ -120,6 +142,7 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "source": hit.source or None,
         "track": hit.track or None,
         "more": hit.more,
+        "probability": hit.probability,
     }
 
 

@@ -51,6 +51,7 @@ class Manifest:
         next_id: the id that the next image gets.
         ivf: {} or {'nlist', 'nprobe', 'images': how many there were when the lists were learned, 'recall': at 10 with
             that nprobe}; until it is measured the recall is None and the nprobe 0, which is exact.
+        calibration: {} or the values of a ``Calibration``.
         images: how many the index holds. size: bytes on disk, None in object storage.
     """
 
@@ -61,11 +62,12 @@ class Manifest:
     complete: bool = False
     next_id: int = 0
     ivf: dict = field(default_factory=dict)
+    calibration: dict = field(default_factory=dict)
     images: int = 0
     size: int | None = None
 
 
-_STORED = ("dim", "identity", "extractor", "wanted", "complete", "next_id", "ivf")
+_STORED = ("dim", "identity", "extractor", "wanted", "complete", "next_id", "ivf", "calibration")
 
 
 def is_remote(place: str | PathLike[str]) -> bool:

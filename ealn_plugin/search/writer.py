@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ealn_plugin.search import neighbours
+from ealn_plugin.search.calibration import Calibration
 from ealn_plugin.search.index import SearchIndex, check_identity
 from ealn_plugin.search.records import Records
 from ealn_plugin.search.store import Manifest, NoIndexError, Store, is_remote, locked
@@ -129,6 +130,14 @@ class IndexWriter:
     def manifest(self) -> Manifest:
         """The Manifest as of the last change."""
         return self.store.manifest
+
+    def calibrate(self, calibration: Calibration) -> None:
+        """Store what a similarity means; an earlier calibration gives way.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.store.commit(calibration=calibration.as_json())
 
     def absent(self, paths: Sequence[str]) -> list[int]:
         """Row numbers of the paths that are not in the index, each path once."""

@@ -9,7 +9,7 @@ import torch
 from ealn_plugin.data import VIEWPOINTS, View
 from ealn_plugin.inference.extractor import as_view
 from ealn_plugin.search import results
-from ealn_plugin.search.index import Hit
+from ealn_plugin.search.hits import Hit
 
 
 class Extractor:

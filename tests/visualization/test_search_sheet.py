@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ealn_plugin.data.viewpoints import View
-from ealn_plugin.search.index import Hit
+from ealn_plugin.search.hits import Hit
 from ealn_plugin.visualization.page import GAP, MARGIN, TILE
 from ealn_plugin.visualization.search_sheet import FOUND, GONE, QUERY, captions, draw_search_sheet
 

@@ -1,0 +1,74 @@
+"""What a search finds: one image with what is known of it, and hits grouped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ealn_plugin.data.times import time_text
+from ealn_plugin.search.calibration import Calibration
+from ealn_plugin.search.records import Records
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One of the nearest images.
+
+    Attributes:
+        rank: from 1. similarity: cosine of the features' angle, in [-1, 1].
+        path: of the image. pid, camid: numbers of vehicle and camera, -1 where unknown. view: value of ``View``.
+        id: number that the index gave the image; it is never given again.
+        vehicle, camera: what the data calls them; time: as ``time_text`` writes it; colour, type, source, track.
+            '' where unknown.
+        probability: that it shows the queries' vehicle, in [0, 1]; None where the index is not calibrated.
+        more: how many images of the same group were found beside this one, where hits are grouped.
+    """
+
+    rank: int
+    similarity: float
+    path: str
+    pid: int
+    camid: int
+    view: int
+    id: int
+    vehicle: str = ""
+    camera: str = ""
+    time: str = ""
+    colour: str = ""
+    type: str = ""
+    source: str = ""
+    track: str = ""
+    more: int = 0
+    probability: float | None = None
+
+
+def hit_of(rank: int, similarity: float, records: Records, row: int, calibration: Calibration | None = None) -> Hit:
+    """The hit of a row of records."""
+    return Hit(
+        rank,
+        similarity,
+        records.paths[row],
+        int(records.pids[row]),
+        int(records.camids[row]),
+        int(records.views[row]),
+        int(records.ids[row]),
+        records.vehicles[row],
+        records.cameras[row],
+        time_text(float(records.times[row]), bool(records.dated[row])),
+        records.colours[row],
+        records.types[row],
+        records.sources[row],
+        records.tracks[row],
+        probability=None if calibration is None else float(calibration.probability(similarity)),
+    )
+
+
+def firsts(hits: Sequence[Hit], group_by: str) -> list[Hit]:
+    """The first hit of each group, with how many more of it there are, ranked anew."""
+    groups: dict[Any, list[Hit]] = {}
+    for hit in hits:
+        label = getattr(hit, group_by)
+        groups.setdefault((hit.source, label) if label else hit.id, []).append(hit)
+    return [
+        Hit(**{**group[0].__dict__, "rank": rank, "more": len(group) - 1})
+        for rank, group in enumerate(groups.values(), 1)
+    ]
