@@ -31,6 +31,8 @@ NOTE = "ealn_plugin"
 CHECKED_AT_OPENING = 2**28
 """Bytes: an index up to this size is checked whole whenever it is opened, a larger one by the sizes of its files."""
 _CHUNK = 2**20
+_ENDS = {".lance": b"LANC", ".idx": b"LANC", ".manifest": b"LANC", ".arrow": b"ARROW1"}
+"""Bytes with which whole files of an ending end."""
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://")
 
 
@@ -203,12 +205,12 @@ class Store:
         """Within it whatever the engine raises becomes an OSError that says that nothing was changed."""
         try:
             yield
-        except (SearchIndexError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        except (SearchIndexError, _UnwrittenError, KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
-            raise OSError(
+            raise _UnwrittenError(
                 f"the index {self.folder!r} could not be written ({_first_line(error)}); it is as it was before: free "
                 "some space and run the same command again"
             ) from error
@@ -236,7 +238,10 @@ class Store:
         for name, size in sorted(self.table.files().items()):
             known = self._files.get(name)
             same = known is not None and known["bytes"] == size
-            files[name] = known if same else _state(os.path.join(self.folder, IMAGES, name), flush=True)
+            path = os.path.join(self.folder, IMAGES, name)
+            if not same:
+                _check_end(path)
+            files[name] = known if same else _state(path, flush=True)
         return files
 
     def undo(self) -> None:
@@ -251,6 +256,10 @@ class Store:
 
 class NoIndexError(SearchIndexError):
     """There is no index."""
+
+
+class _UnwrittenError(OSError):
+    """A change that could not be written; the message says all."""
 
 
 class _Missing(SearchIndexError):
@@ -334,6 +343,19 @@ def locked(folder: str) -> Iterator[None]:
                 f"the index {os.fspath(folder)!r} is being changed by another process; wait for it to end"
             ) from None
         yield
+
+
+def _check_end(path: str) -> None:
+    """Refuse a new file that is cut off: Lance does not notice when the system takes only a part of its last piece.
+
+    Raises:
+        OSError: it does not end as files of its kind do.
+    """
+    end = _ENDS.get(os.path.splitext(path)[1], b"")
+    with open(path, "rb") as file:
+        file.seek(-min(len(end), os.path.getsize(path)), os.SEEK_END)
+        if file.read() != end and end:
+            raise OSError(f"only a part of {os.path.basename(path)} was taken, as by a full disk")
 
 
 def _state(path: str, flush: bool = False) -> dict[str, Any]:

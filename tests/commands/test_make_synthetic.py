@@ -16,6 +16,7 @@ def _run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow  # CI's main job renders the same by tools/train_ealn.py
 def test_renders_a_data_set_and_finds_it_again(tmp_path):
     options = ("--root", tmp_path, "--layout", "veri776", "--preset", "tiny", "--seed", "3", "--image-size", "32")
     first = _run(*options)

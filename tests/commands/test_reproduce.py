@@ -61,6 +61,7 @@ def reproduce(root, out, *arguments, options=SMALL):
     )
 
 
+@pytest.mark.slow  # tests/faults/test_kills_of_runs.py kills a grid and goes on with it
 def test_a_grid_goes_on_where_it_was_interrupted(veri_root, tmp_path, monkeypatch, capsys):
     started, train = [], grid.training.train
 

@@ -356,3 +356,25 @@ def test_sixty_kills_lose_nothing(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     faults, operations = map(int, done.stdout.split())
     assert faults == 60 and operations >= 5
+
+
+def test_a_file_that_the_system_took_in_part_is_noticed(tmp_path, monkeypatch):
+    """As on a full disk: Lance counts what it wrote last as whole, however little of it was taken."""
+    build_index(tmp_path, clustered(40))
+    before = SearchIndex.open(tmp_path)
+    nearest = before.search(clustered(40)[:3], 5)
+    check = store._check_end
+
+    def cut(path):
+        if path.endswith(".lance"):
+            with open(path, "rb+") as file:
+                file.truncate(os.path.getsize(path) - 7)
+        check(path)
+
+    monkeypatch.setattr(store, "_check_end", cut)
+    with pytest.raises(OSError, match=r"only a part of .*\.lance was taken.* it is as it was before: free some space"):
+        build_index(tmp_path, clustered(60)[40:], 40)
+    monkeypatch.undo()
+    assert SearchIndex.open(tmp_path).search(clustered(40)[:3], 5) == nearest
+    build_index(tmp_path, clustered(60)[40:], 40)
+    assert len(SearchIndex.open(tmp_path)) == 60
