@@ -56,8 +56,8 @@ def fit(
 
     Args:
         features: float32 [n, dim], L2-normalised.
-        vehicles, cameras: labels of the images, '' where a camera is unknown; images of the same vehicle and camera do
-            not count, as they show it a moment before.
+        vehicles, cameras: labels of the images, '' where a camera is unknown; images of an image's own camera do not
+            count: one background makes vehicles alike, and its own vehicle was there a moment before.
         source: what the images are called. seed: of the division of the vehicles.
     Raises:
         ValueError: too few vehicles, or too few of their images are near; one sentence.
@@ -87,7 +87,7 @@ def _pairs(
         near = features @ feature
         near[row] = -np.inf
         if cameras[row]:
-            near[(cameras == cameras[row]) & (vehicles == vehicles[row])] = -np.inf
+            near[cameras == cameras[row]] = -np.inf
         hits = np.argsort(-near, kind="stable")[:HITS]
         hits = hits[np.isfinite(near[hits])]
         similarities.append(near[hits])
