@@ -104,6 +104,7 @@ def test_search_finds_photographs(trained, tmp_path):
     assert str(image) in text and "42" in ealn(tmp_path, "search", "info", "--index", "index")
 
 
+@pytest.mark.slow  # half a minute; CI exports, draws and reports other runs
 def test_export_visualize_and_report(trained, tmp_path):
     _, run = trained
     ealn(tmp_path, "export", "--run", run, "--out", "exported", "--formats", "program")
@@ -191,6 +192,7 @@ toolkit.register_model("own_model", own_model)
 """
 
 
+@pytest.mark.slow  # half a minute; tests/system/test_imports.py has the parts
 def test_a_module_of_ones_own_is_used_by_every_command(trained, tmp_path):
     folder, _ = trained
     here, there = tmp_path / "project", tmp_path / "elsewhere"

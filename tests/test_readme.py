@@ -23,7 +23,9 @@ def code_of(page):
     return code
 
 
-@pytest.mark.parametrize("page, folder", [("python", "my_run"), ("adding_a_scheme", "light")])
+@pytest.mark.parametrize(
+    "page, folder", [pytest.param("python", "my_run", marks=pytest.mark.slow), ("adding_a_scheme", "light")]
+)
 def test_an_example_trains(tmp_path, page, folder):
     """As it stands, but on a stand-in dataset and with sizes that a test can afford."""
     make_veri_folder(tmp_path / "reid-data")

@@ -55,7 +55,7 @@ def test_phases_are_told_apart():
     assert all(seconds > 0 for seconds in phases.values()) and engine.step.watch is before
 
 
-@pytest.mark.parametrize("chosen", [True, False])
+@pytest.mark.parametrize("chosen", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_precision_left_open_is_chosen_before_anything_is_measured(monkeypatch, chosen):
     seconds = (1.0, 0.5) if chosen else (0.5, 1.0)
     monkeypatch.setattr(precision, "measure", lambda engine, batch_size: precision.Measured(*seconds, batch_size))

@@ -427,6 +427,7 @@ def test_a_disk_that_fills_up(veri_root, tmp_path):
     assert not [name for name in os.listdir(tmp_path / "run") if "checkpoint" in name or name.startswith(".writing")]
 
 
+@pytest.mark.slow  # CI's main job does that
 def test_the_demo_renders_what_is_missing(tmp_path, monkeypatch, capsys):
     """configs/ealn_synthetic.yaml with a preset of a few vehicles, and EN beside it."""
     small = dataclasses.replace(
