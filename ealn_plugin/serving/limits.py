@@ -5,6 +5,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+_DROPPED = 4  # so many times the limit
+
 
 class _TooLarge(Exception):
     pass
@@ -27,7 +29,7 @@ class LimitedBody:
             return
         said = dict(scope["headers"]).get(b"content-length", b"0")
         if not said.isdigit() or int(said) > self.limit:
-            await self._refuse(send)
+            await self._refuse(receive, send)
             return
         received, exceeded, begun = 0, False, False
 
@@ -49,9 +51,15 @@ class LimitedBody:
         with contextlib.suppress(_TooLarge):
             await self.app(scope, counted, instead)
         if exceeded and not begun:
-            await self._refuse(send)
+            await self._refuse(receive, send)
 
-    async def _refuse(self, send: Any) -> None:
+    async def _refuse(self, receive: Any, send: Any) -> None:
+        """Answer with 413; most clients read no answer before they have sent all, so some more is taken and dropped."""
+        dropped, more = 0, True
+        while more and dropped < _DROPPED * self.limit:
+            message = await receive()
+            dropped += len(message.get("body", b""))
+            more = message.get("more_body", False)
         text = f"the request is too large, expected at most {self.limit / 2**20:.0f} MiB; send a smaller picture"
         await _answer(send, 413, text)
 
