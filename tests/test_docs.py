@@ -90,7 +90,7 @@ def test_what_the_recipes_name_exists():
         ("masked_mean", "losses/reduction.py"),
         ("SCHEMES", "config/defaults.py"),
         ("GENERATOR_FREE", "config/defaults.py"),
-        ("builders", "runs/build.py"),
+        ("_BUILDERS", "runs/build_schemes.py"),
         ("PROTOCOLS", "evaluation/protocols.py"),
         ("malformed", "data/files.py"),
         ("DATASETS", "data/__init__.py"),

@@ -45,6 +45,7 @@ class Lance:
     """The plugin's own index."""
 
     def build(self, folder: str, dim: int, pieces: Iterable[tuple[Records, np.ndarray]], count: int) -> None:
+        """See ``Engine``."""
         with IndexWriter(folder, dim, {"benchmark": True}) as writer:
             there, seen = writer.manifest.images, 0
 
@@ -60,10 +61,12 @@ class Lance:
             writer.finish()
 
     def open(self, folder: str) -> Searcher:
+        """See ``Engine``."""
         index = SearchIndex.open(folder)
 
         class Opened:
             def search(self, queries: np.ndarray, k: int, cameras: Sequence[int] = ()) -> list[list[int]]:
+                """See ``Searcher``."""
                 where = Filter(cameras=tuple(str(camera + 1) for camera in cameras)) if cameras else None
                 return [[hit.id for hit in hits] for hits in index.search(queries, k, where)]
 
@@ -85,6 +88,7 @@ class Milvus:
         return MilvusClient(os.path.join(folder, "milvus.db"))
 
     def build(self, folder: str, dim: int, pieces: Iterable[tuple[Records, np.ndarray]], count: int) -> None:
+        """See ``Engine``."""
         client = self._client(folder)
         from pymilvus import DataType
 
@@ -133,11 +137,13 @@ class Milvus:
         return int(client.get_collection_stats(self._NAME)["row_count"])
 
     def open(self, folder: str) -> Searcher:
+        """See ``Engine``."""
         client, name, probes = self._client(folder), self._NAME, self._PROBES
         client.load_collection(name)
 
         class Opened:
             def search(self, queries: np.ndarray, k: int, cameras: Sequence[int] = ()) -> list[list[int]]:
+                """See ``Searcher``."""
                 where = f"camera in {list(cameras)}" if cameras else ""
                 params = {"metric_type": "IP", "params": {"nprobe": probes}}
                 found = client.search(
@@ -161,6 +167,7 @@ class Faiss:
         return faiss
 
     def build(self, folder: str, dim: int, pieces: Iterable[tuple[Records, np.ndarray]], count: int) -> None:
+        """See ``Engine``."""
         faiss = self._faiss()
         pieces, cameras = iter(pieces), []
         index, first = faiss.IndexFlatIP(dim), []
@@ -183,12 +190,14 @@ class Faiss:
         np.save(os.path.join(folder, "cameras.npy"), np.concatenate(cameras))
 
     def open(self, folder: str) -> Searcher:
+        """See ``Engine``."""
         faiss, probes = self._faiss(), self._PROBES
         index = faiss.read_index(os.path.join(folder, "vectors.faiss"))
         known = np.load(os.path.join(folder, "cameras.npy"))
 
         class Opened:
             def search(self, queries: np.ndarray, k: int, cameras: Sequence[int] = ()) -> list[list[int]]:
+                """See ``Searcher``."""
                 options: dict[str, Any] = {"nprobe": probes} if isinstance(index, faiss.IndexIVF) else {}
                 if cameras:
                     options["sel"] = faiss.IDSelectorBatch(np.flatnonzero(np.isin(known, cameras)))

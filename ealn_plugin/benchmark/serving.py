@@ -93,6 +93,7 @@ def _ask(port: int, uploads: Sequence[bytes], clients: int, seconds: float) -> t
     end = time.monotonic() + seconds
 
     def client(number: int) -> None:
+        """Ask until the time is over."""
         turn = number
         while time.monotonic() < end:
             kind = KINDS[turn % len(KINDS)]

@@ -28,14 +28,21 @@ from ealn_plugin.system.files import check_writable, write_atomically
 DEMO = "ealn_synthetic_grid.yaml"
 
 
+def _add(commands: Any, name: str, **texts: str) -> argparse.ArgumentParser:
+    """A sub-command, with the flag that all of them have."""
+    parser = commands.add_parser(name, **texts)
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    return parser
+
+
 def add_rank(commands: Any) -> None:
     """The sub-command ``rank``."""
-    parser = commands.add_parser(
+    parser = _add(
+        commands,
         "rank",
         help="torchreid's Python ranking, its compiled one if present, and ours",
         description="Time ranking alone, on given random distance matrices.",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--sizes", nargs="+", choices=choices.RANK_SIZES, default=["veri776", "vehicleid_large"])
     parser.add_argument("--repeats", type=positive, default=5, help="runs of the fast methods (default: 5)")
     parser.add_argument("--python-repeats", type=positive, default=1, help="runs of the Python ranking (default: 1)")
@@ -46,12 +53,12 @@ def add_rank(commands: Any) -> None:
 
 def add_rerank(commands: Any) -> None:
     """The sub-command ``rerank``."""
-    parser = commands.add_parser(
+    parser = _add(
+        commands,
         "rerank",
         help="torchreid's re-ranking and ours",
         description="Time k-reciprocal re-ranking of made-up features.",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--size", choices=choices.RANK_SIZES, default="veri776")
     parser.add_argument("--dim", type=positive, default=512, help="numbers of a feature (default: 512)")
     parser.add_argument("--no-python", action="store_true", help="leave torchreid's out: minutes and gigabytes")
@@ -79,13 +86,13 @@ def measure_rank(args: argparse.Namespace) -> Any:
 
 def add_train(commands: Any) -> None:
     """The sub-command ``train``."""
-    parser = commands.add_parser(
+    parser = _add(
+        commands,
         "train",
         help="the engine's training step and a plain one on the same networks",
         description="Time training steps on random images, the engine's and a plain implementation's, in turn. Without "
         "arguments the networks and sizes of the demo; no dataset is needed.",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument(
         "--config-file",
         default=str(shipped_configs().get(DEMO, DEMO)),
@@ -123,12 +130,12 @@ def measure_training(args: argparse.Namespace) -> Any:
 
 def add_data(commands: Any) -> None:
     """The sub-command ``data``."""
-    parser = commands.add_parser(
+    parser = _add(
+        commands,
         "data",
         help="torchreid's loader, and ours without and with the image cache",
         description="Time loading alone: decoding, resizing and augmentation per core.",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--root", default="", help="data folder (default: render the demo's into a temporary one)")
     parser.add_argument(
         "-s", "--source", default="veri776", help="dataset whose training images are loaded, such as csv:my_cars.csv"
@@ -169,12 +176,12 @@ def measure_data(args: argparse.Namespace) -> Any:
 
 def add_search(commands: Any) -> None:
     """The sub-command ``search``."""
-    parser = commands.add_parser(
+    parser = _add(
+        commands,
         "search",
         help="a searchable gallery: building, opening and asking it",
         description="Build a gallery of random clustered vectors with one or several engines and time its answers.",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--vectors", type=positive, default=50_000, help="how many (default: 50000)")
     parser.add_argument("--dim", type=positive, default=1024, help="numbers of a vector (default: 1024)")
     parser.add_argument("--engines", nargs="+", choices=choices.SEARCH_ENGINES, default=["lance"])
@@ -200,12 +207,12 @@ def measure_search(args: argparse.Namespace) -> Any:
 
 def add_features(commands: Any) -> None:
     """The sub-command ``features``."""
-    parser = commands.add_parser(
+    parser = _add(
+        commands,
         "features",
         help="features of image files by PyTorch and by an exported ONNX file",
         description="Extract the features of made-up image files with a network of random weights, both in turn.",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--model", default="resnet50", metavar="NAME", help="a torchreid model (default: resnet50)")
     parser.add_argument("--height", type=positive, default=224)
     parser.add_argument("--width", type=positive, default=224)
@@ -227,12 +234,12 @@ def measure_feature_files(args: argparse.Namespace) -> Any:
 
 def add_serve(commands: Any) -> None:
     """The sub-command ``serve``."""
-    parser = commands.add_parser(
+    parser = _add(
+        commands,
         "serve",
         help="a server of an index under load",
         description="Start a server of an index and have many clients ask it without a pause.",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--index", required=True, metavar="DIR", help="folder of the index")
     parser.add_argument("--images", required=True, metavar="DIR", help="folder of images to upload")
     parser.add_argument("--clients", type=positive, default=20, help="at once (default: 20)")

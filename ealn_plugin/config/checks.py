@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Collection, Iterable
 
 from yacs.config import CfgNode
 
@@ -61,22 +62,8 @@ def check_config(config: CfgNode) -> None:
             raise ValueError(
                 f"{key} is {values[key]}, expected a list of {kind.__name__}, such as {flat(default_config())[key]}"
             )
-    for name in config.data.transforms:
-        if name.lower() not in TRANSFORMS:
-            near = difflib.get_close_matches(name, TRANSFORMS, n=1, cutoff=0.0)[0]
-            raise ValueError(
-                f"data.transforms holds {name!r}, expected some of {', '.join(TRANSFORMS)}; did you mean {near}?"
-            )
-    for name in config.ealn.loggers:
-        if name not in LOGGERS:
-            near = difflib.get_close_matches(name, LOGGERS, n=1, cutoff=0.0)[0]
-            raise ValueError(
-                f"ealn.loggers holds {name!r}, expected some of {', '.join(LOGGERS)}, or none; did you mean {near}?"
-            )
-    for name in config.ealn.beside:
-        if name not in SCHEMES:
-            near = difflib.get_close_matches(name, SCHEMES, n=1, cutoff=0.0)[0]
-            raise ValueError(f"ealn.beside holds {name!r}, expected some of {', '.join(SCHEMES)}; did you mean {near}?")
+    for key, known in (("data.transforms", TRANSFORMS), ("ealn.loggers", LOGGERS), ("ealn.beside", SCHEMES)):
+        _check_names(key, values[key], known)
     if set(config.ealn.beside) - {config.ealn.scheme} and config.ealn.warmup_epochs < 1:
         raise ValueError(
             f"ealn.beside is {config.ealn.beside}, but with ealn.warmup_epochs {config.ealn.warmup_epochs} there is no "
@@ -84,6 +71,15 @@ def check_config(config: CfgNode) -> None:
         )
     if sorted(config.ealn.view_order) != ["front", "rear"]:
         raise ValueError(f"ealn.view_order is {config.ealn.view_order}, expected [front, rear] or [rear, front]")
+
+
+def _check_names(key: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Refuse a name that is not known, with the one that is most like it."""
+    for name in names:
+        found = name.lower() if key == "data.transforms" else name  # torchreid minds no capitals there
+        if found not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise ValueError(f"{key} holds {name!r}, expected some of {', '.join(known)}; did you mean {near}?")
 
 
 def _check_sides(config: CfgNode) -> None:

@@ -17,6 +17,7 @@ from ealn_plugin.distributed.world import World, check_device
 from ealn_plugin.engine import optimizers, schedule
 from ealn_plugin.engine.acceleration import accelerate, keep_freed_memory
 from ealn_plugin.engine.checkpoints import state
+from ealn_plugin.engine.checkpoints.rates import hyperparameters
 from ealn_plugin.engine.checks import check_scheduler, check_training, checked_schemes, companions_for, make_folder
 from ealn_plugin.engine.epochs import EpochLoader
 from ealn_plugin.engine.evaluating import EvaluatingEngine
@@ -105,23 +106,21 @@ class EALNEngine(EvaluatingEngine):
         self.embedding = EmbeddingNetwork(model)
         for scheme in self.schemes:
             scheme.to(self.device)
-        if norm_mean is None or norm_std is None:
-            norm_mean, norm_std = toolkit.normalization_of(datamanager)
-        self.pixels = PixelRange(norm_mean, norm_std).to(self.device)
+        given = norm_mean is not None and norm_std is not None
+        mean_and_std = (norm_mean, norm_std) if given else toolkit.normalization_of(datamanager)
+        self.pixels = PixelRange(*mean_and_std).to(self.device)
         self._views = None if views is None else {os.path.abspath(path): int(view) for path, view in views.items()}
         self.gan_lr = adversaries.gan_lr
         self.constant_epochs, self.warmup = schedule.constant_epochs, schedule.warmup
-        self.adversaries = adversarial_optimizers(
-            self.schemes, adversaries.gan_optim, adversaries.gan_lr, adversaries.gan_betas
-        )
+        gan = adversaries.gan_optim, adversaries.gan_lr, adversaries.gan_betas
+        self.adversaries = adversarial_optimizers(self.schemes, *gan)
         tuned = [optimizer, *self.adversaries.values()]
         accelerate(self.model, self.schemes, tuned, (datamanager.height, datamanager.width), acceleration)
         networks = (self.embedding, optimizer, self.schemes, self.adversaries, self.pixels)
         self.precision = Precision(acceleration.amp)
         self.step = build_step(*networks, losses, adversaries, acceleration.amp is True)
-        self.extraction = FeatureExtraction(
-            self.embedding, self.pixels, self.schemes, self.views_of, self.device, fusion
-        )
+        parts = self.embedding, self.pixels, self.schemes
+        self.extraction = FeatureExtraction(*parts, self.views_of, self.device, fusion)
         self.sharing = share_work(self.world, self.embedding, self.schemes, self._optimizers(), acceleration.sync_norm)
         sampler = paired_order(self.train_loader) if losses.paired_groups and optimizer is not None else None
         self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world, sampler)
@@ -130,7 +129,7 @@ class EALNEngine(EvaluatingEngine):
         self.changes: list[dict[str, Any]] = []
         self.tested_with: dict[str, Any] | None = None
         self.monitor: Any = None
-        self.made_with = state.hyperparameters(self)
+        self.made_with = hyperparameters(self)
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = JOINT, 0, 0, 0, None
 
     # ------------------------------------------------------------------------------------------ one step
@@ -219,10 +218,7 @@ class EALNEngine(EvaluatingEngine):
         check_protocols(evaluation.protocols)
         check_loggers(() if test_only else monitoring.loggers)
         if not test_only:
-            if self.constant_epochs is None:
-                self.constant_epochs = schedule.default_constant_epochs(max_epoch)
-            check_training(self, evaluation.visrank, open_layers if fixbase_epoch else None)
-            self.epochs.companions = companions_for(self, progress and self.world.is_main)
+            self._prepare_training(evaluation.visrank, open_layers if fixbase_epoch else None, tests["progress"])
         state.take_over(self, resume, start_from, fixed)
         if test_only:
             self.results = self.test(**tests)
@@ -235,6 +231,13 @@ class EALNEngine(EvaluatingEngine):
         if not self.results or self.tested_with != self._test_settings(tests):  # resumed behind its last epoch
             self._test(tests)
         return self._summary()
+
+    def _prepare_training(self, visrank: bool, open_layers: Any, progress: bool) -> None:
+        """Settle what the length of the run decides, refuse what cannot be trained, and find what goes with images."""
+        if self.constant_epochs is None:
+            self.constant_epochs = schedule.default_constant_epochs(self.max_epoch)
+        check_training(self, visrank, open_layers)
+        self.epochs.companions = companions_for(self, progress)
 
     def _start(self, save_dir: str, on_start: Callable[[], None] | None, untrained: Mapping[str, Any] | None) -> None:
         """What comes before the first step, once everything is checked and restored.

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -29,9 +28,8 @@ from ealn_plugin import toolkit
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.interfaces import JunkRule
-from ealn_plugin.evaluation.query_ranks import NoValidQuery, QueryRanks, check_ranks, mean_and_deviation, metrics_of
-from ealn_plugin.evaluation.ranking import rank_distances
-from ealn_plugin.evaluation.spatio_temporal import WhereAndWhen
+from ealn_plugin.evaluation.protocol import Protocol
+from ealn_plugin.evaluation.query_ranks import NoValidQuery, QueryRanks
 from ealn_plugin.evaluation.split_ranker import Ranker
 from ealn_plugin.evaluation.splits import (
     DRAWS,
@@ -41,127 +39,11 @@ from ealn_plugin.evaluation.splits import (
     is_one_draw,
     own_split,
 )
-from ealn_plugin.evaluation.veri_lists import gallery_tracks, has_index_files, release_folder, verify_veri_index
+from ealn_plugin.evaluation.veri_protocols import VeriImageProtocol, VeriTrackProtocol
 from ealn_plugin.system.randomness import _numpy_seeded
 
 log = logging.getLogger(__name__)
 DEFAULT_PROTOCOLS = ("image",)
-
-_verified_folders: set[str] = set()
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """A way of turning features into figures.
-
-    Attributes:
-        name: the key in results.json.
-        description: one line for a table's caption.
-    """
-
-    name: str
-    description: str = ""
-
-    def evaluate(
-        self,
-        features: Features,
-        dist_metric: str = "euclidean",
-        normalize_feature: bool = False,
-        ranks: Sequence[int] = (1, 5, 10),
-        rerank: bool = False,
-        average_precision: str = "mean",
-        device: torch.device | str | None = None,
-        use_metric_cuhk03: bool = False,
-        where_and_when: WhereAndWhen | None = None,
-        query_expansion: int = 0,
-        expansion_alpha: float = 0.0,
-    ) -> dict[str, float]:
-        """Rank and summarise.
-
-        Args:
-            features: Features.
-            dist_metric: 'euclidean' (squared) or 'cosine'.
-            normalize_feature: scale every embedding to length 1 first.
-            ranks: the CMC ranks to report, counted from 1.
-            rerank: apply torchreid's k-reciprocal re-ranking to the distances.
-            average_precision: 'mean' of precisions, or 'trapezoid' as VeRI-776's own script.
-            device: torch device for the distances and their order; by default the CPU.
-            where_and_when: of these images, added to their distances; None: appearance alone.
-            use_metric_cuhk03: CMC over galleries of one image per identity, as for the old CUHK03 split; the protocol
-                'image' has it, all others pay no attention to it.
-            query_expansion: search again with so many nearest gallery images added to each query, features scaled to
-                length 1; 0: not. expansion_alpha: power of the similarity that weighs them, 0: their average.
-        Returns:
-            dict of floats in [0, 1]: mAP, rank1 ..., mINP; protocols of several draws give means, and the standard
-            deviations over the draws as mAP_std and so on.
-        Raises:
-            ProtocolUnavailable: the features cannot support the protocol.
-            ValueError: an option or the features are wrong in themselves.
-        """
-        ranks = check_ranks(ranks)
-        options: dict[str, Any] = dict(
-            dist_metric=dist_metric,
-            normalize_feature=normalize_feature,
-            rerank=rerank,
-            average_precision=average_precision,
-            device=device,
-            where_and_when=where_and_when,
-            query_expansion=query_expansion,
-            expansion_alpha=expansion_alpha,
-        )
-        draws = [metrics_of(draw, ranks) for draw in self.rank(features, **options)]
-        metrics = mean_and_deviation(draws) if self._draws(features) else draws[0]
-        if use_metric_cuhk03:
-            metrics.update(self._cmc_cuhk03(features, Ranker(features, **options), ranks))
-        return metrics
-
-    def rank(
-        self,
-        features: Features,
-        dist_metric: str = "euclidean",
-        normalize_feature: bool = False,
-        rerank: bool = False,
-        average_precision: str = "mean",
-        device: torch.device | str | None = None,
-        where_and_when: WhereAndWhen | None = None,
-        query_expansion: int = 0,
-        expansion_alpha: float = 0.0,
-    ) -> list[QueryRanks]:
-        """The outcome per query, for CMC curves and further figures; arguments as ``evaluate``.
-
-        Returns:
-            list of QueryRanks, one per draw (one for protocols without draws).
-        """
-        ranker = Ranker(
-            features,
-            dist_metric,
-            normalize_feature,
-            rerank,
-            average_precision,
-            device,
-            where_and_when=where_and_when,
-            query_expansion=query_expansion,
-            expansion_alpha=expansion_alpha,
-        )
-        try:
-            return self._rank(features, ranker)
-        except (ProtocolUnavailable, NoValidQuery) as error:
-            raise type(error)(f"{self.name}: {error}") from error
-
-    def _rank(self, features: Features, ranker: Ranker) -> list[QueryRanks]:
-        query, gallery = own_split(features)
-        return [ranker(query, gallery, self._junk(features, query, gallery))]
-
-    def _junk(self, features: Features, query: NDArray[np.int64], gallery: NDArray[np.int64]) -> JunkRule:
-        camids = features.camids
-        return lambda queries, entries: camids[query[queries]] == camids[gallery[entries]]
-
-    def _draws(self, features: Features) -> bool:
-        """Whether ``rank`` gives the outcomes of several draws, to be averaged."""
-        return False
-
-    def _cmc_cuhk03(self, features: Features, ranker: Ranker, ranks: Sequence[int]) -> dict[str, float]:
-        return {}
 
 
 @dataclass(frozen=True)
@@ -183,45 +65,6 @@ class ImageProtocol(Protocol):
                 max_rank=min(max(ranks), identities),
             )
         return {f"rank{rank}": float(curve[min(rank, identities) - 1]) for rank in ranks}
-
-
-@dataclass(frozen=True)
-class VeriImageProtocol(Protocol):
-    """``Protocol`` that compares its junk with the release's index files, once per folder and process."""
-
-    def _rank(self, features: Features, ranker: Ranker) -> list[QueryRanks]:
-        folder = release_folder(features.paths)
-        if folder and folder not in _verified_folders and has_index_files(folder):
-            _verified_folders.add(folder)
-            try:
-                verify_veri_index(folder, features)
-            except ValueError as error:
-                log.warning("the index files could not be compared: %s", error)
-        return super()._rank(features, ranker)
-
-
-@dataclass(frozen=True)
-class VeriTrackProtocol(Protocol):
-    """Image to track: one gallery entry per track, at the smallest distance of the track's images."""
-
-    def _rank(self, features: Features, ranker: Ranker) -> list[QueryRanks]:
-        query, gallery = own_split(features)
-        tracks = gallery_tracks(features.subset(gallery))
-        order = np.argsort(tracks, kind="stable")
-        first = np.flatnonzero(np.diff(tracks[order], prepend=-1))
-        distances = ranker.distances(query, gallery[order])
-        distances = np.minimum.reduceat(distances, first, axis=1)
-        entries = gallery[order][first]
-        return [
-            rank_distances(
-                distances,
-                features.pids[query],
-                features.pids[entries],
-                features.camids[query],
-                features.camids[entries],
-                average_precision=ranker.average_precision,
-            )
-        ]
 
 
 @dataclass(frozen=True)

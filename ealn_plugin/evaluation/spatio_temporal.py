@@ -9,7 +9,7 @@ different vehicles are there.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,20 @@ FEWEST = 8
 _LEAST_SECONDS, _LEAST_DEVIATION = 1.0, 0.05  # of a gap, and of the logarithm of gaps
 
 
+class Passages(NamedTuple):
+    """Images before cameras: times, float64 [n], and cameras, int64 [n], from 0."""
+
+    times: NDArray[np.float64]
+    cameras: NDArray[np.int64]
+
+
 class Plausibility(Protocol):
     """What two passages say of each other; ``form`` is the name of the rule."""
 
     form: str
 
-    def penalties(
-        self,
-        times: NDArray[np.float64],
-        cameras: NDArray[np.int64],
-        of_times: NDArray[np.float64],
-        of: NDArray[np.int64],
-    ) -> NDArray[np.float64]:
-        """float64 [q, g] in [0, 1], higher where one vehicle is less likely; times [q] and [g], cameras from 0."""
+    def penalties(self, asked: Passages, found: Passages) -> NDArray[np.float64]:
+        """float64 [q, g] in [0, 1], higher where one vehicle is less likely."""
         ...
 
 
@@ -48,16 +49,10 @@ class DistanceAndTime:
     longest: float
     form: str = "distance"
 
-    def penalties(
-        self,
-        times: NDArray[np.float64],
-        cameras: NDArray[np.int64],
-        of_times: NDArray[np.float64],
-        of: NDArray[np.int64],
-    ) -> NDArray[np.float64]:
+    def penalties(self, asked: Passages, found: Passages) -> NDArray[np.float64]:
         """See ``Plausibility``."""
-        apart = self.distances[cameras[:, None], of[None]] / max(float(self.distances.max()), 1e-12)
-        gaps = np.abs(times[:, None] - of_times[None]) / max(self.longest, 1e-12)
+        apart = self.distances[asked.cameras[:, None], found.cameras[None]] / max(float(self.distances.max()), 1e-12)
+        gaps = np.abs(asked.times[:, None] - found.times[None]) / max(self.longest, 1e-12)
         return np.clip(apart * gaps, 0, 1)
 
 
@@ -108,20 +103,14 @@ class TransitionTimes:
             )
         return cls(_fits(when, place, mine), _fits(when, place, every))
 
-    def penalties(
-        self,
-        times: NDArray[np.float64],
-        cameras: NDArray[np.int64],
-        of_times: NDArray[np.float64],
-        of: NDArray[np.int64],
-    ) -> NDArray[np.float64]:
+    def penalties(self, asked: Passages, found: Passages) -> NDArray[np.float64]:
         """See ``Plausibility``."""
-        gaps = _logarithms(times[:, None], of_times[None])
+        gaps = _logarithms(asked.times[:, None], found.times[None])
         result = np.empty(gaps.shape)
-        for camera in np.unique(cameras):
-            rows = np.flatnonzero(cameras == camera)
-            for target in np.unique(of):
-                block = np.ix_(rows, np.flatnonzero(of == target))
+        for camera in np.unique(asked.cameras):
+            rows = np.flatnonzero(asked.cameras == camera)
+            for target in np.unique(found.cameras):
+                block = np.ix_(rows, np.flatnonzero(found.cameras == target))
                 pair = (min(camera, target), max(camera, target))
                 own, every = (_density(gaps[block], *fits.get(pair, fits[-1, -1])) for fits in (self.own, self.any))
                 result[block] = 1 / (1 + np.exp(np.clip(own - every, -50, 50)))
@@ -150,9 +139,8 @@ class WhereAndWhen:
         Args:
             distances: [q, g] of the rows ``query`` and ``gallery``.
         """
-        penalties = self.plausibility.penalties(
-            self.times[query], self.cameras[query], self.times[gallery], self.cameras[gallery]
-        )
+        asked, found = (Passages(self.times[rows], self.cameras[rows]) for rows in (query, gallery))
+        penalties = self.plausibility.penalties(asked, found)
         unknown = ~np.isfinite(penalties) | ~np.isfinite(self.times[query])[:, None] | ~np.isfinite(self.times[gallery])
         if unknown.all():
             return distances

@@ -34,6 +34,7 @@ class FusedExtractor(nn.Module):
         self.weight = scheme.fusion_weight
 
     def forward(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        """The fused feature; see the class."""
         pictures = self.pixels.to_generator(images)
         view = views[:, None, None, None]
         made = torch.where(

@@ -1,26 +1,22 @@
 """Features of any images from a trained network: what a user of the result calls."""
 
 import logging
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ealn_plugin.data.annotations import VIEWPOINTS
 from ealn_plugin.data.viewpoints import View, view_from_name
-from ealn_plugin.inference.image_inputs import as_list, name_of, read, to_network
+from ealn_plugin.inference.image_inputs import as_list, name_of, read
 from ealn_plugin.inference.networks import PRECISIONS, FeatureNetwork, OnnxNetwork, TorchNetwork
+from ealn_plugin.inference.prepared_images import PreparedImages
 from ealn_plugin.labelling import classifier as viewpoint_classifier
 from ealn_plugin.runs import loading
 from ealn_plugin.system.entrances import command
-from ealn_plugin.system.workers import data_worker_start
-from ealn_plugin.toolkit import UnreadableImageError
 
 log = logging.getLogger(__name__)
 
@@ -209,18 +205,8 @@ class FeatureExtractor:
                 f"{command('label-viewpoints')} has saved"
             )
         known = _known_views(images, views)
-        prepared_images = _Prepared(images, self.network.transform, self.network.size)
-        if images and self.workers:
-            loader: Iterable[list[Any]] = DataLoader(
-                prepared_images,
-                self.batch_size,
-                num_workers=min(self.workers, len(images)),
-                collate_fn=list,
-                generator=torch.Generator(),  # else it would draw from the global random state
-                worker_init_fn=data_worker_start(),
-            )
-        else:
-            loader = prepared_images.by_threads(self.batch_size, torch.get_num_threads())
+        prepared_images = PreparedImages(images, self.network.transform, self.network.size)
+        loader = prepared_images.batches(self.batch_size, self.workers)
         done = 0
         with tqdm(
             total=len(images), desc="features", unit="img", disable=not progress, leave=False, dynamic_ncols=True
@@ -273,39 +259,6 @@ class FeatureExtractor:
         seen = seen.clone()
         seen[unknown] = torch.where(confidence >= MIN_CONFIDENCE, predicted, int(View.UNKNOWN))
         return seen
-
-
-class _Prepared(Dataset):
-    """Images as normalized tensors [3, height, width], or as the error that one raised."""
-
-    def __init__(self, images: Any, transform: Any, size: tuple[int, int]) -> None:
-        self.images, self.transform, self.size = images, transform, size
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, row: int) -> Any:
-        try:
-            return to_network(self.images[row], self.transform, self.size, row)
-        except (FileNotFoundError, UnreadableImageError, ValueError) as error:
-            return error  # raised in a worker it would arrive with the worker's traceback
-
-    def by_threads(self, batch_size: int, threads: int) -> Iterator[list[Any]]:
-        """The items, batch by batch; files are read and resized by threads while the batch before is worked on."""
-        with ThreadPoolExecutor(threads) as pool:
-            waiting: deque[list[Any]] = deque()
-            for first in range(0, len(self), batch_size):
-                rows = range(first, min(first + batch_size, len(self)))
-                # only files: an image that is given twice would be decoded by two threads at once
-                waiting.append([pool.submit(self.__getitem__, r) if name_of(self.images[r]) else self[r] for r in rows])
-                if len(waiting) > 1:
-                    yield _results(waiting.popleft())
-            while waiting:
-                yield _results(waiting.popleft())
-
-
-def _results(items: list[Any]) -> list[Any]:
-    return [item.result() if isinstance(item, Future) else item for item in items]
 
 
 def _onnx_network(path: str | PathLike[str], device: Any, precision: str, fusion: bool) -> OnnxNetwork:

@@ -19,34 +19,12 @@ from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.engine.ealn import EALNEngine
 from ealn_plugin.engine.options import ENGINE_OPTIONS, RUN_OPTIONS
-from ealn_plugin.models import (
-    EditingGenerator,
-    NeckedBackbone,
-    ReconstructingGenerator,
-    StarGANDiscriminator,
-    StarGANGenerator,
-    check_backbone,
-    patchgan_70,
-    resnet_generator_9blocks,
-    timm_backbone,
-)
+from ealn_plugin.models import NeckedBackbone, check_backbone, timm_backbone
 from ealn_plugin.models.last_stride import remove_last_stride
 from ealn_plugin.runs import pretrained
+from ealn_plugin.runs.build_schemes import build_schemes, or_none
 from ealn_plugin.runs.datamanager import build_datamanager
 from ealn_plugin.runs.weights import fill_weights, number_of_classes
-from ealn_plugin.schemes import (
-    CrossViewScheme,
-    CycleGANScheme,
-    EditingScheme,
-    HardNegativeScheme,
-    MixedNegativesScheme,
-    PastedRegionsScheme,
-    PerturbedCopiesScheme,
-    StarGANScheme,
-    TrueHardNegativesScheme,
-    TrueOtherViewsScheme,
-)
-from ealn_plugin.schemes.base import Scheme, ViewScheme
 from ealn_plugin.system.imports import import_modules
 from ealn_plugin.system.randomness import seed_everything
 
@@ -129,7 +107,7 @@ def option_groups(kinds: Mapping[str, Any], config: CfgNode) -> dict[str, Any]:
             keys = _KEYS.get(field.name, f"ealn.{field.name}")
             value = tuple(values[key] for key in keys) if isinstance(keys, tuple) else values[keys]
             value = tuple(value) if isinstance(value, list) else value
-            options[field.name] = _or_none(value) if field.default is None else value  # type: ignore[arg-type]
+            options[field.name] = or_none(value) if field.default is None else value
         groups[argument] = kind(**options)
     return groups
 
@@ -262,127 +240,8 @@ def _main_factor(config: CfgNode) -> Callable[[int], float]:
         return lambda epoch: schedule.step_factor(epoch, steps, train.gamma)
     if train.lr_scheduler == "multi_step":
         return lambda epoch: schedule.step_factor(epoch, train.stepsize, train.gamma)
-    constant = _or_none(config.ealn.constant_epochs)
+    constant = or_none(config.ealn.constant_epochs)
     if constant is None:
         constant = schedule.default_constant_epochs(train.max_epoch)
     schedule.linear_factor(0, train.max_epoch, constant)
     return lambda epoch: schedule.linear_factor(epoch, train.max_epoch, constant)
-
-
-def build_schemes(config: CfgNode) -> Any:
-    """The list of schemes that ``ealn.scheme`` names; none for 'en'."""
-    ealn = config.ealn
-    constraint = dict(alpha=ealn.alpha, lambda_ed=ealn.lambda_ed, distance=ealn.distance)
-    paper = dict(constraint, negatives=ealn.negatives, gan_loss=ealn.gan_loss, adaptive_weight=ealn.adaptive_weight)
-
-    def generator() -> nn.Module:
-        return resnet_generator_9blocks(**ealn.generator)
-
-    def discriminator() -> nn.Module:
-        return patchgan_70(**ealn.discriminator)
-
-    def hard() -> Scheme:
-        """Hard-EALN, with the generator of ealn.hard.generator."""
-        if ealn.hard.generator == "edit":
-            return _build_editing(config)
-        hard_generator = ReconstructingGenerator(**ealn.generator) if ealn.reconstructions else generator()
-        return HardNegativeScheme(
-            hard_generator,
-            discriminator(),
-            beta1=ealn.beta1,
-            beta2=ealn.beta2,
-            reconstructions=ealn.reconstructions,
-            lambda_rec=ealn.lambda_rec,
-            **paper,
-        )
-
-    def view() -> Scheme:
-        """View-EALN."""
-        return CrossViewScheme(
-            generator(),
-            generator(),
-            discriminator(),
-            discriminator(),
-            lambda_cyc=ealn.lambda_cyc,
-            embedding_off_epochs=_or_none(ealn.view_embedding_off_epochs),
-            **paper,
-        )
-
-    def cyclegan() -> Scheme:
-        """The comparator CycleGAN."""
-        return CycleGANScheme(
-            generator(),
-            generator(),
-            discriminator(),
-            discriminator(),
-            lambda_cyc=ealn.lambda_cyc,
-            distance=ealn.distance,
-            gan_loss=ealn.gan_loss,
-        )
-
-    builders = {
-        "hard": hard,
-        "view": view,
-        "cyclegan": cyclegan,
-        "stargan": lambda: _build_stargan(config),
-        "mix": lambda: MixedNegativesScheme(negatives=ealn.negatives, **constraint),
-        "paste": lambda: PastedRegionsScheme(**_region_options(config)),
-        "perturb": lambda: PerturbedCopiesScheme(**constraint),
-        "true_view": lambda: TrueOtherViewsScheme(**constraint),
-        "truth": lambda: TrueHardNegativesScheme(**constraint),
-    }
-    schemes = [builders[part]() for part in configuration.parts_of(ealn.scheme)]
-    for scheme in schemes:
-        if isinstance(scheme, ViewScheme):
-            scheme.weigh(_or_none(ealn.fusion_weight))
-    return schemes
-
-
-def _region_options(config):
-    ealn, hard = config.ealn, config.ealn.hard
-    return dict(
-        alpha=ealn.alpha,
-        lambda_ed=ealn.lambda_ed,
-        distance=ealn.distance,
-        gan_loss=ealn.gan_loss,
-        negatives=ealn.negatives,
-        beta1=ealn.beta1,
-        beta2=ealn.beta2,
-        neutral=hard.neutral,
-        choose=hard.choose,
-        candidates=hard.candidates,
-        number=hard.regions,
-        radii=hard.radii,
-        donors=hard.donors,
-    )
-
-
-def _build_editing(config):
-    ealn, hard = config.ealn, config.ealn.hard
-    return EditingScheme(
-        EditingGenerator(ealn.generator.filters),
-        patchgan_70(in_channels=4, **ealn.discriminator),
-        content=hard.content,
-        learn=hard.learn,
-        lambda_l1=hard.lambda_l1,
-        lambda_rf=hard.lambda_rf,
-        pixel_weight=hard.pixel_weight,
-        seam=hard.seam,
-        **_region_options(config),
-    )
-
-
-def _build_stargan(config: CfgNode) -> StarGANScheme:
-    ealn = config.ealn
-    networks = {name: value for name, value in ealn.generator.items() if name != "padding"}  # its padding is zero
-    size = (config.data.height, config.data.width)
-    return StarGANScheme(
-        StarGANGenerator(**networks),
-        StarGANDiscriminator(size, filters=ealn.discriminator.filters),
-        distance=ealn.distance,
-        **ealn.stargan,
-    )
-
-
-def _or_none(value: int) -> int | None:
-    return None if value < 0 else value

@@ -19,6 +19,7 @@ from ealn_plugin.evaluation.extraction import FeatureExtraction, fusion_name
 from ealn_plugin.models.embedding import EmbeddingNetwork
 from ealn_plugin.models.modes import evaluating
 from ealn_plugin.runs import build
+from ealn_plugin.runs.build_schemes import build_schemes
 from ealn_plugin.runs.described_file import SUFFIX
 from ealn_plugin.runs.folder import files_of_run
 from ealn_plugin.runs.references import NOTICE, SHIPPED, described_network, is_reference, local_file
@@ -117,7 +118,7 @@ def load_run(path: str | PathLike[str] | None, device: str | torch.device = "cpu
     content = state.read(checkpoint_file)
     with own_randomness():  # the initial weights are drawn, then overwritten
         model = build.build_embedding_backbone(config, number_of_classes(content["model"]))
-        schemes = build.build_schemes(config)
+        schemes = build_schemes(config)
     state.check_schemes(schemes, content, checkpoint_file)
     state.fit_networks(model, schemes, content, checkpoint_file)
     pixels = PixelRange(config.data.norm_mean, config.data.norm_std)

@@ -69,14 +69,7 @@ def train(
         """Move an earlier run out of the way and write the settings."""
         if not at_home:
             keep_earlier_run(save_dir)
-        kept = config.clone()
-        kept.defrost()
-        kept.model.resume = ""  # the folder is enough, wherever it will lie
-        write_atomically(os.path.join(save_dir, CONFIG), kept.dump())
-        datasets = [*config.data.targets, *config.data.sources]
-        splits = splits_to_record(datasets, config.data.split_id, recorded_splits(config))
-        if splits:
-            write_atomically(os.path.join(save_dir, SPLITS), json.dumps(splits, indent=1, sort_keys=True) + "\n")
+        _write_settings(config)
 
     compared: dict[str, Any] = dict(settings=settings(config), fixed=fixed())
     try:
@@ -96,6 +89,18 @@ def train(
             write_atomically(os.path.join(save_dir, RENDERED), json.dumps(rendered) + "\n")
         write_atomically(os.path.join(save_dir, RESULTS), json.dumps(results, indent=1, sort_keys=True) + "\n")
     return results, engine.own_results
+
+
+def _write_settings(config: CfgNode) -> None:
+    """Write what a run does, and how the user's own datasets are split, into its folder."""
+    save_dir, kept = config.data.save_dir, config.clone()
+    kept.defrost()
+    kept.model.resume = ""  # the folder is enough, wherever it will lie
+    write_atomically(os.path.join(save_dir, CONFIG), kept.dump())
+    datasets = [*config.data.targets, *config.data.sources]
+    splits = splits_to_record(datasets, config.data.split_id, recorded_splits(config))
+    if splits:
+        write_atomically(os.path.join(save_dir, SPLITS), json.dumps(splits, indent=1, sort_keys=True) + "\n")
 
 
 def _rendered(datamanager: Any) -> list[str]:

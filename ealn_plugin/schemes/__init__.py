@@ -4,9 +4,10 @@ from ealn_plugin.schemes.base import Batch, Fakes, Scheme, ViewScheme
 from ealn_plugin.schemes.comparators import CycleGANScheme, StarGANScheme
 from ealn_plugin.schemes.controls import MixedNegativesScheme, PerturbedCopiesScheme, TrueHardNegativesScheme
 from ealn_plugin.schemes.cross_view import CrossViewScheme
-from ealn_plugin.schemes.editing import EditingScheme, PastedRegionsScheme
+from ealn_plugin.schemes.editing import EditingScheme
 from ealn_plugin.schemes.hard_negative import HardNegativeScheme
 from ealn_plugin.schemes.other_views import TrueOtherViewsScheme
+from ealn_plugin.schemes.pasting import PastedRegionsScheme
 
 __all__ = [
     "Batch",

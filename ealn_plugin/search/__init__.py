@@ -5,11 +5,11 @@ engine), store.py (where they lie, checksums), writer.py (build, add, remove), i
 (which images to take, and their features), facts.py (what is known of them).
 """
 
+from ealn_plugin.search.errors import SearchIndexError
 from ealn_plugin.search.filters import Filter
 from ealn_plugin.search.hits import Hit
 from ealn_plugin.search.index import SearchIndex
 from ealn_plugin.search.records import Records
-from ealn_plugin.search.store import SearchIndexError
 from ealn_plugin.search.writer import IndexWriter
 
 __all__ = ["Filter", "Hit", "IndexWriter", "Records", "SearchIndex", "SearchIndexError"]

@@ -12,10 +12,11 @@ from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.query_expansion import check_expansion, combine
 from ealn_plugin.search import neighbours
 from ealn_plugin.search.calibration import Calibration
+from ealn_plugin.search.errors import SearchIndexError, is_missing
 from ealn_plugin.search.filters import Filter
 from ealn_plugin.search.hits import Hit, firsts, hit_of
 from ealn_plugin.search.records import Records, natural
-from ealn_plugin.search.store import SearchIndexError, Store, is_missing
+from ealn_plugin.search.store import Store
 from ealn_plugin.search.table import KNOWN, to_records
 
 GROUPS = ("vehicle", "camera", "track")

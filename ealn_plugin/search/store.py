@@ -11,33 +11,25 @@ two changes that happen at once.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
 
+from ealn_plugin.search.errors import MissingFileError, SearchIndexError, UnwrittenError, first_line, says_missing
+from ealn_plugin.search.index_files import FORMAT, MANIFEST, check_end, files_text, no_index, read_files, state_of
 from ealn_plugin.search.table import KNOWN, Table, checksums, matrix, to_records
-from ealn_plugin.system.entrances import command
 from ealn_plugin.system.files import write_atomically
-from ealn_plugin.system.locks import HeldElsewhere, try_lock
 
-MANIFEST, LOCK, IMAGES, FORMAT = "manifest.json", "lock", "images.lance", 2
+IMAGES = "images.lance"
 NOTE = "ealn_plugin"
 CHECKED_AT_OPENING = 2**28
 """Bytes: an index up to this size is checked whole whenever it is opened, a larger one by the sizes of its files."""
-_CHUNK = 2**20
-_ENDS = {".lance": b"LANC", ".idx": b"LANC", ".manifest": b"LANC", ".arrow": b"ARROW1"}
-"""Bytes with which whole files of an ending end."""
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://")
-
-
-class SearchIndexError(RuntimeError):
-    """An index that cannot be opened or changed; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +87,14 @@ class Store:
         self._files: dict[str, Any] = {}
         version = None
         if not self.remote:
-            version, self._files = _read_files(self.folder)
+            version, self._files = read_files(self.folder)
             self._check_files(whole=sum(file["bytes"] for file in self._files.values()) <= CHECKED_AT_OPENING)
         try:
             with self.reading():
                 self.table = Table(self.images, version)
                 self.manifest = self._noted()
-        except _Missing as error:
-            raise _none(self.folder) if self.remote else error from error
+        except MissingFileError as error:
+            raise no_index(self.folder) if self.remote else error from error
 
     @classmethod
     def create(cls, place: str | PathLike[str], manifest: Manifest) -> "Store":
@@ -140,9 +132,9 @@ class Store:
         for name, known in self._files.items():
             path = os.path.join(self.folder, IMAGES, name)
             try:
-                state = _state(path) if whole else {**known, "bytes": os.path.getsize(path)}
+                state = state_of(path) if whole else {**known, "bytes": os.path.getsize(path)}
             except FileNotFoundError:
-                raise _Missing(
+                raise MissingFileError(
                     f"{path!r} is missing from the index; take the index from a backup or make it anew"
                 ) from None
             except OSError as error:
@@ -190,13 +182,13 @@ class Store:
         except BaseException as error:  # a panic of the engine is no Exception
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
-            if _is_missing(error):
-                raise _Missing(
-                    f"a file is missing from the index {self.folder!r} ({_first_line(error)}); take the index from a "
+            if says_missing(error):
+                raise MissingFileError(
+                    f"a file is missing from the index {self.folder!r} ({first_line(error)}); take the index from a "
                     "backup or make it anew"
                 ) from error
             raise SearchIndexError(
-                f"the index {self.folder!r} cannot be read ({_first_line(error)}); if it is damaged, take it from a "
+                f"the index {self.folder!r} cannot be read ({first_line(error)}); if it is damaged, take it from a "
                 "backup or make it anew"
             ) from error
 
@@ -205,13 +197,13 @@ class Store:
         """Within it whatever the engine raises becomes an OSError that says that nothing was changed."""
         try:
             yield
-        except (SearchIndexError, _UnwrittenError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        except (SearchIndexError, UnwrittenError, KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
-            raise _UnwrittenError(
-                f"the index {self.folder!r} could not be written ({_first_line(error)}); it is as it was before: free "
+            raise UnwrittenError(
+                f"the index {self.folder!r} could not be written ({first_line(error)}); it is as it was before: free "
                 "some space and run the same command again"
             ) from error
 
@@ -226,7 +218,7 @@ class Store:
                 self.table.note({NOTE: text})
             files = {} if self.remote else self._hashed()
             if not self.remote:
-                write_atomically(os.path.join(self.folder, MANIFEST), _files_text(self.table.version, files))
+                write_atomically(os.path.join(self.folder, MANIFEST), files_text(self.table.version, files))
             self._files = files
             self.table.clean()
         size = None if self.remote else sum(file["bytes"] for file in files.values())
@@ -240,8 +232,8 @@ class Store:
             same = known is not None and known["bytes"] == size
             path = os.path.join(self.folder, IMAGES, name)
             if not same:
-                _check_end(path)
-            files[name] = known if same else _state(path, flush=True)
+                check_end(path)
+            files[name] = known if same else state_of(path, flush=True)
         return files
 
     def undo(self) -> None:
@@ -252,118 +244,3 @@ class Store:
                 self.commit()
             else:
                 self.table.clean()
-
-
-class NoIndexError(SearchIndexError):
-    """There is no index."""
-
-
-class _UnwrittenError(OSError):
-    """A change that could not be written; the message says all."""
-
-
-class _Missing(SearchIndexError):
-    """A file is gone: the index may have been changed meanwhile."""
-
-
-def is_missing(error: BaseException) -> bool:
-    """Whether an error says that a file of the index is gone, as it is where another process changed the index."""
-    return isinstance(error, _Missing)
-
-
-def _is_missing(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, FileNotFoundError) or "not found" in text or "no such file" in text
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].partition(", /rustc/")[0].rstrip(".")[:300]
-
-
-def _read_files(folder: str) -> tuple[int, dict[str, Any]]:
-    """(version that counts, its files) of a manifest.json.
-
-    Raises:
-        SearchIndexError: there is none, or it is damaged or of another format.
-    """
-    path = os.path.join(folder, MANIFEST)
-    try:
-        with open(path, encoding="utf-8") as file:
-            values = json.load(file)
-        if values["format"] == 1:
-            raise SearchIndexError(
-                f"the index {folder!r} was made by an earlier version of the plugin, whose format 1 is read no more; "
-                f"make it anew in another folder with {command('search')} index"
-            )
-        if values["format"] != FORMAT:
-            raise SearchIndexError(
-                f"the index {folder!r} has format {values['format']!r}, expected {FORMAT}; open it "
-                "with the version of the plugin that made it, or make it anew"
-            )
-        if values["sha256"] != _digest(values["index"]):
-            raise ValueError("its checksum is wrong")
-        version, files = values["index"]["version"], values["index"]["files"]
-        if type(version) is not int or any(".." in name.split("/") or name.startswith("/") for name in files):
-            raise ValueError("it names files that are not those of an index")
-        return version, files
-    except FileNotFoundError:
-        raise _none(folder) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise SearchIndexError(
-            f"{path!r} is not the manifest of an index, or damaged ({error}); make the index anew"
-        ) from error
-
-
-def _none(folder: str) -> NoIndexError:
-    return NoIndexError(f"--index {folder!r} holds no index; make one with {command('search')} index")
-
-
-def _files_text(version: int, files: Mapping[str, Any]) -> str:
-    values = {"version": version, "files": dict(files)}
-    return json.dumps({"format": FORMAT, "index": values, "sha256": _digest(values)}) + "\n"
-
-
-def _digest(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def locked(folder: str) -> Iterator[None]:
-    """Within it nobody else changes the index; the lock of a killed process is gone with it.
-
-    Raises:
-        SearchIndexError: somebody else is changing it. OSError: the folder cannot be written.
-    """
-    with open(os.path.join(folder, LOCK), "ab") as file:
-        try:
-            try_lock(file)
-        except HeldElsewhere:
-            raise SearchIndexError(
-                f"the index {os.fspath(folder)!r} is being changed by another process; wait for it to end"
-            ) from None
-        yield
-
-
-def _check_end(path: str) -> None:
-    """Refuse a new file that is cut off: Lance does not notice when the system takes only a part of its last piece.
-
-    Raises:
-        OSError: it does not end as files of its kind do.
-    """
-    end = _ENDS.get(os.path.splitext(path)[1], b"")
-    with open(path, "rb") as file:
-        file.seek(-min(len(end), os.path.getsize(path)), os.SEEK_END)
-        if file.read() != end and end:
-            raise OSError(f"only a part of {os.path.basename(path)} was taken, as by a full disk")
-
-
-def _state(path: str, flush: bool = False) -> dict[str, Any]:
-    digest, size = hashlib.sha256(), 0
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
-        if flush:
-            os.fsync(file.fileno())
-    return {"bytes": size, "sha256": digest.hexdigest()}

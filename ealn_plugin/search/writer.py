@@ -12,9 +12,11 @@ import numpy as np
 
 from ealn_plugin.search import neighbours
 from ealn_plugin.search.calibration import Calibration
+from ealn_plugin.search.errors import NoIndexError
 from ealn_plugin.search.index import SearchIndex, check_identity
+from ealn_plugin.search.index_files import locked
 from ealn_plugin.search.records import Records
-from ealn_plugin.search.store import Manifest, NoIndexError, Store, is_remote, locked
+from ealn_plugin.search.store import Manifest, Store, is_remote
 from ealn_plugin.search.table import to_records
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from ealn_plugin.search.store import SearchIndexError
+from ealn_plugin.search.errors import SearchIndexError
 from ealn_plugin.serving.gallery import Gallery, filter_of
 from ealn_plugin.serving.limits import LimitedBody, OnlyHosts
 from ealn_plugin.serving.uploads import Decoder, UploadError

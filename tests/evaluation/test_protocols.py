@@ -6,7 +6,7 @@ import torch
 
 from ealn_plugin import toolkit
 from ealn_plugin.data.viewpoints import View
-from ealn_plugin.evaluation import protocols, veri_lists
+from ealn_plugin.evaluation import veri_lists, veri_protocols
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.protocols import PROTOCOLS, ProtocolUnavailable, draw_one_per_identity, evaluate_protocols
 from ealn_plugin.evaluation.ranking import fast_ranking, rank_distances
@@ -293,7 +293,7 @@ def test_several_protocols_at_once_leave_out_what_is_unavailable(caplog):
 
 
 def test_veri_image_checks_the_index_files_once(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(protocols, "_verified_folders", set())
+    monkeypatch.setattr(veri_protocols, "_verified_folders", set())
     features = features_of()
     features = changed(features, paths=[path.replace("/veri", str(tmp_path)) for path in features.paths])
     for name in (veri_lists.GOOD_FILE, veri_lists.JUNK_FILE):
@@ -306,7 +306,7 @@ def test_veri_image_checks_the_index_files_once(tmp_path, caplog, monkeypatch):
 
 
 def test_index_files_that_do_not_fit_do_not_stop_the_evaluation(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(protocols, "_verified_folders", set())
+    monkeypatch.setattr(veri_protocols, "_verified_folders", set())
     features = features_of()
     features = changed(features, paths=[path.replace("/veri", str(tmp_path)) for path in features.paths])
     for name in (veri_lists.GOOD_FILE, veri_lists.JUNK_FILE):

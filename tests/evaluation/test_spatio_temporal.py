@@ -7,7 +7,7 @@ import pytest
 
 from ealn_plugin.evaluation.features import Features
 from ealn_plugin.evaluation.protocols import PROTOCOLS
-from ealn_plugin.evaluation.spatio_temporal import FEWEST, DistanceAndTime, TransitionTimes, WhereAndWhen
+from ealn_plugin.evaluation.spatio_temporal import FEWEST, DistanceAndTime, Passages, TransitionTimes, WhereAndWhen
 
 
 def passages(seed=0, vehicles=60, cameras=4):
@@ -28,7 +28,7 @@ def test_distance_and_time_is_the_papers_product():
     distances = random.uniform(0, 9, (3, 3))
     times, cameras = random.uniform(0, 50, 5), random.integers(0, 3, 5)
     rule = DistanceAndTime(distances, longest=60.0)
-    found = rule.penalties(times[:2], cameras[:2], times, cameras)
+    found = rule.penalties(Passages(times[:2], cameras[:2]), Passages(times, cameras))
     for i in range(2):
         for j in range(5):
             expected = abs(times[i] - times[j]) / 60 * distances[cameras[i], cameras[j]] / distances.max()
@@ -56,7 +56,7 @@ def test_transition_times_are_fitted_as_by_hand():
 def test_penalties_are_the_odds_of_the_two_fits():
     fitted = TransitionTimes({(-1, -1): (5.0, 1.0), (0, 1): (4.0, 0.5)}, {(-1, -1): (7.0, 2.0), (0, 1): (6.0, 1.5)})
     times, cameras = np.array([0.0, 100.0, 900.0, 0.5]), np.array([0, 1, 2, 1])
-    found = fitted.penalties(times, cameras, times, cameras)
+    found = fitted.penalties(Passages(times, cameras), Passages(times, cameras))
     for i in range(4):
         for j in range(4):
             pair = tuple(sorted((cameras[i], cameras[j])))
@@ -81,8 +81,8 @@ def test_training_images_that_tell_nothing(pids, cameras, times):
 class Fixed:
     form = "fixed"
 
-    def penalties(self, times, cameras, of_times, of):
-        return np.abs(times[:, None] - of_times[None]) / 10
+    def penalties(self, asked, found):
+        return np.abs(asked.times[:, None] - found.times[None]) / 10
 
 
 def test_what_is_added_to_distances():

@@ -9,7 +9,17 @@ import sys
 import numpy as np
 import pytest
 
-from ealn_plugin.search import IndexWriter, Records, SearchIndex, SearchIndexError, neighbours, results, store, table
+from ealn_plugin.search import (
+    IndexWriter,
+    Records,
+    SearchIndex,
+    SearchIndexError,
+    index_files,
+    neighbours,
+    results,
+    store,
+    table,
+)
 from ealn_plugin.search.store import Store
 from ealn_plugin.system import files
 from tests.helpers.pages import ROOT
@@ -255,7 +265,7 @@ def test_a_manifest_that_names_other_files_is_refused(tmp_path):
     ):
         wrong = {**values, **change}
         (tmp_path / "manifest.json").write_text(
-            json.dumps({"format": 2, "index": wrong, "sha256": store._digest(wrong)})
+            json.dumps({"format": 2, "index": wrong, "sha256": index_files._digest(wrong)})
         )
         with pytest.raises(SearchIndexError, match="is not the manifest of an index, or damaged"):
             SearchIndex.open(tmp_path)
@@ -363,7 +373,7 @@ def test_a_file_that_the_system_took_in_part_is_noticed(tmp_path, monkeypatch):
     build_index(tmp_path, clustered(40))
     before = SearchIndex.open(tmp_path)
     nearest = before.search(clustered(40)[:3], 5)
-    check = store._check_end
+    check = store.check_end
 
     def cut(path):
         if path.endswith(".lance"):
@@ -371,7 +381,7 @@ def test_a_file_that_the_system_took_in_part_is_noticed(tmp_path, monkeypatch):
                 file.truncate(os.path.getsize(path) - 7)
         check(path)
 
-    monkeypatch.setattr(store, "_check_end", cut)
+    monkeypatch.setattr(store, "check_end", cut)
     with pytest.raises(OSError, match=r"only a part of .*\.lance was taken.* it is as it was before: free some space"):
         build_index(tmp_path, clustered(60)[40:], 40)
     monkeypatch.undo()

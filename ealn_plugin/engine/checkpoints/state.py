@@ -2,7 +2,6 @@
 
 import logging
 import os
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -11,16 +10,12 @@ from torch import nn
 
 from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.engine.checkpoints.contents import check_contents, load_optimizer, load_scheduler, restoring
+from ealn_plugin.engine.checkpoints.rates import EMBEDDING, apply_own, replay_schedule, same_schedule
 from ealn_plugin.engine.optimizers import tune_optimizer
 from ealn_plugin.schemes.base import Scheme
 from ealn_plugin.system import randomness
 
 log = logging.getLogger(__name__)
-
-EMBEDDING, SCHEDULE = "embedding network", "schedule"
-_MOST_EPOCHS = 10**6
-_HOW_TO_COMPUTE = ("params", "fused", "foreach", "capturable", "differentiable")
-"""Entries of a parameter group that change no result beyond rounding."""
 
 
 def capture(engine: Any, epoch: int, position: int) -> dict[str, Any]:
@@ -112,7 +107,7 @@ def _restore(engine: Any, state: Mapping[str, Any], path: str) -> None:
         return
     for name, optimizer in engine.adversaries.items():
         load_optimizer(optimizer, state["adversaries"].get(name, {}), f"optimiser of the {name}")
-        _apply_own(optimizer, name, engine.made_with, state)
+        apply_own(optimizer, name, engine.made_with, state)
         tune_optimizer(optimizer)
     _restore_embedding_training(engine, state, path)
     log.info(
@@ -172,13 +167,13 @@ def _restore_embedding_training(engine: Any, state: Mapping[str, Any], path: str
     _note_changes(state, engine, path)
     engine.precision.take_over(state.get("precision", {}))
     load_optimizer(engine.optimizer, state["optimizer"], "optimiser of the embedding network")
-    _apply_own(engine.optimizer, EMBEDDING, engine.made_with, state)
+    apply_own(engine.optimizer, EMBEDDING, engine.made_with, state)
     tune_optimizer(engine.optimizer)
     if engine.scheduler is not None and state["scheduler"] is not None:
-        if _same_schedule(engine, state):
+        if same_schedule(engine, state):
             load_scheduler(engine.scheduler, state["scheduler"])
         else:
-            _replay_schedule(engine, state)
+            replay_schedule(engine, state)
     engine.epoch, engine.position = state["epoch"], state["position"]
     with restoring("random states"):
         engine.random.set_state(state["choices"])
@@ -241,76 +236,6 @@ def _note_changes(state, engine, path):
             path,
             ", ".join(f"{name} {then.get(name)} -> {now[name]}" for name in changed),
         )
-
-
-# ---------------------------------------------------------------------------------------------- rates and schedules
-def hyperparameters(engine: Any) -> dict[str, Any]:
-    """{optimiser: [{name: value} of each parameter group], "schedule": {name: value}} that an engine was made with."""
-    made = {
-        name: [_of_group(group) for group in optimizer.param_groups]
-        for name, optimizer in ((EMBEDDING, engine.optimizer), *engine.adversaries.items())
-        if optimizer is not None
-    }
-    state = engine.scheduler.state_dict() if engine.scheduler is not None else {}
-    made[SCHEDULE] = {
-        name: plain(value) for name, value in state.items() if not name.startswith("_") and value != [None]
-    }
-    return made
-
-
-def _of_group(group):
-    return {name: plain(value) for name, value in group.items() if name not in _HOW_TO_COMPUTE}
-
-
-def plain(value: Any) -> Any:
-    """The value as numbers, strings and containers of them, which a checkpoint may hold."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
-
-
-def _apply_own(optimizer, name, made_with, state):
-    """Put back what the optimiser was made with, where that differs from what the checkpoint's was made with."""
-    then = state.get("made_with", {}).get(name)
-    if then is None:
-        return
-    with restoring(f"optimiser of the {name}"):
-        for group, own, other in zip(optimizer.param_groups, made_with[name], then):
-            for key in own:
-                if own[key] != other.get(key):
-                    group[key] = tuple(own[key]) if isinstance(own[key], list) else own[key]
-
-
-def _same_schedule(engine, state):
-    """Whether the checkpoint's state of the schedule is one of the engine's own schedule."""
-    then, now = state.get("made_with"), engine.made_with
-    if then is None:
-        return True
-    lengths = (state["max_epoch"], state.get("constant_epochs")), (engine.max_epoch, engine.constant_epochs)
-    return (
-        lengths[0] == lengths[1]
-        and then.get(SCHEDULE) == now[SCHEDULE]
-        and [_rates(group) for group in then.get(EMBEDDING, ())] == [_rates(group) for group in now[EMBEDDING]]
-    )
-
-
-def _rates(group):
-    return group.get("lr"), group.get("initial_lr")
-
-
-def _replay_schedule(engine, state):
-    """Bring the engine's own schedule, as it was made, to the epoch of the checkpoint."""
-    with restoring("schedule"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-        epochs = state["scheduler"]["last_epoch"]
-        if not 0 <= epochs <= state["epoch"] + 1 or epochs > _MOST_EPOCHS:
-            raise ValueError(f"last_epoch is {epochs}, expected that of epoch {state['epoch']}")
-        for group, own in zip(engine.optimizer.param_groups, engine.made_with[EMBEDDING]):
-            group["lr"] = own["lr"]
-        for _ in range(epochs):
-            engine.scheduler.step()
 
 
 class NonFiniteNetworkError(checkpoint.CheckpointError):
