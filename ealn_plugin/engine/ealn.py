@@ -69,6 +69,8 @@ class EALNEngine(EvaluatingEngine):
 
     max_epoch: Any  # None until it is run
     constant_epochs: Any
+    monitor: Any  # None until it is run, as what it was tested with
+    tested_with: dict[str, Any] | None
 
     def __init__(
         self,
@@ -125,10 +127,7 @@ class EALNEngine(EvaluatingEngine):
         sampler = paired_order(self.train_loader) if losses.paired_groups and optimizer is not None else None
         self.seed, self.epochs = seed, EpochLoader(self.train_loader, seed, self.world, sampler)
         self.random = torch.Generator().manual_seed(derived_seed(seed, "choices"))
-        self.settings: dict[str, Any] = {}
-        self.changes: list[dict[str, Any]] = []
-        self.tested_with: dict[str, Any] | None = None
-        self.monitor: Any = None
+        self.settings, self.changes, self.tested_with, self.monitor = {}, [], None, None
         self.made_with = hyperparameters(self)
         self.stage, self.epoch, self.position, self.global_step, self.max_epoch = JOINT, 0, 0, 0, None
 
