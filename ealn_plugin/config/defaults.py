@@ -18,6 +18,10 @@ NAMES = {
     "en_paste": "EN + pasted regions",
     "hard_truth": "Hard, renderer's fakes",
     "view_truth": "View, renderer's other views",
+    "ccl": "Mixed Diff + CCL",
+    "hdc": "HDC + contrastive",
+    "gste": "Group-sensitive triplets",
+    "lsro": "DCGAN + LSRO",
 }
 """Schemes and what the paper calls them."""
 SCHEMES = (
@@ -34,8 +38,14 @@ SCHEMES = (
     "en_paste",
     "hard_truth",
     "view_truth",
+    "ccl",
+    "hdc",
+    "gste",
+    "lsro",
 )
-GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste", "hard_truth", "view_truth")
+COMPARED = ("ccl", "hdc", "gste", "lsro")
+"""Those of other systems; configs/compared/ has a file for each, with the network that it needs."""
+GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste", "hard_truth", "view_truth", "ccl", "hdc", "gste")
 """Values of ealn.scheme without generators."""
 OTHER_VIEW_PARTS = ("view", "cyclegan", "stargan")
 """Parts of a scheme, see ``parts_of``, whose generators make the other half of the fused feature."""
@@ -118,7 +128,8 @@ test:
 _EALN = """
 scheme: hard_view             # en | hard | view | hard_view; comparators: cyclegan | stargan | hard_cyclegan |
                               # hard_stargan; controls without generators: en_mix | en_perturb | en_paste; the
-                              # renderer's own hard negatives, other views: hard_truth | view_truth (docs/schemes.md)
+                              # renderer's own hard negatives, other views: hard_truth | view_truth (docs/schemes.md);
+                              # other systems (configs/compared, docs/compared.md): ccl | hdc | gste | lsro
 distance: squared             # d of Eq. 2: squared | euclidean
 triplets: random              # of EN: random | batch_hard (with scheme en the control "mere mining") | all_active
 neck: none                    # normalization between the triplets' feature and the classifier (BNNeck), and which of
@@ -150,6 +161,10 @@ paired_groups: false          # batches hold vehicles of one colour and type in 
 generator: {filters: 64, blocks: 9, padding: reflect, residual: false, max_change: 1.0}
 discriminator: {filters: 64, layers: 3}   # StarGAN's: these filters, layers by the image size
 stargan: {lambda_cls: 1.0, lambda_rec: 10.0, lambda_gp: 10.0}   # StarGAN, Choi et al. 2018
+ccl: {model_weight: 1.0}      # of the models' cross-entropy beside the coupled clusters loss, whose margin is alpha
+hdc: {shares: [1.0, 0.5, 0.2], margin: 1.0}   # of the pairs that reach each sub-network; contrastive margin
+gste: {groups: 2, margin: 0.1}   # of each vehicle's images, and between them; between vehicles it is alpha
+lsro: {share: 1.0, noise: 100}   # generated images for each real one, and the length of what they are made from
 gan_optim: adam               # of generators and discriminators: adam | sgd
 gan_lr: 0.0002
 gan_beta1: 0.5                # Adam's betas for the adversarial networks; beta1 and beta2 above are those of Eq. 4
@@ -269,6 +284,12 @@ _RANGES = {
     "ealn.degrade": (0, 1),
     "ealn.lambda_rec": (0, None),
     "ealn.adaptive_weight": (0, None),
+    "ealn.ccl.model_weight": (0, None),
+    "ealn.hdc.margin": (0, 2),
+    "ealn.gste.groups": (1, None),
+    "ealn.gste.margin": (0, 4),
+    "ealn.lsro.share": (0.01, None),
+    "ealn.lsro.noise": (1, None),
     "ealn.stargan.lambda_cls": (0, None),
     "ealn.stargan.lambda_rec": (0, None),
     "ealn.stargan.lambda_gp": (0, None),
@@ -295,6 +316,7 @@ _LISTS = {
     "ealn.loggers": str,
     "ealn.hard.regions": int,
     "ealn.hard.radii": float,
+    "ealn.hdc.shares": float,
     "data.norm_mean": float,
     "data.norm_std": float,
 }

@@ -41,7 +41,7 @@ _KEYS = {
         ealn.fake_statistics ealn.hard.choose ealn.hard.neutral ealn.hard.candidates ealn.hard.regions
         ealn.hard.radii ealn.hard.content ealn.hard.seam ealn.hard.lambda_l1 ealn.hard.lambda_rf ealn.hard.learn
         ealn.hard.pixel_weight ealn.hard.donors ealn.amp ealn.degrade ealn.lambda_rec ealn.adaptive_weight
-        ealn.sync_norm
+        ealn.sync_norm ealn.ccl.model_weight ealn.hdc.margin ealn.gste.groups ealn.gste.margin ealn.lsro.share
         """,
     KEPT: """
         model.pretrained model.load_weights ealn.start_from ealn.test_untrained ealn.render.preset ealn.render.layout
@@ -56,6 +56,7 @@ _KEYS = {
         ealn.generator.blocks ealn.generator.padding ealn.generator.residual ealn.generator.max_change
         ealn.discriminator.filters ealn.discriminator.layers ealn.gan_optim ealn.warmup_epochs
         ealn.warmup_generator_epochs ealn.reconstructions ealn.hard.generator
+        ealn.hdc.shares ealn.lsro.noise
         ealn.paired_groups ealn.vggm_feature ealn.view_order ealn.neck ealn.last_stride ealn.lr_warmup_epochs
         """,
 }

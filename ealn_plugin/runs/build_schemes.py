@@ -14,6 +14,7 @@ from ealn_plugin.models import (
     patchgan_70,
     resnet_generator_9blocks,
 )
+from ealn_plugin.runs.build_compared import COMPARED_BUILDERS
 from ealn_plugin.schemes import (
     CrossViewScheme,
     CycleGANScheme,
@@ -160,5 +161,6 @@ _BUILDERS = {
     "perturb": lambda config: PerturbedCopiesScheme(**_constraint(config)),
     "true_view": lambda config: TrueOtherViewsScheme(**_constraint(config)),
     "truth": lambda config: TrueHardNegativesScheme(**_constraint(config)),
+    **COMPARED_BUILDERS,
 }
 """{part of ealn.scheme: what builds it from a configuration}"""
