@@ -64,7 +64,7 @@ def stop_at(monkeypatch, step):
 
 
 @pytest.mark.parametrize("row", compared_rows())
-def test_every_system_trains_resumes_is_tested_and_exported(row, rendered_root, tmp_path, monkeypatch):
+def test_every_system(row, rendered_root, tmp_path, monkeypatch):
     expected = training.train(configured(row, rendered_root, tmp_path / "whole"), progress=False)[0]
     with monkeypatch.context() as patch, pytest.raises(TrainingInterrupted):
         stop_at(patch, 3)
