@@ -15,6 +15,7 @@ NAMES = {
     "stargan": "EN + StarGAN",
     "hard_cyclegan": "Hard-EALN + CycleGAN",
     "hard_stargan": "Hard-EALN + StarGAN",
+    "xvgan": "XVGAN",
     "en_paste": "EN + pasted regions",
     "hard_truth": "Hard, renderer's fakes",
     "view_truth": "View, renderer's other views",
@@ -29,6 +30,7 @@ SCHEMES = (
     "stargan",
     "hard_cyclegan",
     "hard_stargan",
+    "xvgan",
     "en_mix",
     "en_perturb",
     "en_paste",
@@ -37,7 +39,7 @@ SCHEMES = (
 )
 GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste", "hard_truth", "view_truth")
 """Values of ealn.scheme without generators."""
-OTHER_VIEW_PARTS = ("view", "cyclegan", "stargan")
+OTHER_VIEW_PARTS = ("view", "cyclegan", "stargan", "xvgan")
 """Parts of a scheme, see ``parts_of``, whose generators make the other half of the fused feature."""
 TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 LOGGERS = ("tensorboard", "wandb", "mlflow")
@@ -117,8 +119,9 @@ test:
 """
 _EALN = """
 scheme: hard_view             # en | hard | view | hard_view; comparators: cyclegan | stargan | hard_cyclegan |
-                              # hard_stargan; controls without generators: en_mix | en_perturb | en_paste; the
-                              # renderer's own hard negatives, other views: hard_truth | view_truth (docs/schemes.md)
+                              # hard_stargan; of Table I (docs/compared.md): xvgan; controls without generators:
+                              # en_mix | en_perturb | en_paste; the renderer's own hard negatives, other views:
+                              # hard_truth | view_truth (docs/schemes.md)
 distance: squared             # d of Eq. 2: squared | euclidean
 triplets: random              # of EN: random | batch_hard (with scheme en the control "mere mining") | all_active
 neck: none                    # normalization between the triplets' feature and the classifier (BNNeck), and which of
@@ -150,6 +153,7 @@ paired_groups: false          # batches hold vehicles of one colour and type in 
 generator: {filters: 64, blocks: 9, padding: reflect, residual: false, max_change: 1.0}
 discriminator: {filters: 64, layers: 3}   # StarGAN's: these filters, layers by the image size
 stargan: {lambda_cls: 1.0, lambda_rec: 10.0, lambda_gp: 10.0}   # StarGAN, Choi et al. 2018
+xvgan: {filters: 64, lambda_cls: 1.0, lambda_rec: 10.0, margin: 1.0}   # XVGAN, Zhou and Shao 2017
 gan_optim: adam               # of generators and discriminators: adam | sgd
 gan_lr: 0.0002
 gan_beta1: 0.5                # Adam's betas for the adversarial networks; beta1 and beta2 above are those of Eq. 4
@@ -272,6 +276,10 @@ _RANGES = {
     "ealn.stargan.lambda_cls": (0, None),
     "ealn.stargan.lambda_rec": (0, None),
     "ealn.stargan.lambda_gp": (0, None),
+    "ealn.xvgan.filters": (1, None),
+    "ealn.xvgan.lambda_cls": (0, None),
+    "ealn.xvgan.lambda_rec": (0, None),
+    "ealn.xvgan.margin": (0, 4),
     "ealn.discriminator_steps": (1, None),
     "ealn.checkpoint_every": (0, None),
     "ealn.sample_every": (0, None),

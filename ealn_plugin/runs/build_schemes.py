@@ -7,10 +7,14 @@ from torch import nn
 from ealn_plugin import config as configuration
 from ealn_plugin.config import CfgNode
 from ealn_plugin.models import (
+    CodeClassifier,
+    CrossViewDecoder,
     EditingGenerator,
     ReconstructingGenerator,
     StarGANDiscriminator,
     StarGANGenerator,
+    VehicleDiscriminator,
+    VehicleEncoder,
     patchgan_70,
     resnet_generator_9blocks,
 )
@@ -25,13 +29,22 @@ from ealn_plugin.schemes import (
     StarGANScheme,
     TrueHardNegativesScheme,
     TrueOtherViewsScheme,
+    XVGANScheme,
 )
 from ealn_plugin.schemes.base import Scheme, ViewScheme
 
 
-def build_schemes(config: CfgNode) -> list[Scheme]:
-    """The schemes that ``ealn.scheme`` names; none for 'en'."""
-    schemes = [_BUILDERS[part](config) for part in configuration.parts_of(config.ealn.scheme)]
+def build_schemes(config: CfgNode, num_classes: int = 1) -> list[Scheme]:
+    """The schemes that ``ealn.scheme`` names; none for 'en'.
+
+    Args:
+        config: yacs tree.
+        num_classes: identities that are trained on, for the schemes whose networks tell them apart.
+    """
+    parts = configuration.parts_of(config.ealn.scheme)
+    schemes = [
+        _CLASSIFYING[part](config, num_classes) if part in _CLASSIFYING else _BUILDERS[part](config) for part in parts
+    ]
     for scheme in schemes:
         if isinstance(scheme, ViewScheme):
             scheme.weigh(or_none(config.ealn.fusion_weight))
@@ -150,6 +163,23 @@ def _build_stargan(config: CfgNode) -> StarGANScheme:
     )
 
 
+def _build_xvgan(config: CfgNode, num_classes: int) -> XVGANScheme:
+    ealn, size = config.ealn, (config.data.height, config.data.width)
+    options = {name: value for name, value in ealn.xvgan.items() if name != "filters"}
+    return XVGANScheme(
+        VehicleEncoder(ealn.xvgan.filters),
+        CodeClassifier(num_classes),
+        CrossViewDecoder(size, ealn.xvgan.filters),
+        VehicleDiscriminator(size, num_classes, ealn.xvgan.filters),
+        lambda_ed=ealn.lambda_ed,
+        distance=ealn.distance,
+        gan_loss=ealn.gan_loss,
+        **options,
+    )
+
+
+_CLASSIFYING = {"xvgan": _build_xvgan}
+"""{part of ealn.scheme: what builds it from a configuration and the number of identities}"""
 _BUILDERS = {
     "hard": _build_hard,
     "view": _build_view,

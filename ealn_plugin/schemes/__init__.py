@@ -8,6 +8,7 @@ from ealn_plugin.schemes.editing import EditingScheme
 from ealn_plugin.schemes.hard_negative import HardNegativeScheme
 from ealn_plugin.schemes.other_views import TrueOtherViewsScheme
 from ealn_plugin.schemes.pasting import PastedRegionsScheme
+from ealn_plugin.schemes.xvgan import XVGANScheme
 
 __all__ = [
     "Batch",
@@ -24,4 +25,5 @@ __all__ = [
     "TrueHardNegativesScheme",
     "TrueOtherViewsScheme",
     "ViewScheme",
+    "XVGANScheme",
 ]

@@ -296,6 +296,11 @@ class ViewScheme(Scheme):
         """Weight of the other view in the fused feature, in [0, 1]."""
         return float(self.chosen_weight) if self._weight is None else self._weight
 
+    @property
+    def turning(self) -> nn.ModuleDict:
+        """The networks that ``turn`` needs, which an exported extractor holds."""
+        return self.generators
+
     @abc.abstractmethod
     def turn(self, images: Tensor, view: str) -> Tensor:
         """Images [n, 3, h, w] of the opposite view to images of ``view``, 'front' or 'rear'."""

@@ -9,12 +9,16 @@ from ealn_plugin import config as configuration
 from ealn_plugin.data import synthetic
 from ealn_plugin.data.viewpoints import View, write_viewpoints_csv
 from ealn_plugin.models import (
+    CodeClassifier,
+    CrossViewDecoder,
     EditingGenerator,
     PatchGAN,
     ReconstructingGenerator,
     ResnetGenerator,
     StarGANDiscriminator,
     StarGANGenerator,
+    VehicleDiscriminator,
+    VehicleEncoder,
 )
 from ealn_plugin.runs import train as training
 
@@ -53,7 +57,7 @@ def render_small(root, lookalikes=0):
 
 
 def small_schemes(names=("hard", "view"), residual=True, **options):
-    """Schemes with networks of a few hundred parameters, StarGAN's for 32 x 32 pixels."""
+    """Schemes with networks of a few hundred parameters, StarGAN's and XVGAN's for 32 x 32 pixels."""
     small = dict(filters=4, blocks=1, residual=residual)
 
     def generator():
@@ -74,6 +78,13 @@ def small_schemes(names=("hard", "view"), residual=True, **options):
         "cyclegan": lambda: schemes.CycleGANScheme(*four(), **options),
         "stargan": lambda: schemes.StarGANScheme(
             StarGANGenerator(**small), StarGANDiscriminator((32, 32), filters=2), **options
+        ),
+        "xvgan": lambda: schemes.XVGANScheme(
+            VehicleEncoder(2, hidden=16),
+            CodeClassifier(32),
+            CrossViewDecoder((32, 32), filters=2),
+            VehicleDiscriminator((32, 32), 32, filters=2),
+            **options,
         ),
         "mix": lambda: schemes.MixedNegativesScheme(**options),
         "edit": lambda: schemes.EditingScheme(EditingGenerator(2), PatchGAN(4, filters=4, layers=1), **options),
