@@ -176,4 +176,5 @@ class VehicleDiscriminator(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         maps = self.body(images)
         mean = maps.mean((2, 3))
-        return tuple(head.to(images.dtype) for head in (self.score(maps), self.vehicle(mean), self.view(mean)))  # type: ignore[return-value]
+        kind = images.dtype
+        return self.score(maps).to(kind), self.vehicle(mean).to(kind), self.view(mean).to(kind)

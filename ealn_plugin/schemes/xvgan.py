@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from ealn_plugin.losses.reduction import masked_mean
 from ealn_plugin.losses.selection import select_shown
 from ealn_plugin.losses.transfer import to_device
 from ealn_plugin.losses.wasserstein import domain_loss
-from ealn_plugin.models.xvgan import NOISE
+from ealn_plugin.models.xvgan import NOISE, CrossViewDecoder
 from ealn_plugin.schemes.base import Batch, Fakes, Loss, ViewScheme, detached, where
 
 
@@ -50,7 +51,7 @@ class XVGANScheme(ViewScheme):
         self,
         encoder: nn.Module,
         classifier: nn.Module,
-        decoder: nn.Module,
+        decoder: CrossViewDecoder,
         discriminator: nn.Module,
         lambda_cls: float = 1.0,
         lambda_rec: float = 10.0,
@@ -137,7 +138,8 @@ class XVGANScheme(ViewScheme):
         attributes, viewpoint = self.generators["encoder"](batch.images)
         vehicles, views = self.generators["classifier"](attributes, viewpoint)
         on_device = to_device(batch.views, batch.images.device)
-        self.generators["decoder"].learn_centres(viewpoint, on_device)
+        decoder: Any = self.generators["decoder"]
+        decoder.learn_centres(viewpoint, on_device)
         known = where(batch.views >= 0, batch.images.device)
         vehicle, view = domain_loss(vehicles, batch.pids), domain_loss(views[known], on_device[known])
         return vehicle + view, {"loss/G_xv_vehicle": vehicle, "loss/G_xv_view": view}
