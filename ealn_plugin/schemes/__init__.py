@@ -8,6 +8,7 @@ from ealn_plugin.schemes.editing import EditingScheme
 from ealn_plugin.schemes.hard_negative import HardNegativeScheme
 from ealn_plugin.schemes.other_views import TrueOtherViewsScheme
 from ealn_plugin.schemes.pasting import PastedRegionsScheme
+from ealn_plugin.schemes.vami import VAMIScheme
 from ealn_plugin.schemes.xvgan import XVGANScheme
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "StarGANScheme",
     "TrueHardNegativesScheme",
     "TrueOtherViewsScheme",
+    "VAMIScheme",
     "ViewScheme",
     "XVGANScheme",
 ]

@@ -15,11 +15,13 @@ from ealn_plugin.models import (
     PatchGAN,
     ReconstructingGenerator,
     ResnetGenerator,
+    SmallResNet,
     StarGANDiscriminator,
     StarGANGenerator,
     VehicleDiscriminator,
     VehicleEncoder,
 )
+from ealn_plugin.models.multi_view import FeatureDiscriminator, MultiViewNetwork, RealMultiViewNetwork
 from ealn_plugin.runs import train as training
 
 
@@ -86,6 +88,7 @@ def small_schemes(names=("hard", "view"), residual=True, **options):
             VehicleDiscriminator((32, 32), 32, filters=2),
             **options,
         ),
+        "vami": lambda: schemes.VAMIScheme(RealMultiViewNetwork(), FeatureDiscriminator(32), **options),
         "mix": lambda: schemes.MixedNegativesScheme(**options),
         "edit": lambda: schemes.EditingScheme(EditingGenerator(2), PatchGAN(4, filters=4, layers=1), **options),
         "paste": lambda: schemes.PastedRegionsScheme(**options),
@@ -100,12 +103,16 @@ def build_engine(datamanager, names=("hard", "view"), seed=1, scheme_options=Non
     """An EALNEngine, on the CPU unless asked otherwise, from fixed initial weights.
 
     Args:
-        backbone: one of torchreid's, such as 'osnet_x0_25'; empty: ``TinyBackbone``.
+        backbone: one of torchreid's, such as 'osnet_x0_25'; empty: ``TinyBackbone``, or for the scheme vami its
+            network around a small one.
         adam: Adam for it, at the rate of the configurations, instead of SGD with momentum.
     """
     torch.manual_seed(seed)
     classes = datamanager.num_train_pids
-    model = toolkit.build_model(backbone, classes, use_gpu=False) if backbone else TinyBackbone(classes)
+    if backbone:
+        model = toolkit.build_model(backbone, classes, use_gpu=False)
+    else:
+        model = MultiViewNetwork(SmallResNet(1, width=16), classes) if "vami" in names else TinyBackbone(classes)
     optimizer = (
         torch.optim.Adam(model.parameters(), lr=0.0003)
         if adam
