@@ -71,7 +71,7 @@ class VehicleDataset(toolkit.ImageDataset):
         self.protocols = (*self.protocols, *(self.view_protocols if all(known) else ()))
         VIEWPOINTS.update({self._path(image): view for image, view in views.items()})
         APPEARANCE.update({self._path(image): groups.get(image, -1) for image in images})
-        MODELS.update(self._models(splits, groups))
+        MODELS.update(self._models([item for items in splits.values() for item in items or ()], groups))
         if kwargs.get("verbose", True):
             self._log_counts(splits, views)
         labels = {pid: label for label, pid in enumerate(sorted({pid for _, pid, _ in splits["train"]}))}
@@ -93,16 +93,14 @@ class VehicleDataset(toolkit.ImageDataset):
         if verbose:
             self.show_summary()
 
-    def _models(
-        self, splits: Mapping[str, Sequence[tuple[str, int, int]]], groups: Mapping[str, int]
-    ) -> dict[str, int]:
+    def _models(self, items: Iterable[tuple[str, int, int]], groups: Mapping[str, int]) -> dict[str, int]:
         """{image path: code of its vehicle's model}: by attributes.csv, else by what its appearance group tells.
 
         That is the model in VehicleID and the type in VeRI-776, whose releases know no more.
         """
         models = read_models(os.path.join(self.dataset_dir, ATTRIBUTES))
         found = {}
-        for image, pid, _ in (item for items in splits.values() for item in items):
+        for image, pid, _ in items:
             known = codes_of_group(groups[image])[1] if groups.get(image, -1) >= 0 else -1
             found[self._path(image)] = models.get(pid, -1) if models else known
         return found

@@ -23,6 +23,7 @@ from ealn_plugin.models import NeckedBackbone, check_backbone, timm_backbone
 from ealn_plugin.models.last_stride import remove_last_stride
 from ealn_plugin.runs import pretrained
 from ealn_plugin.runs.build_schemes import build_schemes, or_none
+from ealn_plugin.runs.compared_networks import network_options
 from ealn_plugin.runs.datamanager import build_datamanager
 from ealn_plugin.runs.weights import fill_weights, number_of_classes
 from ealn_plugin.system.imports import import_modules
@@ -155,7 +156,7 @@ def render_if_missing(config: CfgNode) -> None:
 def build_embedding_backbone(config: CfgNode, num_classes: int) -> nn.Module:
     """The backbone named by ``model.name``, with ``model.load_weights`` loaded when given; see ``with_tricks``."""
     import_modules(config.ealn.imports)
-    extra, own = {}, pretrained.is_filled_here(config)
+    extra, own = network_options(config), pretrained.is_filled_here(config)
     size = dict(height=config.data.height, width=config.data.width)
     if config.model.name == "vgg_cnn_m_1024":
         extra = dict(input_size=tuple(size.values()), feature_activation=config.ealn.vggm_feature)

@@ -7,17 +7,14 @@ from torch import nn
 from ealn_plugin import config as configuration
 from ealn_plugin.config import CfgNode
 from ealn_plugin.models import (
-    CodeClassifier,
-    CrossViewDecoder,
     EditingGenerator,
     ReconstructingGenerator,
     StarGANDiscriminator,
     StarGANGenerator,
-    VehicleDiscriminator,
-    VehicleEncoder,
     patchgan_70,
     resnet_generator_9blocks,
 )
+from ealn_plugin.runs.build_compared import CLASSIFYING, COMPARED_BUILDERS
 from ealn_plugin.schemes import (
     CrossViewScheme,
     CycleGANScheme,
@@ -29,7 +26,6 @@ from ealn_plugin.schemes import (
     StarGANScheme,
     TrueHardNegativesScheme,
     TrueOtherViewsScheme,
-    XVGANScheme,
 )
 from ealn_plugin.schemes.base import Scheme, ViewScheme
 
@@ -43,7 +39,7 @@ def build_schemes(config: CfgNode, num_classes: int = 1) -> list[Scheme]:
     """
     parts = configuration.parts_of(config.ealn.scheme)
     schemes = [
-        _CLASSIFYING[part](config, num_classes) if part in _CLASSIFYING else _BUILDERS[part](config) for part in parts
+        CLASSIFYING[part](config, num_classes) if part in CLASSIFYING else _BUILDERS[part](config) for part in parts
     ]
     for scheme in schemes:
         if isinstance(scheme, ViewScheme):
@@ -163,23 +159,6 @@ def _build_stargan(config: CfgNode) -> StarGANScheme:
     )
 
 
-def _build_xvgan(config: CfgNode, num_classes: int) -> XVGANScheme:
-    ealn, size = config.ealn, (config.data.height, config.data.width)
-    options = {name: value for name, value in ealn.xvgan.items() if name != "filters"}
-    return XVGANScheme(
-        VehicleEncoder(ealn.xvgan.filters),
-        CodeClassifier(num_classes),
-        CrossViewDecoder(size, ealn.xvgan.filters),
-        VehicleDiscriminator(size, num_classes, ealn.xvgan.filters),
-        lambda_ed=ealn.lambda_ed,
-        distance=ealn.distance,
-        gan_loss=ealn.gan_loss,
-        **options,
-    )
-
-
-_CLASSIFYING = {"xvgan": _build_xvgan}
-"""{part of ealn.scheme: what builds it from a configuration and the number of identities}"""
 _BUILDERS = {
     "hard": _build_hard,
     "view": _build_view,
@@ -190,5 +169,6 @@ _BUILDERS = {
     "perturb": lambda config: PerturbedCopiesScheme(**_constraint(config)),
     "true_view": lambda config: TrueOtherViewsScheme(**_constraint(config)),
     "truth": lambda config: TrueHardNegativesScheme(**_constraint(config)),
+    **COMPARED_BUILDERS,
 }
 """{part of ealn.scheme: what builds it from a configuration}"""

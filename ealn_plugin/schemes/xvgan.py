@@ -46,6 +46,7 @@ class XVGANScheme(ViewScheme):
     """
 
     name = "xvgan"
+    in_warmup = True
 
     def __init__(
         self,
@@ -165,8 +166,10 @@ class XVGANScheme(ViewScheme):
         return loss + self.lambda_cls * recognised, detached(parts)
 
     def embedding_loss(self, batch: Batch, real: Tensor, fake: Mapping[str, tuple[Tensor, Tensor]]) -> Loss:
-        """lambda_ed times the contrastive loss of the joined features [batch, 2 dim]."""
-        halves = [real.index_copy(0, anchor, made) for made, anchor in (fake["front"], fake["rear"])]
+        """lambda_ed times the contrastive loss of the joined features [batch, 2 dim]; the own twice without fakes."""
+        halves = [real, real]
+        if fake:
+            halves = [real.index_copy(0, anchor, made) for made, anchor in (fake["front"], fake["rear"])]
         joined = torch.cat(halves, dim=1) / math.sqrt(2.0)
         loss = contrastive_loss(joined, batch.pids, self.margin, self.distance)
         return self.lambda_ed * loss, detached({"loss/E_xvgan": loss})
