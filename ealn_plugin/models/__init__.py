@@ -6,7 +6,7 @@ torchreid.models.build_model can call them.
 
 from ealn_plugin.models.discriminators import PatchGAN, patchgan_70
 from ealn_plugin.models.editing_generator import EditingGenerator, draw_regions, seams
-from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone, l2_normalize
+from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone, l2_normalize, probe_backbone
 from ealn_plugin.models.generators import ResnetGenerator, resnet_generator_9blocks
 from ealn_plugin.models.modes import frozen, running_statistics, untouched_statistics
 from ealn_plugin.models.neck import NeckedBackbone
@@ -37,6 +37,7 @@ __all__ = [
     "l2_normalize",
     "load_vggm_weights",
     "patchgan_70",
+    "probe_backbone",
     "resnet_generator_9blocks",
     "resnet_small",
     "running_statistics",

@@ -14,8 +14,8 @@ def stages_of(backbone: nn.Module) -> list[nn.Module]:
     """The stages of a backbone: applied in turn, they give the maps that its own forward pass averages.
 
     Known are networks whose maps come from ``layer1`` to ``layer4`` behind ``conv1`` (ResNets), from ``conv1``,
-    ``conv2``, ... (OSNets, MobileNets), or from one sequence ``features`` (SmallResNet, cut between its blocks, and
-    VGG_CNN_M, cut behind its poolings and between its last convolutions).
+    ``conv2``, ... (OSNets, MobileNets), or from one sequence ``features``, which is cut behind its blocks (SmallResNet
+    and others), or, in VGG_CNN_M, behind its poolings and between its last convolutions.
 
     Returns:
         list of modules, images [n, 3, h, w] to maps [n, c, h', w'] through all of them; they are the backbone's own.
@@ -34,7 +34,11 @@ def stages_of(backbone: nn.Module) -> list[nn.Module]:
         if len(ends) > 2:
             layers = list(features)
             return [nn.Sequential(*layers[start:end]) for start, end in zip([0, *ends], ends)]
-    raise ValueError(
+    raise _unknown(backbone)
+
+
+def _unknown(backbone: nn.Module) -> ValueError:
+    return ValueError(
         f"{type(backbone).__name__} has no stages that are known here, expected one of {_KNOWN}; choose such a "
         "model.name behind the prefix"
     )
@@ -57,8 +61,8 @@ def _ends(features: nn.Sequential) -> list[int]:
     names = [name for name, _ in features.named_children()]
     if "pool5" in names:  # VGG_CNN_M
         return [names.index(name) + 1 for name in ("pool1", "pool2", "relu3", "relu4", "pool5")]
-    blocks = [at for at, layer in enumerate(features) if len(list(layer.children())) > 1]
-    return [at + 1 for at in blocks]
+    blocks = [at + 1 for at, layer in enumerate(features) if len(list(layer.children())) > 1]
+    return [*blocks[:-1], len(names)]
 
 
 def last_stages(backbone: nn.Module, count: int) -> tuple[nn.ModuleList, list[int]]:
@@ -67,7 +71,8 @@ def last_stages(backbone: nn.Module, count: int) -> tuple[nn.ModuleList, list[in
     Returns:
         (parts, channels of the maps of each).
     Raises:
-        ValueError: the backbone has fewer stages, or none that are known.
+        ValueError: the backbone has fewer stages, or none that are known; also where its ``featuremaps`` computes
+            something else than its stages one after the other.
     """
     stages = stages_of(backbone)
     if not 1 <= count <= len(stages):
@@ -77,9 +82,21 @@ def last_stages(backbone: nn.Module, count: int) -> tuple[nn.ModuleList, list[in
         )
     first = stages[: len(stages) - count + 1]
     parts = nn.ModuleList([first[0] if len(first) == 1 else nn.Sequential(*first), *stages[len(first) :]])
-    channels, maps = [], torch.zeros(1, 3, 128, 128, device=next(parts.parameters()).device)
-    with evaluating(parts):
+    with evaluating(backbone):
+        return parts, _channels(backbone, parts)
+
+
+def _channels(backbone: nn.Module, parts: nn.ModuleList) -> list[int]:
+    """Channels of the maps of each part, after comparing what the last one gives with the backbone's own."""
+    images = torch.linspace(-1, 1, 3 * 128 * 128, device=next(parts.parameters()).device).view(1, 3, 128, 128)
+    channels, maps = [], images
+    try:
         for part in parts:
             maps = part(maps)
             channels.append(maps.shape[1])
-    return parts, channels
+    except RuntimeError as error:  # one does not take what the other gives
+        raise _unknown(backbone) from error
+    own = getattr(backbone, "featuremaps", None)
+    if callable(own) and not torch.equal(own(images), maps):
+        raise _unknown(backbone)
+    return channels
