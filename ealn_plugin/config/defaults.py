@@ -22,6 +22,8 @@ NAMES = {
     "hdc": "HDC + contrastive",
     "gste": "Group-sensitive triplets",
     "lsro": "DCGAN + LSRO",
+    "xvgan": "XVGAN",
+    "vami": "VAMI",
 }
 """Schemes and what the paper calls them."""
 SCHEMES = (
@@ -42,12 +44,14 @@ SCHEMES = (
     "hdc",
     "gste",
     "lsro",
+    "xvgan",
+    "vami",
 )
-COMPARED = ("ccl", "hdc", "gste", "lsro")
+COMPARED = ("ccl", "hdc", "gste", "lsro", "xvgan", "vami")
 """Those of other systems; configs/compared/ has a file for each, with the network that it needs."""
 GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste", "hard_truth", "view_truth", "ccl", "hdc", "gste")
 """Values of ealn.scheme without generators."""
-OTHER_VIEW_PARTS = ("view", "cyclegan", "stargan")
+OTHER_VIEW_PARTS = ("view", "cyclegan", "stargan", "xvgan")
 """Parts of a scheme, see ``parts_of``, whose generators make the other half of the fused feature."""
 TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 LOGGERS = ("tensorboard", "wandb", "mlflow")
@@ -129,7 +133,8 @@ _EALN = """
 scheme: hard_view             # en | hard | view | hard_view; comparators: cyclegan | stargan | hard_cyclegan |
                               # hard_stargan; controls without generators: en_mix | en_perturb | en_paste; the
                               # renderer's own hard negatives, other views: hard_truth | view_truth (docs/schemes.md);
-                              # other systems (configs/compared, docs/compared.md): ccl | hdc | gste | lsro
+                              # other systems (configs/compared, docs/compared.md): ccl | hdc | gste | lsro | xvgan |
+                              # vami
 distance: squared             # d of Eq. 2: squared | euclidean
 triplets: random              # of EN: random | batch_hard (with scheme en the control "mere mining") | all_active
 neck: none                    # normalization between the triplets' feature and the classifier (BNNeck), and which of
@@ -165,6 +170,8 @@ ccl: {model_weight: 1.0}      # of the models' cross-entropy beside the coupled 
 hdc: {shares: [1.0, 0.5, 0.2], margin: 1.0}   # of the pairs that reach each sub-network; contrastive margin
 gste: {groups: 2, margin: 0.1}   # of each vehicle's images, and between them; between vehicles it is alpha
 lsro: {share: 1.0, noise: 100}   # generated images for each real one, and the length of what they are made from
+xvgan: {lambda_cls: 1.0, lambda_rec: 10.0, margin: 1.0}   # weights of its classes and likeness; contrastive margin
+vami: {steps: 3, lambda_adv: 0.1, lambda_cls: 1.0, lambda_rec: 1.0, margin: 1.0}   # updates of the attention; the same
 gan_optim: adam               # of generators and discriminators: adam | sgd
 gan_lr: 0.0002
 gan_beta1: 0.5                # Adam's betas for the adversarial networks; beta1 and beta2 above are those of Eq. 4
@@ -293,6 +300,14 @@ _RANGES = {
     "ealn.stargan.lambda_cls": (0, None),
     "ealn.stargan.lambda_rec": (0, None),
     "ealn.stargan.lambda_gp": (0, None),
+    "ealn.vami.steps": (1, None),
+    "ealn.vami.lambda_adv": (0, None),
+    "ealn.vami.lambda_cls": (0, None),
+    "ealn.vami.lambda_rec": (0, None),
+    "ealn.vami.margin": (0, 4),
+    "ealn.xvgan.lambda_cls": (0, None),
+    "ealn.xvgan.lambda_rec": (0, None),
+    "ealn.xvgan.margin": (0, 4),
     "ealn.discriminator_steps": (1, None),
     "ealn.checkpoint_every": (0, None),
     "ealn.sample_every": (0, None),

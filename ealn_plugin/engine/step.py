@@ -14,7 +14,7 @@ from ealn_plugin.engine.schedule import Stage
 from ealn_plugin.losses.distance import distance
 from ealn_plugin.losses.embedding_network import embedding_network_loss
 from ealn_plugin.losses.selection import select_negatives, select_positives
-from ealn_plugin.models.embedding import named_outputs
+from ealn_plugin.models.embedding import named_outputs, named_when_frozen
 from ealn_plugin.models.modes import frozen, running_statistics, untouched_statistics
 from ealn_plugin.models.neck import learned_feature
 from ealn_plugin.schemes.base import Batch, Fakes, Scheme
@@ -107,13 +107,20 @@ class AdversarialStep:
             yield
 
     def _with_embeddings(self, images: Tensor, batch: Batch) -> Batch:
-        def embed(seen: Tensor) -> Tensor:
+        def embed(seen: Tensor) -> Any:
             with self._judging(), torch.no_grad(), self._precision(images):
                 return self.embedding(seen)
 
+        seen, outputs = self._seen(images, batch.images, batch.random), {}
+        if any(scheme.uses_outputs for scheme in self.schemes):
+            with named_when_frozen(self.embedding):
+                embeddings, outputs = embed(seen)
+        else:
+            embeddings = embed(seen)
         return replace(
             batch,
-            embeddings=embed(self._seen(images, batch.images, batch.random)),
+            embeddings=embeddings,
+            outputs=outputs,
             embed=lambda generated: embed(self._of_generated(generated, batch.random)),
         )
 

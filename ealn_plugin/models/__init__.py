@@ -14,9 +14,12 @@ from ealn_plugin.models.reconstructing import ReconstructingGenerator
 from ealn_plugin.models.small_resnet import SmallResNet, resnet_small
 from ealn_plugin.models.stargan import StarGANDiscriminator, StarGANGenerator
 from ealn_plugin.models.vggm import VGGM, load_vggm_weights, vgg_cnn_m_1024
+from ealn_plugin.models.xvgan import CodeClassifier, CrossViewDecoder, VehicleDiscriminator, VehicleEncoder
 
 __all__ = [
     "VGGM",
+    "CodeClassifier",
+    "CrossViewDecoder",
     "EditingGenerator",
     "EmbeddingNetwork",
     "PatchGAN",
@@ -26,6 +29,8 @@ __all__ = [
     "SmallResNet",
     "StarGANDiscriminator",
     "StarGANGenerator",
+    "VehicleDiscriminator",
+    "VehicleEncoder",
     "check_backbone",
     "draw_regions",
     "frozen",

@@ -3,7 +3,8 @@
 Also the two context managers with which an engine runs D_emb without changing it.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -42,8 +43,8 @@ class EmbeddingNetwork(nn.Module):
             part may follow, {name: tensor [batch, ...]}, what its own loss looks at. `check_backbone` verifies it.
 
     forward: images [batch, 3, height, width] -> train mode: (logits, embeddings), and the third part where there is
-    one, as the backbone gives it; eval mode: embeddings alone. Embeddings are [batch, dim] of length 1. All of them
-    are float32 in mixed precision too.
+    one, as the backbone gives it; eval mode: embeddings alone, within ``named_when_frozen`` (embeddings, that part).
+    Embeddings are [batch, dim] of length 1. All of them are float32 in mixed precision too.
     """
 
     def __init__(self, backbone: nn.Module) -> None:
@@ -51,11 +52,28 @@ class EmbeddingNetwork(nn.Module):
         self.backbone = backbone
 
     def forward(self, images: Tensor) -> Any:
+        found = self.backbone(images)
         if not self.training:
-            return l2_normalize(self.backbone(images))
-        logits, features, *more = self.backbone(images)
-        named = [{name: _full_precision(value) for name, value in outputs.items()} for outputs in more]
-        return _full_precision(logits), l2_normalize(features), *named
+            return l2_normalize(found) if torch.is_tensor(found) else (l2_normalize(found[0]), *_named(found[1:]))
+        logits, features, *more = found
+        return _full_precision(logits), l2_normalize(features), *_named(more)
+
+
+def _named(outputs: Any) -> list[dict[str, Tensor]]:
+    return [{name: _full_precision(value) for name, value in named.items()} for named in outputs]
+
+
+@contextlib.contextmanager
+def named_when_frozen(*modules: nn.Module) -> Iterator[None]:
+    """Within it, evaluation mode gives the named outputs too, of backbones that have ``names_outputs`` to say so."""
+    networks: list[Any] = [part for module in modules for part in module.modules() if hasattr(part, "names_outputs")]
+    for network in networks:
+        network.names_outputs = True
+    try:
+        yield
+    finally:
+        for network in networks:
+            network.names_outputs = False
 
 
 def named_outputs(outputs: Any) -> dict[str, Tensor]:

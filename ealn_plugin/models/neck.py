@@ -44,8 +44,10 @@ class NeckedBackbone(nn.Module):
     def forward(self, images: Tensor) -> Any:
         """See the class."""
         if not self.training:
-            features = self.backbone(images)
-            return self.neck(features) if self.tested == "after" else features
+            found = self.backbone(images)
+            features, *named = (found,) if torch.is_tensor(found) else found
+            features = self.neck(features) if self.tested == "after" else features
+            return (features, *named) if named else features
         _, features, *named = self.backbone(images)
         return self.classifier(self.neck(features)), features, *named
 

@@ -78,7 +78,8 @@ def build_engine(
     seed_everything(config.train.seed)
     if datamanager is None:
         datamanager = build_datamanager(config, train=not config.test.evaluate)
-    model = build_embedding_backbone(config, num_classes or _num_classes(config, datamanager))
+    classes = num_classes or _num_classes(config, datamanager)
+    model = build_embedding_backbone(config, classes)
     testing = config.test.evaluate  # which needs neither an optimizer nor training images
     optimizer = None if testing else toolkit.build_optimizer(model, **configuration.optimizer_options(config))
     return EALNEngine(
@@ -86,7 +87,7 @@ def build_engine(
         model,
         optimizer,
         None if optimizer is None else build_scheduler(config, optimizer),
-        build_schemes(config),
+        build_schemes(config, classes),
         **option_groups(ENGINE_OPTIONS, config),
         fusion=config.ealn.fusion,
         norm_mean=list(config.data.norm_mean),

@@ -5,7 +5,16 @@ from typing import Any
 
 from ealn_plugin.config import CfgNode
 from ealn_plugin.models.dcgan import DCGANDiscriminator, DCGANGenerator
-from ealn_plugin.schemes import CascadeScheme, CoupledClustersScheme, GroupSensitiveScheme, UnlabelledImagesScheme
+from ealn_plugin.models.multi_view import FeatureDiscriminator, RealMultiViewNetwork
+from ealn_plugin.models.xvgan import CodeClassifier, CrossViewDecoder, VehicleDiscriminator, VehicleEncoder
+from ealn_plugin.schemes import (
+    CascadeScheme,
+    CoupledClustersScheme,
+    GroupSensitiveScheme,
+    UnlabelledImagesScheme,
+    VAMIScheme,
+    XVGANScheme,
+)
 from ealn_plugin.schemes.base import Scheme
 
 
@@ -37,6 +46,35 @@ def _build_lsro(config: CfgNode) -> Scheme:
     )
 
 
+def _build_xvgan(config: CfgNode, num_classes: int) -> Scheme:
+    ealn, size = config.ealn, (config.data.height, config.data.width)
+    return XVGANScheme(
+        VehicleEncoder(ealn.generator.filters),
+        CodeClassifier(num_classes),
+        CrossViewDecoder(size, ealn.generator.filters),
+        VehicleDiscriminator(size, num_classes, ealn.discriminator.filters),
+        lambda_ed=ealn.lambda_ed,
+        distance=ealn.distance,
+        gan_loss=ealn.gan_loss,
+        **ealn.xvgan,
+    )
+
+
+def _build_vami(config: CfgNode, num_classes: int) -> Scheme:
+    ealn = config.ealn
+    options = {name: value for name, value in ealn.vami.items() if name != "steps"}  # of the network
+    return VAMIScheme(
+        RealMultiViewNetwork(),
+        FeatureDiscriminator(num_classes),
+        lambda_ed=ealn.lambda_ed,
+        distance=ealn.distance,
+        gan_loss=ealn.gan_loss,
+        **options,
+    )
+
+
+CLASSIFYING: dict[str, Callable[[Any, int], Scheme]] = {"vami": _build_vami, "xvgan": _build_xvgan}
+"""{value of ealn.scheme: what builds it from a configuration and the number of training identities}"""
 COMPARED_BUILDERS: dict[str, Callable[[Any], Scheme]] = {
     "ccl": _build_ccl,
     "gste": _build_gste,

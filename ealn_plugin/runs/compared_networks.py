@@ -9,9 +9,14 @@ from torch import nn
 from ealn_plugin import toolkit
 from ealn_plugin.config import CfgNode
 from ealn_plugin.models.cascade import CascadedNetwork
+from ealn_plugin.models.multi_view import MultiViewNetwork
 from ealn_plugin.models.two_branch import MixedDifferenceNetwork
 
-FAMILIES: dict[str, Callable[..., nn.Module]] = {"hdc:": CascadedNetwork, "mixed:": MixedDifferenceNetwork}
+FAMILIES: dict[str, Callable[..., nn.Module]] = {
+    "hdc:": CascadedNetwork,
+    "mixed:": MixedDifferenceNetwork,
+    "vami:": MultiViewNetwork,
+}
 """{prefix of model.name: what makes the network of (backbone, num_classes)}."""
 
 
@@ -52,4 +57,8 @@ def build_network(
 def network_options(config: CfgNode) -> dict[str, Any]:
     """What a configuration says of the network that its model.name asks for; {} for any other."""
     prefix, _ = split_name(config.model.name)
-    return {"levels": len(config.ealn.hdc.shares)} if prefix == "hdc:" else {}
+    options: dict[str, dict[str, Any]] = {
+        "hdc:": {"levels": len(config.ealn.hdc.shares)},
+        "vami:": {"steps": config.ealn.vami.steps},
+    }
+    return options.get(prefix, {})

@@ -10,6 +10,8 @@ from ealn_plugin.schemes.metric_losses import CascadeScheme, CoupledClustersSche
 from ealn_plugin.schemes.other_views import TrueOtherViewsScheme
 from ealn_plugin.schemes.pasting import PastedRegionsScheme
 from ealn_plugin.schemes.unlabelled import UnlabelledImagesScheme
+from ealn_plugin.schemes.vami import VAMIScheme
+from ealn_plugin.schemes.xvgan import XVGANScheme
 
 __all__ = [
     "Batch",
@@ -29,5 +31,7 @@ __all__ = [
     "TrueHardNegativesScheme",
     "TrueOtherViewsScheme",
     "UnlabelledImagesScheme",
+    "VAMIScheme",
     "ViewScheme",
+    "XVGANScheme",
 ]

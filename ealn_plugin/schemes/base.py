@@ -50,7 +50,8 @@ class Batch:
             another vehicle that looks much like it; 'own', such an image of the same vehicle; 'twin', the vehicle
             turned round.
         outputs: {name: [batch, ...]} what D_emb gave beside the embeddings of ``images`` in the embedding phase:
-            'logits' and what else its backbone returns; {} in the other phases.
+            'logits' and what else its backbone returns; in the other phases those of the frozen D_emb, without
+            'logits', where a scheme has ``uses_outputs``, else {}.
         fake_outputs: {kind of fake: {name: [n, ...]}} the same of the scheme's own fakes; empty where none were made.
     """
 
@@ -124,6 +125,7 @@ class Scheme(nn.Module, abc.ABC):
     embedding_active = True  # whether D_emb minimises this scheme's embedding loss at the moment
     in_warmup = False  # whether it does so in the warm-up of D_emb too; ``embedding_loss`` is then given no fakes
     needs_outputs: tuple[str, ...] = ()  # names that ``Batch.outputs`` has to hold: what the backbone must return
+    uses_outputs = False  # whether ``Batch.outputs`` must hold those of the frozen D_emb in the adversarial phases
     needs_models = False  # whether training images must have a model in ``Batch.models``
     uses: tuple[str, ...] = ()  # what of a test image the feature is made of beyond its pixels, such as 'view'
 
@@ -307,6 +309,11 @@ class ViewScheme(Scheme):
     def fusion_weight(self) -> float:  # type: ignore[override]
         """Weight of the other view in the fused feature, in [0, 1]."""
         return float(self.chosen_weight) if self._weight is None else self._weight
+
+    @property
+    def turning(self) -> nn.ModuleDict:
+        """The networks that ``turn`` needs, which an exported extractor holds."""
+        return self.generators
 
     @abc.abstractmethod
     def turn(self, images: Tensor, view: str) -> Tensor:

@@ -89,7 +89,7 @@ def test_every_scheme_from_the_command_line(veri_root, tmp_path, capsys, scheme)
     assert (
         "trained" in out
         and "untrained" in out
-        and ("without fusion" in out) == (scheme.split("_")[-1] in ("view", "cyclegan", "stargan"))
+        and ("without fusion" in out) == (scheme.split("_")[-1] in config.OTHER_VIEW_PARTS)
     )
 
 
