@@ -122,6 +122,11 @@ def test_rows_share_everything_but_what_makes_them(tmp_path):
     assert list(en.test.ranks) == list(compared.RANKS)
 
 
+def test_the_order_is_that_of_the_papers_table():
+    assert compared.in_order(["hard", "lsro", "en", "hdc", "mixed_diff"]) == ["mixed_diff", "hdc", "lsro", "en", "hard"]
+    assert len(compared.in_order([*compared_rows(), *compared.ABLATION])) == len(compared_rows()) + 4
+
+
 @pytest.mark.parametrize(
     "rows, message", [(("hdc",), "expected en among them"), (("en", "en"), "--rows are en en, expected each once")]
 )
