@@ -28,7 +28,7 @@ EXTRAS = {
 }
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 # heavy, and so neither in "all" nor tested in CI; CONTRIBUTING.md has the command
-LOGGERS = {"wandb": ["wandb"], "mlflow": ["mlflow"]}
+HEAVY = {"wandb": ["wandb"], "mlflow": ["mlflow"], "cluster": ["ray"]}
 DOCS = ["mkdocs", "mkdocstrings[python]"]
 
 setup(
@@ -65,7 +65,7 @@ setup(
     ],
     extras_require={
         **EXTRAS,
-        **LOGGERS,
+        **HEAVY,
         "docs": DOCS,
         "test": ["pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", *EXTRAS["all"]],
     },

@@ -11,6 +11,7 @@ from typing import Any
 from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, add_imports, add_own_data, add_settings, datasets_named
+from ealn_plugin.commands.grid_workers import add_workers, check_installed, check_workers, workers_of
 from ealn_plugin.config.shipped import compared_rows
 from ealn_plugin.runs.folder import rendered_datasets
 from ealn_plugin.system.cli import exit_code, start_log
@@ -77,12 +78,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         action="store_true",
         help="on rendered datasets: run hard_truth as well, and print what the truth gives and gains as a share of it",
     )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=0,
-        help="runs at a time, each on its share of the cores; 0: one per core, one with a GPU",
-    )
+    add_workers(parser)
     parser.add_argument("--out", default="log/reproduce", help="folder of the grid; what is finished there is kept")
     parser.add_argument("--root", default="", help="folder that holds the dataset folders")
     parser.add_argument("-s", "--sources", nargs="+", help="training datasets")
@@ -95,6 +91,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         parser.error("--config-file is missing, expected a YAML file of settings, or --table 1")
     if args.table is not None and (args.sweep or args.bounds):
         parser.error(f"--table {args.table} was given with --sweep or --bounds, expected it alone; leave them out")
+    check_workers(parser, args)
     args.config_file = args.config_file or TABLE_CONFIG
     return args
 
@@ -108,6 +105,7 @@ def reproduce(args: argparse.Namespace) -> None:
         imports=args.imports,
     )
     configuration.load_config(args.config_file, args.opts, training=True, **flags)
+    check_installed(args)
     register()
     if args.table is not None:
         from ealn_plugin.commands.table_one import run_table
@@ -129,9 +127,7 @@ def reproduce(args: argparse.Namespace) -> None:
     if args.bounds:
         render_truth(config)
     every = [*runs, *(run for _, _, run in cells)]
-    results = reproduction.execute_all(
-        every, args.config_file, reproduction.runs_at_a_time(args.jobs, every, config.use_gpu), **flags
-    )
+    results = reproduction.execute_all(every, args.config_file, workers_of(args, every, config.use_gpu), **flags)
     grid = grids.Grid({(run.scheme, run.seed): found for run, found in zip(runs, results)})
     found = [
         (name, value, run.seed, grids.Grid({("hard", run.seed): one}).mean("hard", grid.protocol, "mAP").mean)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ealn_plugin import config as configuration
+from ealn_plugin.commands.grid_workers import workers_of
 from ealn_plugin.config import NAMES
 from ealn_plugin.data.files import RENDERED_NOTE
 from ealn_plugin.evaluation.measure import Measurement
@@ -41,8 +42,7 @@ def run_table(args: argparse.Namespace, flags: Mapping[str, Any]) -> None:
     cells = plan_rows(args.out, args.rows, args.seeds, options, config)
     uses = {cell.scheme: uses_of(configuration.load_config(args.config_file, cell.options, **flags)) for cell in cells}
     start_log(args.out, "reproduce.log")
-    processes = reproduction.runs_at_a_time(args.jobs, cells, config.use_gpu)
-    results = reproduction.execute_all(cells, args.config_file, processes, **flags)
+    results = reproduction.execute_all(cells, args.config_file, workers_of(args, cells, config.use_gpu), **flags)
     grid = grids.Grid({(cell.scheme, cell.seed): found for cell, found in zip(cells, results)})
     labels = {cell.scheme: cell.label for cell in cells}
     write_table(args.out, grid, in_order(args.rows), labels, uses, sorted(_rendered(cells)))

@@ -4,9 +4,11 @@ Every scheme gets the same data, backbone, seed and number of embedding updates.
 in it is not run again, what was interrupted goes on where it stopped.
 """
 
+import contextlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +22,13 @@ from ealn_plugin.engine.checkpoints import file as checkpoint
 from ealn_plugin.runs import train as training
 from ealn_plugin.runs.folder import CONFIG, RESULTS, read_results
 from ealn_plugin.system.cli import start_log
-from ealn_plugin.system.jobs import Job, run_jobs
+from ealn_plugin.system.jobs import Job
 from ealn_plugin.system.workers import core_count
 
 log = logging.getLogger(__name__)
+
+_PATIENCE = 90
+"""Seconds until a file of another machine is to be seen; NFS looks for it after 60 at the latest by default."""
 
 SCHEMES = ("en", "hard", "view", "hard_view", "cyclegan", "stargan")
 
@@ -148,7 +153,13 @@ def runs_at_a_time(jobs: int, runs: Sequence[GridCell], use_gpu: bool) -> int:
     return jobs or (1 if use_gpu and torch.cuda.is_available() else min(core_count(), len(runs)))
 
 
-def execute_all(runs: Sequence[GridCell], config_file: str, processes: int = 1, **flags: Any) -> list[dict[str, Any]]:
+Workers = Callable[[Sequence[Job]], Iterator[str]]
+"""Runs jobs, several at a time, and yields the name of each as it is done: ``run_jobs`` or ``run_on_ray``."""
+
+
+def execute_all(
+    runs: Sequence[GridCell], config_file: str, workers: Workers | None = None, **flags: Any
+) -> list[dict[str, Any]]:
     """Bring runs to their end, several at a time.
 
     One at a time shows the progress of its steps; of several, which leave it in ``train.log`` of each run folder,
@@ -156,23 +167,25 @@ def execute_all(runs: Sequence[GridCell], config_file: str, processes: int = 1, 
 
     Args:
         runs: list of GridCell; one that starts from another's warm-up stands behind it, or that is finished.
-        config_file, flags: as ``load_config``. processes: how many runs at a time.
+        config_file, flags: as ``load_config``. workers: what runs several at a time; None: one after the other, here.
     Returns:
         list of results, as ``execute`` returns them.
     Raises:
-        as ``execute`` and ``run_jobs``.
+        as ``execute`` and ``workers``.
     """
-    if processes > 1:
-        _execute_side_by_side(runs, config_file, processes, flags)
+    if workers is not None:
+        _execute_side_by_side(runs, config_file, workers, flags)
     results = []
     for number, run in enumerate(runs, 1):
-        if processes == 1:
+        if workers is None:
             log.info("run %d of %d", number, len(runs))
         results.append(execute(run, config_file, **flags))
     return results
 
 
-def _execute_side_by_side(runs: Sequence[GridCell], config_file: str, processes: int, flags: Mapping[str, Any]) -> None:
+def _execute_side_by_side(
+    runs: Sequence[GridCell], config_file: str, workers: Workers, flags: Mapping[str, Any]
+) -> None:
     missing = {
         run.name: run
         for run in runs
@@ -183,10 +196,29 @@ def _execute_side_by_side(runs: Sequence[GridCell], config_file: str, processes:
         Job(run.name, _execute_alone, (run, config_file, flags), lenders.get(os.path.dirname(run.start_from), ""))
         for run in missing.values()
     ]
-    with logging_redirect_tqdm(), tqdm(total=len(runs), initial=len(runs) - len(jobs), unit="run", smoothing=0) as bar:
-        for name in run_jobs(jobs, processes):
+    if not jobs:
+        return
+    with (
+        logging_redirect_tqdm(),
+        tqdm(total=len(runs), initial=len(runs) - len(jobs), unit="run", smoothing=0) as bar,
+        contextlib.closing(workers(jobs)) as done,
+    ):
+        for name in done:
+            _await_results(missing[name])
             bar.update()
             log.info("finished: %s", name)
+
+
+def _await_results(run: GridCell) -> None:
+    """Wait until the results that another machine has written are seen here: shared folders are looked at rarely."""
+    for _ in range(_PATIENCE):
+        if RESULTS in os.listdir(run.folder):
+            return
+        time.sleep(1)
+    raise RuntimeError(
+        f"{run.name} is finished, but there is no {RESULTS} in {run.folder!r} after {_PATIENCE} s; check that this "
+        "folder is the same on all machines"
+    )
 
 
 def _execute_alone(run: GridCell, config_file: str, flags: Mapping[str, Any]) -> None:

@@ -38,25 +38,28 @@ class Job:
     after: str = ""
 
 
-def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[str]:
+def run_jobs(jobs: Sequence[Job], processes: int, threads: int = 0) -> Iterator[str]:
     """Run all jobs, up to ``processes`` at a time, and yield the name of each as it is done.
 
     Small networks gain next to nothing from a second thread, so several of them train side by side in about the time
-    of one. The processes share the cores equally. None of them outlives this one, however it ends; when it is asked
+    of one. None of them outlives this one, however it ends; when it is asked
     to stop, or a job fails, the others are asked with SIGTERM and may save what they have.
 
     Args:
         jobs: list of Job, each behind the one that it waits for.
         processes: how many at a time, at least 1.
+        threads: of each process; 0: the processes share the cores equally.
     Raises:
         ValueError: no process, a name that occurs twice, or a job ahead of the one that it waits for.
         RuntimeError: a job failed; the message names it and says what it said.
         KeyboardInterrupt: asked to stop.
     """
-    _check(jobs, processes)
-    threads = max(1, core_count() // processes)
+    if processes < 1:
+        raise ValueError(f"processes is {processes}, expected at least 1")
+    check_order(jobs)
+    threads = threads or max(1, core_count() // processes)
     waiting, running, done = list(jobs), [], set()
-    with handled(_interrupt, signal.SIGTERM):
+    with handled(interrupt, signal.SIGTERM):
         try:
             while waiting or running:
                 ready = [job for job in waiting if not job.after or job.after in done][: processes - len(running)]
@@ -73,9 +76,12 @@ def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[str]:
             _stop([process for process in running if process.started])
 
 
-def _check(jobs: Sequence[Job], processes: int) -> None:
-    if processes < 1:
-        raise ValueError(f"processes is {processes}, expected at least 1")
+def check_order(jobs: Sequence[Job]) -> None:
+    """Refuse a name that occurs twice, and a job ahead of the one that it waits for.
+
+    Raises:
+        ValueError: one sentence.
+    """
     names = set()
     for job in jobs:
         if job.name in names or job.after and job.after not in names:
@@ -86,7 +92,8 @@ def _check(jobs: Sequence[Job], processes: int) -> None:
         names.add(job.name)
 
 
-def _interrupt(number: int, frame: object) -> NoReturn:
+def interrupt(number: int, frame: object) -> NoReturn:
+    """Answer a signal as Ctrl-C is answered."""
     raise KeyboardInterrupt
 
 
@@ -132,8 +139,13 @@ class _Process:
 
 
 def _ended(running: Sequence["_Process"]) -> list["_Process"]:
-    """Those that have ended; waits for the first."""
-    ended = multiprocessing.connection.wait([process.process.sentinel for process in running])
+    """Those that have ended; waits for the first.
+
+    It looks up every second: an interrupt by another thread, which is how Ray cancels, ends no system call.
+    """
+    ended: list[Any] = []
+    while not ended:
+        ended = multiprocessing.connection.wait([process.process.sentinel for process in running], timeout=1)
     return [process for process in running if process.process.sentinel in ended]
 
 
