@@ -16,7 +16,7 @@ from tests.helpers.tool_modules import load_tool
 
 REASON = "pip install -c constraints.txt ray: too heavy for CI"
 LAST, RESULTS = "checkpoint_last.pth.tar", "results.json"
-LONGER = [*SMALL, "train.max_epoch", "8"]
+LONGER = [*SMALL, "train.max_epoch", "6"]
 RUNS = [os.path.join(f"seed_{seed}", scheme) for seed in (1, 2) for scheme in ("en", "hard")]
 GRID = ["--schemes", "en", "hard", "--seeds", "1", "2"]
 
