@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ealn_plugin.data.times import time_text
 from ealn_plugin.search.calibration import Calibration
 from ealn_plugin.search.records import Records
@@ -41,7 +43,20 @@ class Hit:
     probability: float | None = None
 
 
-def hit_of(rank: int, similarity: float, records: Records, row: int, calibration: Calibration | None = None) -> Hit:
+def hits_of(records: Records, order: Any, similarity: np.ndarray, calibration: Calibration | None = None) -> list[Hit]:
+    """The hits of some rows of records, in an order.
+
+    Args:
+        records: of n images. order: row numbers, the best first. similarity: array of floats [n].
+    """
+    chances = None if calibration is None else calibration.probability(similarity.astype(np.float64))
+    return [
+        hit_of(rank, float(similarity[row]), records, row, None if chances is None else float(chances[row]))
+        for rank, row in enumerate(order, 1)
+    ]
+
+
+def hit_of(rank: int, similarity: float, records: Records, row: int, probability: float | None = None) -> Hit:
     """The hit of a row of records."""
     return Hit(
         rank,
@@ -58,7 +73,7 @@ def hit_of(rank: int, similarity: float, records: Records, row: int, calibration
         records.types[row],
         records.sources[row],
         records.tracks[row],
-        probability=None if calibration is None else float(calibration.probability(similarity)),
+        probability=probability,
     )
 
 

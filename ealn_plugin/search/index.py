@@ -14,7 +14,7 @@ from ealn_plugin.search import neighbours
 from ealn_plugin.search.calibration import Calibration
 from ealn_plugin.search.errors import SearchIndexError, is_missing
 from ealn_plugin.search.filters import Filter
-from ealn_plugin.search.hits import Hit, firsts, hit_of
+from ealn_plugin.search.hits import Hit, firsts, hits_of
 from ealn_plugin.search.records import Records, natural
 from ealn_plugin.search.store import Store
 from ealn_plugin.search.table import KNOWN, to_records
@@ -36,6 +36,7 @@ class SearchIndex:
     Attributes:
         store: ``Store`` at the version that is open.
         nlist: inverted lists, 0 for exact search; nprobe: how many of them a query looks through.
+        calibration: what a similarity means, None where nobody has fitted it.
     """
 
     def __init__(self, store: Store, kind: str = "", nprobe: int = 0) -> None:
@@ -47,6 +48,8 @@ class SearchIndex:
         self.store, self._kind, self._wanted = store, kind, nprobe
         self.nlist = 0 if kind == "flat" or not ivf else ivf["nlist"]
         self.nprobe = (nprobe or ivf["nprobe"]) if self.nlist else 0
+        fitted = store.manifest.calibration
+        self.calibration = Calibration(**fitted) if fitted else None
         self._records: Records | None = None
 
     @classmethod
@@ -80,11 +83,6 @@ class SearchIndex:
     def manifest(self) -> Any:
         """``Manifest`` of the index."""
         return self.store.manifest
-
-    @property
-    def calibration(self) -> Calibration | None:
-        """What a similarity means, None where nobody has fitted it."""
-        return Calibration(**self.manifest.calibration) if self.manifest.calibration else None
 
     @property
     def records(self) -> Records:
@@ -202,12 +200,7 @@ class SearchIndex:
                 raise self.store.damaged_images(damaged)
             similarity = vectors @ query
             order = np.lexsort((records.ids, -similarity))
-            found.append(
-                [
-                    hit_of(rank, float(similarity[row]), records, row, self.calibration)
-                    for rank, row in enumerate(order, 1)
-                ]
-            )
+            found.append(hits_of(records, order, similarity, self.calibration))
         return found
 
     # ------------------------------------------------------------------------------------------ single images
