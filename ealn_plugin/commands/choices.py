@@ -22,8 +22,8 @@ LAYOUTS = ("veri776", "vehicleid")
 RENDERED = ("tiny", "small", "full")
 """ealn_plugin.data.synthetic: layouts and PRESETS"""
 
-PLACES = ("distance", "transitions")
-"""ealn_plugin.reports.places"""
+PLACES, WHERE_WEIGHT = ("distance", "transitions"), 0.5
+"""ealn_plugin.evaluation.spatio_temporal: FORMS; ealn_plugin.search.places: WEIGHT"""
 
 FIGURES = {
     4: "CMC curves",

@@ -86,9 +86,37 @@ def _add_query(commands):
         help="only hits that show the same vehicle with at least this probability, in [0, 1] (after calibrate)",
     )
     add_expansion(parser, 0)
+    _add_places(parser.add_argument_group("where and when (off by default)"))
     _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
     _add_extraction(parser.add_argument_group("extraction"))
     return parser
+
+
+def _add_places(group):
+    group.add_argument(
+        "--where-and-when",
+        choices=choices.PLACES,
+        help="rank by how well camera and time of a hit fit the query's as well: 'distance' of cameras and times "
+        "(Liu et al., 2016), or 'transitions', times fitted with calibrate --transitions",
+    )
+    group.add_argument(
+        "--where-weight",
+        type=float,
+        metavar="W",
+        help=f"of it against the mean distance (default: {choices.WHERE_WEIGHT:g})",
+    )
+    group.add_argument(
+        "--query-camera",
+        default="",
+        metavar="CAMERA",
+        help="that took the queries (default: as the index or the file's name says)",
+    )
+    group.add_argument(
+        "--query-time",
+        default="",
+        metavar="TIME",
+        help="when they were taken (default: as the index, the file's name, a times.csv or the EXIF says)",
+    )
 
 
 def _add_filter(group):
@@ -123,6 +151,9 @@ def _add_calibrate(commands):
     _add_folder(parser)
     _add_images(parser)
     parser.add_argument("--figure", metavar="FILE.png", help="also draw how far the probabilities can be trusted")
+    parser.add_argument(
+        "--transitions", action="store_true", help="also learn how long vehicles take between two cameras"
+    )
     _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
     _add_extraction(parser.add_argument_group("extraction"))
     return parser
