@@ -2,14 +2,7 @@
 
 import argparse
 
-from ealn_plugin.commands.search_network import (
-    check_index,
-    check_network,
-    extractor_of,
-    load,
-    sources_of,
-    split_options,
-)
+from ealn_plugin.commands.search_network import check_index, check_network, labelled_images, load, sources_of
 from ealn_plugin.system.extras import check_extra
 from ealn_plugin.system.files import check_writable
 from ealn_plugin.system.messages import counted
@@ -21,7 +14,7 @@ def calibrate_command(args: argparse.Namespace) -> None:
     if args.figure:
         check_extra("figures", ("matplotlib",), "figures", "leave --figure out")
         check_writable(args.figure, "--figure")
-    sources = sources_of(args)
+    sources_of(args)
     check_network(args)
     check_index(args.index)
     load(args)
@@ -29,24 +22,14 @@ def calibrate_command(args: argparse.Namespace) -> None:
 
     from ealn_plugin.search import IndexWriter, calibration, gallery
     from ealn_plugin.search.places import FittedTransitions
-    from ealn_plugin.search.store import Store
 
-    manifest = Store(args.index).manifest
-    run = args.run or manifest.extractor.get("run", "")
-    found = gallery.images_of(sources, args.root, args.split, **split_options(run))
-    labelled = found.take(np.flatnonzero([bool(vehicle) for vehicle in found.vehicles]))
-    name = f"{' '.join(sources)} ({' '.join(args.split)})"
-    transitions = FittedTransitions.fit(gallery.with_times(labelled), name) if args.transitions else None
-    extractor, _ = extractor_of(args, manifest)
-    if extractor.identity != manifest.identity:
-        raise ValueError(f"--index {args.index!r} was built with another network; leave --run and --weights out")
-    parts = list(gallery.features_of(extractor, labelled, args.skip_unreadable))
-    features = (
-        np.concatenate([features for _, features in parts]) if parts else np.empty((0, extractor.dim), np.float32)
-    )
-    records = labelled.joined(records for records, _ in parts) if parts else labelled
+    labelled = labelled_images(args)
+    name, transitions = labelled.name, None
+    if args.transitions:
+        transitions = FittedTransitions.fit(gallery.with_times(labelled.records), name)
+    records, features = labelled.features()
     fitted = calibration.fit(features, records.vehicles.tolist(), records.cameras.tolist(), name)
-    with IndexWriter.open(args.index, extractor.identity) as writer:
+    with IndexWriter.open(args.index, labelled.extractor.identity) as writer:
         writer.calibrate(fitted)
         if transitions is not None:
             writer.place(transitions=transitions)

@@ -6,6 +6,7 @@ ealn search query IMAGE --index log/gallery --sheet found.png
 ealn search add FOLDER --index log/gallery
 ealn search remove IMAGE --index log/gallery
 ealn search calibrate veri776 --split train --root reid-data --index log/gallery
+ealn search judge veri776 --split query --root reid-data --index log/gallery
 """
 
 import argparse
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin.commands.calibrate import calibrate_command
+from ealn_plugin.commands.judge import judge_command
 from ealn_plugin.commands.search_arguments import build_parser
 from ealn_plugin.commands.search_network import (
     check_index,
@@ -256,6 +258,7 @@ WORK = {
     "remove": remove_command,
     "info": info_command,
     "calibrate": calibrate_command,
+    "judge": judge_command,
     "verify": verify_command,
 }
 
