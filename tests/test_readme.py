@@ -9,7 +9,7 @@ import sys
 import pytest
 from torch.distributed.run import get_args_parser
 
-from ealn_plugin.search import calibration
+from ealn_plugin.evaluation import calibration
 from tests.helpers.pages import COMMANDS, PAGES, ROOT, arguments_of
 from tests.helpers.standins import make_veri_folder
 from tests.helpers.tool_modules import load_tool

@@ -20,7 +20,8 @@ def calibrate_command(args: argparse.Namespace) -> None:
     load(args)
     import numpy as np
 
-    from ealn_plugin.search import IndexWriter, calibration, gallery
+    from ealn_plugin.evaluation import calibration
+    from ealn_plugin.search import IndexWriter, gallery
     from ealn_plugin.search.places import FittedTransitions
 
     labelled = labelled_images(args)

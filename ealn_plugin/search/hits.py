@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ealn_plugin.data.times import time_text
-from ealn_plugin.search.calibration import Calibration
+from ealn_plugin.evaluation.calibration import Calibration
 from ealn_plugin.search.records import Records
 
 

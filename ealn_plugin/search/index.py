@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.evaluation.calibration import Calibration
 from ealn_plugin.evaluation.query_expansion import check_expansion, combine
 from ealn_plugin.search import neighbours
-from ealn_plugin.search.calibration import Calibration
 from ealn_plugin.search.errors import SearchIndexError, is_missing
 from ealn_plugin.search.filters import Filter
 from ealn_plugin.search.hits import Hit, firsts, hits_of

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ealn_plugin.evaluation.calibration import Calibration
 from ealn_plugin.search import neighbours
-from ealn_plugin.search.calibration import Calibration
 from ealn_plugin.search.errors import NoIndexError
 from ealn_plugin.search.index import SearchIndex
 from ealn_plugin.search.index_files import locked

@@ -7,8 +7,9 @@ import pytest
 
 from ealn_plugin.data import VeRi776
 from ealn_plugin.data.times import TIMES
+from ealn_plugin.evaluation import calibration
 from ealn_plugin.evaluation.spatio_temporal import TransitionTimes
-from ealn_plugin.search import SearchIndex, calibration
+from ealn_plugin.search import SearchIndex
 from tests.helpers.tool_modules import load_tool
 
 pytest.importorskip("lance")

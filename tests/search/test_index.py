@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.evaluation.calibration import Calibration
 from ealn_plugin.evaluation.distances import BlockDistances
 from ealn_plugin.evaluation.query_expansion import expand_queries
 from ealn_plugin.search import Filter, IndexWriter, Records, SearchIndex, SearchIndexError, store
-from ealn_plugin.search.calibration import Calibration
 from ealn_plugin.search.store import Store
 from tests.helpers.standins import build_index, clustered
 
