@@ -49,6 +49,12 @@ GRID_SCHEMES, GRID_PRESETS = ("en", "hard", "view", "hard_view", "cyclegan", "st
 
 SEARCH_SPLITS, SEARCH_KINDS, FLAT_UP_TO, RECALL_AT = ("train", "query", "gallery"), ("auto", "flat", "ivf"), 20_000, 10
 SEARCH_ENGINES = ("lance", "milvus", "faiss")
+ENGINE_PACKAGES = {
+    "lance": ("lance", "pylance"),
+    "milvus": ("pymilvus", "pymilvus milvus-lite"),
+    "faiss": ("faiss", "faiss-cpu"),
+}
+"""The module of an engine, and what is installed to have it."""
 SEARCH_GROUPS, TARGET_RECALL = ("vehicle", "camera", "track"), 0.97
 """ealn_plugin.search: gallery, writer, neighbours, writer"""
 

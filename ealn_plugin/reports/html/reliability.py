@@ -36,7 +36,8 @@ def reliability(runs: Sequence[Any], store_folder: str, kept: KeptFigures) -> Se
     Args:
         runs: list of ReportedRun. store_folder: where features are kept. kept: where the figures are kept.
     """
-    pictures, blocks = [], []
+    pictures: list[Any] = []
+    blocks: list[Any] = []
     for run in [run for run in runs if not run.unavailable][:DETAILED]:
 
         def draw(chosen: Sequence[Any], folder: str) -> list[str]:
