@@ -58,7 +58,8 @@ def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
     shutil.copy(image, tmp_path / "my_cars" / "car.jpg")
     commands = arguments_of("search")
     assert [command[0] for command in commands] == (
-        ["index", "query", "index", "query", "add", "remove", *["query"] * 3, "calibrate", "query", "verify"]
+        ["index", "query", "index", "query", "add", "remove", *["query"] * 3]
+        + ["calibrate", "query", "calibrate", "query", "judge", "verify"]
     )
     tool = load_tool("search")
     monkeypatch.setattr(calibration, "FEWEST", 2)  # the stand-in has six training vehicles
