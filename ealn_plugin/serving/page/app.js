@@ -198,9 +198,9 @@ function card(hit, query) {
   image.src = `/api/images/${hit.id}?size=320`;
   image.alt = `hit ${hit.rank}: ${hit.image}`;
   const chance = typeof hit.probability === "number" ? ` · same vehicle: ${Math.round(100 * hit.probability)}%` : "";
-  const fitting = typeof hit.fits === "number" ? ` · where and when: ${Math.round(100 * hit.fits)}%` : "";
-  part.querySelector(".similarity").textContent = `${hit.rank}. ${hit.similarity.toFixed(3)}${chance}${fitting}`;
-  part.querySelector(".known").textContent = known(hit) + (hit.more ? ` · ${hit.more} more` : "");
+  const fitting = typeof hit.fits === "number" ? ` · where and when fit: ${Math.round(100 * hit.fits)}%` : "";
+  part.querySelector(".similarity").textContent = `${hit.rank}. ${hit.similarity.toFixed(3)}${chance}`;
+  part.querySelector(".known").textContent = known(hit) + fitting + (hit.more ? ` · ${hit.more} more` : "");
   const key = `${query} / ${hit.id}`;
   const buttons = [[part.querySelector(".right"), true], [part.querySelector(".wrong"), false]];
   const paint = () => {
