@@ -69,6 +69,12 @@ def is_remote(place: str | PathLike[str]) -> bool:
     return bool(_URI.match(os.fspath(place)))
 
 
+def images_in(place: str | PathLike[str]) -> str:
+    """Where the table of an index lies."""
+    place = os.fspath(place)
+    return f"{place.rstrip('/')}/{IMAGES}" if is_remote(place) else os.path.join(place, IMAGES)
+
+
 class Store:
     """One index, in a folder or in object storage.
 
@@ -115,7 +121,7 @@ class Store:
     @property
     def images(self) -> str:
         """Where the table lies."""
-        return f"{self.folder.rstrip('/')}/{IMAGES}" if self.remote else os.path.join(self.folder, IMAGES)
+        return images_in(self.folder)
 
     def _noted(self) -> Manifest:
         notes = self.table.notes()

@@ -5,6 +5,7 @@ version, filters with indices of their own, and inverted lists whose parts are r
 dataset lies in a folder or, given a URI, in object storage ('s3://bucket/gallery', 'gs://...', 'az://...').
 """
 
+import json
 import logging
 import os
 import warnings
@@ -177,6 +178,20 @@ class Table:
     def add(self, records: Records, vectors: np.ndarray) -> None:
         """Append images, all or none."""
         self._dataset = self._lance.write_dataset(_to_arrow(records, vectors), self._dataset, mode="append")
+
+    def write_apart(self, records: Records, vectors: np.ndarray) -> list[str]:
+        """Write images to files that no version has yet, and nobody reads; returns what ``adopt`` takes, as JSON."""
+        if not len(records):
+            return []
+        data = _to_arrow(records, vectors)
+        written = self._lance.fragment.write_fragments(data, self._dataset, schema=data.schema, mode="append")
+        return [json.dumps(fragment.to_json()) for fragment in written]
+
+    def adopt(self, written: Sequence[str]) -> None:
+        """Append what processes have written apart, all in one version, in this order."""
+        fragments = [self._lance.FragmentMetadata.from_json(text) for text in written]
+        append = self._lance.LanceOperation.Append(fragments)
+        self._dataset = self._lance.LanceDataset.commit(self._dataset, append, read_version=self.version)
 
     def remove(self, where: str) -> None:
         """Remove the images that fulfil a condition."""

@@ -34,6 +34,28 @@ _FRAGMENTS = 16  # small files that may lie there
 _LENGTH = 1e-3  # how far a feature may be longer than 1: half-precision features are
 
 
+def checked(records: Records, features: Any, dim: int, folder: str) -> np.ndarray:
+    """float32 [n, dim] of features for an index.
+
+    Raises:
+        ValueError: features of another length, not finite or not L2-normalised.
+    """
+    features = np.asarray(features, dtype=np.float32)
+    if features.shape != (len(records), dim):
+        raise ValueError(
+            f"features have shape {features.shape}, expected ({len(records)}, {dim}) in the index {folder!r}"
+        )
+    lengths = np.linalg.norm(features, axis=1)
+    wrong = ~(lengths <= 1 + _LENGTH)  # also true for NaN
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"the feature of {records.paths[row]!r} has length {lengths[row]:g}, expected 1; give "
+            "L2-normalised features"
+        )
+    return features
+
+
 class IndexWriter:
     """The one process that changes an index; use it in a ``with`` statement, which holds the index's lock.
 
@@ -66,7 +88,7 @@ class IndexWriter:
         for name, value in (("nlist", nlist), ("nprobe", nprobe)):
             if value < 0:
                 raise ValueError(f"{name} is {value}, expected 1 or more, or 0 for automatic")
-        self.folder, self._segment = os.fspath(folder), segment
+        self.folder, self.segment = os.fspath(folder), segment
         self._wanted: dict[str, Any] = {"kind": kind, "nlist": nlist, "nprobe": nprobe}
         self._fresh = Manifest(dim, identity, extractor or {}, self._wanted)
         self._lock = contextlib.ExitStack()
@@ -169,8 +191,8 @@ class IndexWriter:
         """
         before, waiting = self.manifest.images, []
         for records, features in batches:
-            waiting.append((records, self._checked(records, features)))
-            while sum(len(part) for part, _ in waiting) >= self._segment:
+            waiting.append((records, checked(records, features, self.manifest.dim, self.folder)))
+            while sum(len(part) for part, _ in waiting) >= self.segment:
                 waiting = self._flush(waiting)
         if sum(len(part) for part, _ in waiting):
             self._flush(waiting)
@@ -179,12 +201,24 @@ class IndexWriter:
     def _flush(self, waiting: list) -> list:
         """Commit one segment of what is waiting; returns what still waits."""
         records, features = Records.joined(part for part, _ in waiting), np.concatenate([part for _, part in waiting])
-        count, first = min(self._segment, len(records)), self.manifest.next_id
+        count, first = min(self.segment, len(records)), self.manifest.next_id
         numbered = replace(records.take(np.arange(count)), ids=np.arange(first, first + count))
         with self._changing():
             self.store.table.add(numbered, features[:count])
             self.store.commit(next_id=first + count)
         return [(records.take(np.arange(count, len(records))), features[count:])]
+
+    def adopt(self, written: Sequence[str], count: int) -> None:
+        """Make images count that processes have written apart.
+
+        Args:
+            written: what ``Table.write_apart`` returned. count: of images, whose ids follow each other from the next.
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        with self._changing():
+            self.store.table.adopt(written)
+            self.store.commit(next_id=self.manifest.next_id + count)
 
     @contextlib.contextmanager
     def _changing(self) -> Any:
@@ -197,23 +231,6 @@ class IndexWriter:
                 self.store = Store(self.folder)
                 self._settle()
             raise
-
-    def _checked(self, records: Records, features: Any) -> np.ndarray:
-        features = np.asarray(features, dtype=np.float32)
-        if features.shape != (len(records), self.manifest.dim):
-            raise ValueError(
-                f"features have shape {features.shape}, expected ({len(records)}, {self.manifest.dim}) in "
-                f"the index {self.folder!r}"
-            )
-        lengths = np.linalg.norm(features, axis=1)
-        wrong = ~(lengths <= 1 + _LENGTH)  # also true for NaN
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise ValueError(
-                f"the feature of {records.paths[row]!r} has length {lengths[row]:g}, expected 1; give "
-                "L2-normalised features"
-            )
-        return features
 
     def remove(self, chosen: Callable[[Records], np.ndarray]) -> int:
         """Remove images in one go, their features included.

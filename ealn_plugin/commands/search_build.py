@@ -1,0 +1,130 @@
+"""``ealn search index`` and ``add``: images into an index, by one process or by all that torchrun has started."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ealn_plugin.commands.search_network import (
+    check_index,
+    check_network,
+    extractor_of,
+    load,
+    sources_of,
+    split_options,
+)
+from ealn_plugin.runs.references import NOTICE, SHIPPED
+from ealn_plugin.system.entrances import command
+from ealn_plugin.system.extras import check_extra
+from ealn_plugin.system.messages import counted
+
+
+def processes() -> int:
+    """How many processes torchrun has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _together(work: Callable[[argparse.Namespace, Any], None], args: argparse.Namespace) -> None:
+    """Call ``work(args, world)``, with None for a process that is alone.
+
+    torchrun's processes meet before anything is checked: of several with the same error only one tells it.
+    """
+    if processes() == 1:
+        work(args, None)
+        return
+    from ealn_plugin.distributed.world import joined
+
+    with joined() as world:
+        work(args, world)
+
+
+def index_command(args: argparse.Namespace) -> None:
+    """Build an index, or go on building it."""
+    _together(_index, args)
+
+
+def _index(args: argparse.Namespace, world: Any) -> None:
+    check_extra("search", ("lance",), "searches")
+    sources = sources_of(args)
+    if not (args.run or args.model or args.weights):
+        if world is None or world.is_main:
+            print(f"note: {NOTICE} (--run, --weights)", file=sys.stderr)
+        args.weights = SHIPPED
+    check_network(args)
+    load(args)
+    from ealn_plugin.search import IndexWriter, gallery
+
+    if _helped(args, world, None):
+        return
+    found = gallery.images_of(sources, args.root, args.split, **split_options(args.run))
+    extractor, description = extractor_of(args)
+    with IndexWriter(
+        args.index, extractor.dim, extractor.identity, description, args.kind, args.nlist, args.nprobe
+    ) as writer:
+        if writer.manifest.complete:
+            raise ValueError(
+                f"--index {args.index!r} holds a finished index of {counted(writer.manifest.images, 'image')}; add "
+                f"to it with {command('search')} add, or choose another folder"
+            )
+        if writer.manifest.images:
+            print(f"going on with what is in the index already: {counted(writer.manifest.images, 'image')}")
+        _extend(writer, extractor, found, args.skip_unreadable, world)
+
+
+def add_command(args: argparse.Namespace) -> None:
+    """Add images to an index."""
+    _together(_add, args)
+
+
+def _add(args: argparse.Namespace, world: Any) -> None:
+    check_extra("search", ("lance",), "searches")
+    sources = sources_of(args)
+    check_network(args)
+    check_index(args.index)
+    load(args)
+    from ealn_plugin.search import IndexWriter, gallery
+    from ealn_plugin.search.store import Store
+
+    manifest = Store(args.index).manifest if world is None else world.on_main(lambda: Store(args.index).manifest)
+    if _helped(args, world, manifest):
+        return
+    run = args.run or manifest.extractor.get("run", "")
+    found = gallery.images_of(sources, args.root, args.split, **split_options(run))
+    extractor, _ = extractor_of(args, manifest)
+    with IndexWriter.open(args.index, extractor.identity) as writer:
+        _extend(writer, extractor, found, args.skip_unreadable, world)
+
+
+def _helped(args: argparse.Namespace, world: Any, manifest: Any) -> bool:
+    """Do the part of a process that is not the main one; False in the main process, and where there is only one."""
+    if world is None:
+        return False
+    import torch
+
+    from ealn_plugin.distributed.world import check_device
+    from ealn_plugin.search import sharing
+
+    check_device(world, torch.cuda.is_available() and not (args.device or "cuda").startswith("cpu"))
+    if world.is_main:
+        return False
+    extractor, _ = extractor_of(args, manifest)
+    sharing.help_adding(extractor, world)
+    return True
+
+
+def _extend(writer: Any, extractor: Any, found: Any, skip_unreadable: bool, world: Any) -> None:
+    from ealn_plugin.search import gallery, results, sharing
+
+    new = found.take(writer.absent(found.paths))
+    if world is None:
+        added = writer.add(gallery.features_of(extractor, new, skip_unreadable))
+    else:
+        added = sharing.add_shared(writer, extractor, new, skip_unreadable, world)
+    writer.finish()
+    before = len(found) - len(new)
+    print(
+        f"{counted(added, 'image')} added, {before} {'was' if before == 1 else 'were'} there before, "
+        f"{len(new) - added} could not be read"
+    )
+    print("\n".join(results.summary(writer.folder, writer.manifest)))
