@@ -63,6 +63,8 @@ ELSEWHERE = {  # beginning of a command: the test that runs it as it stands or, 
     "python tools/benchmark.py serve": "tests/benchmark/test_serving.py::test_clients_are_answered",
     "python tools/serve.py": "tests/commands/test_serve.py::test_it_answers_until_it_is_stopped",
     "curl -F ": "tests/serving/test_app.py::test_a_search_with_everything",
+    "python tools/search.py index cam_03.mp4 --detect": "tests/commands/test_search_build.py::"
+    "test_a_video_becomes_a_gallery_that_can_be_asked",
     "python tools/search.py": "tests/test_readme.py::test_finding_a_vehicle",
     "python tools/report.py": "tests/commands/test_report.py::test_the_command_of_the_readme",
     "python tools/export.py": "tests/commands/test_export.py::test_the_commands_of_the_readme",

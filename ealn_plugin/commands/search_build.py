@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from ealn_plugin.commands.arguments import check_file
+from ealn_plugin.commands.choices import VIDEOS
 from ealn_plugin.commands.search_network import (
     check_index,
     check_network,
@@ -46,18 +48,18 @@ def index_command(args: argparse.Namespace) -> None:
 
 def _index(args: argparse.Namespace, world: Any) -> None:
     check_extra("search", ("lance",), "searches")
-    sources = sources_of(args)
+    sources = _checked_sources(args)
     if not (args.run or args.model or args.weights):
         if world is None or world.is_main:
             print(f"note: {NOTICE} (--run, --weights)", file=sys.stderr)
         args.weights = SHIPPED
     check_network(args)
     load(args)
-    from ealn_plugin.search import IndexWriter, gallery
+    from ealn_plugin.search import IndexWriter
 
     if _helped(args, world, None):
         return
-    found = gallery.images_of(sources, args.root, args.split, **split_options(args.run))
+    images = _images(args, sources, args.run)
     extractor, description = extractor_of(args)
     with IndexWriter(
         args.index, extractor.dim, extractor.identity, description, args.kind, args.nlist, args.nprobe
@@ -69,7 +71,7 @@ def _index(args: argparse.Namespace, world: Any) -> None:
             )
         if writer.manifest.images:
             print(f"going on with what is in the index already: {counted(writer.manifest.images, 'image')}")
-        _extend(writer, extractor, found, args.skip_unreadable, world)
+        _extend(writer, extractor, images(), args.skip_unreadable, world)
 
 
 def add_command(args: argparse.Namespace) -> None:
@@ -79,21 +81,20 @@ def add_command(args: argparse.Namespace) -> None:
 
 def _add(args: argparse.Namespace, world: Any) -> None:
     check_extra("search", ("lance",), "searches")
-    sources = sources_of(args)
+    sources = _checked_sources(args)
     check_network(args)
     check_index(args.index)
     load(args)
-    from ealn_plugin.search import IndexWriter, gallery
+    from ealn_plugin.search import IndexWriter
     from ealn_plugin.search.store import Store
 
     manifest = Store(args.index).manifest if world is None else world.on_main(lambda: Store(args.index).manifest)
     if _helped(args, world, manifest):
         return
-    run = args.run or manifest.extractor.get("run", "")
-    found = gallery.images_of(sources, args.root, args.split, **split_options(run))
+    images = _images(args, sources, args.run or manifest.extractor.get("run", ""))
     extractor, _ = extractor_of(args, manifest)
     with IndexWriter.open(args.index, extractor.identity) as writer:
-        _extend(writer, extractor, found, args.skip_unreadable, world)
+        _extend(writer, extractor, images(), args.skip_unreadable, world)
 
 
 def _helped(args: argparse.Namespace, world: Any, manifest: Any) -> bool:
@@ -111,6 +112,55 @@ def _helped(args: argparse.Namespace, world: Any, manifest: Any) -> bool:
     extractor, _ = extractor_of(args, manifest)
     sharing.help_adding(extractor, world)
     return True
+
+
+def _checked_sources(args: argparse.Namespace) -> list[str]:
+    """``sources_of``; what --detect needs is looked at before torch is imported.
+
+    Raises:
+        ValueError, FileNotFoundError, RuntimeError: one sentence.
+    """
+    sources = sources_of(args)
+    if not args.detect:
+        videos = [source for source in sources if source.lower().endswith(VIDEOS)]
+        if videos:
+            raise ValueError(
+                f"{videos[0]!r} is a video, expected images, folders or datasets without --detect; name a detector "
+                "with --detect DETECTOR.onnx"
+            )
+        return sources
+    if args.data:
+        raise ValueError("--data and --detect are both given, expected one; name videos or folders of frames as SOURCE")
+    check_extra("detect", ("onnxruntime", "supervision"), "vehicles in videos")
+    check_file(args.detect, "--detect", "a YOLO-style detector in the format ONNX")
+    missing = [source for source in sources if not os.path.exists(source)]
+    if missing:
+        raise FileNotFoundError(f"there is no video or folder of frames {missing[0]!r}; check the path")
+    if not args.crops:
+        if "://" in args.index:
+            raise ValueError(f"--index is {args.index!r}, so crops need a folder of their own; give --crops DIR")
+        args.crops = f"{os.path.normpath(args.index)}-crops"
+    return sources
+
+
+def _images(args: argparse.Namespace, sources: list[str], run: Any) -> Callable[[], Any]:
+    """Checks all that can be checked in no time; what it returns gives the Records of the sources' images."""
+    if not args.detect:
+        from ealn_plugin.search import gallery
+
+        found = gallery.images_of(sources, args.root, args.split, **split_options(run))
+        return lambda: found
+    from ealn_plugin.data.times import time_number
+    from ealn_plugin.detection import ClipCropper, Detector, Settings
+    from ealn_plugin.detection.video import Clip
+    from ealn_plugin.search.clips import images_of_clips
+
+    if args.start:
+        time_number(args.start)
+    settings = Settings(args.crops_per_track, args.detect_every)
+    detector = Detector(args.detect, args.detect_classes, args.detect_confidence, device=args.device)
+    clips = [Clip(source, args.fps) for source in sources]
+    return lambda: images_of_clips(ClipCropper(detector, args.crops, settings), clips, args.camera, args.start)
 
 
 def _extend(writer: Any, extractor: Any, found: Any, skip_unreadable: bool, world: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.detectors import Traffic, plain, write_detector
 from tests.helpers.pages import ROOT
 from tests.helpers.tool_modules import load_tool
 
@@ -133,3 +134,93 @@ def test_the_other_commands_do_not_share_their_work(alone, monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert search.main(["info", "--index", str(alone)]) == 1
     assert "torchrun has started 2 processes for info, expected one" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------- videos
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """(detector, video) of four vehicles and a person."""
+    for package in ("onnx", "onnxruntime", "supervision"):
+        pytest.importorskip(package, reason='pip install -c constraints.txt -e ".[detect,export]"')
+    folder = tmp_path_factory.mktemp("watched")
+    traffic = Traffic(plain("red", "blue", "red", "green", "blue"))
+    return write_detector(folder / "bright.onnx"), traffic.write(folder / "cam_07.mp4")
+
+
+def run(capsys, *arguments):
+    """Exit code, stdout and stderr of one command."""
+    capsys.readouterr()
+    code = search.main([str(argument) for argument in arguments])
+    return code, *capsys.readouterr()
+
+
+def test_a_video_becomes_a_gallery_that_can_be_asked(watched, tmp_path, capsys):
+    from ealn_plugin.search import SearchIndex
+
+    detector, video = watched
+    index, here = tmp_path / "index", ("--device", "cpu")
+    start_of = ("--start", "2024-05-01T16:30", "--crops-per-track", 3)
+    code, out, err = run(capsys, "index", video, "--detect", detector, "--index", index, *start_of, *here)
+    assert code == 0 and "12 images added" in out and f"{video}: 4 vehicles, 12 images" in err, err
+    known = SearchIndex.open(index)
+    assert known.values("camera") == {"7": 12} and known.values("source") == {video: 12}
+    assert known.values("type") == {"car": 6, "truck": 6} and len(set(known.records.tracks)) == 4
+    assert known.records.dated.all() and 0 < known.records.times.min() - 1714581000 < 7
+    crop = known.records.paths[0]
+    assert crop.startswith(f"{index}-crops{os.sep}cam_07{os.sep}track_00001_frame_")
+    asked = ("--group-by", "track", "--camera", 7, "--after", "2024-05-01T16:30:00", "--type", known.records.types[0])
+    code, out, _ = run(capsys, "query", crop, "--index", index, *asked, *here)
+    assert code == 0 and crop in out and out.count("track_") == 3  # the query, and two tracks
+    code, out, _ = run(capsys, "add", video, "--detect", detector, "--index", index, *start_of, *here)
+    assert code == 0 and "0 images added, 12 were there before" in out
+    code, _, err = run(capsys, "add", video, "--detect", detector, "--index", index, *here)
+    assert code == 1 and "made otherwise (the settings have changed); remove that folder, or choose another with" in err
+    again = ("--crops", tmp_path / "persons", "--detect-classes", "person", "--camera", "gate")
+    code, out, _ = run(capsys, "add", video, "--detect", detector, "--index", index, *again, *here)
+    assert code == 0 and "4 images added" in out and SearchIndex.open(index).values("camera") == {"7": 12, "gate": 4}
+
+
+def test_what_a_video_needs_is_said_in_one_sentence(watched, cars, tmp_path, capsys):
+    detector, video = watched
+    (tmp_path / "cut.mp4").write_bytes(b"cut")
+    wrong = write_detector(tmp_path / "wrong.onnx", layout="transposed")
+    index = ("--index", tmp_path / "index")
+    for arguments, expected in (
+        ((video, *index), "is a video, expected images, folders or datasets without --detect; name a detector"),
+        ((video, "--detect", "no.onnx", *index), "--detect is 'no.onnx', but there is no such file"),
+        ((video, "--detect", wrong, *index), "gives output [1, 512, 7], expected one output [1, 4 + classes, n]"),
+        (("none.mp4", "--detect", detector, *index), "there is no video or folder of frames 'none.mp4'"),
+        ((tmp_path / "cut.mp4", "--detect", detector, *index), "cut.mp4' cannot be opened as a video"),
+        ((cars, "--detect", detector, "--detect-confidence", 0.95, *index), "no vehicle was found in"),
+        ((video, "--detect", detector, "--start", "noon", *index), "time 'noon' is neither a number nor a date"),
+        ((video, "--detect", detector, "--index", "s3://bucket/cars"), "so crops need a folder of their own"),
+        ((video, "--detect", detector, "--data", cars, *index), "--data and --detect are both given"),
+    ):
+        code, _, err = run(capsys, "index", *arguments, "--device", "cpu")
+        sentences = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert code == 1 and len(sentences) == 1 and expected in sentences[0], err
+
+
+@pytest.mark.slow  # two real processes, and seconds of a video
+def test_a_killed_build_from_a_video_goes_on(watched, tmp_path, capsys):
+    detector, _ = watched
+    traffic = Traffic(plain(*(["red", "blue", "red"] * 8)))
+    video = traffic.write(tmp_path / "long.mp4", frames=260)
+    command = [sys.executable, str(ROOT / "tools" / "search.py"), "index", video, "--detect", detector]
+    command += ["--device", "cpu", "--crops-per-track", "2", "--index", str(tmp_path / "index")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    boxes, deadline = tmp_path / "index-crops" / "long" / "detections.jsonl", time.monotonic() + PATIENCE
+    while not (boxes.exists() and boxes.read_text().count("\n") > 60) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+    assert not (boxes.parent / "crops.json").exists()
+    for place in ("index", "whole"):
+        code, out, err = run(capsys, *command[2:-1], tmp_path / place)
+        assert code == 0, err
+    files = {place: tmp_path / f"{place}-crops" / "long" for place in ("index", "whole")}
+    assert len(os.listdir(files["whole"])) > 20
+    assert {path.name: path.read_bytes() for path in files["index"].iterdir()} == {
+        path.name: path.read_bytes() for path in files["whole"].iterdir()
+    }
