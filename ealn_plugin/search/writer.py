@@ -16,7 +16,8 @@ from ealn_plugin.search.errors import NoIndexError
 from ealn_plugin.search.index import SearchIndex, check_identity
 from ealn_plugin.search.index_files import locked
 from ealn_plugin.search.records import Records
-from ealn_plugin.search.store import Manifest, Store, is_remote
+from ealn_plugin.search.remote import is_remote
+from ealn_plugin.search.store import Manifest, Store
 from ealn_plugin.search.table import to_records
 
 log = logging.getLogger(__name__)
@@ -204,6 +205,7 @@ class IndexWriter:
         count, first = min(self.segment, len(records)), self.manifest.next_id
         numbered = replace(records.take(np.arange(count)), ids=np.arange(first, first + count))
         with self._changing():
+            self.store.reserve(first + count)
             self.store.table.add(numbered, features[:count])
             self.store.commit(next_id=first + count)
         return [(records.take(np.arange(count, len(records))), features[count:])]
@@ -216,9 +218,11 @@ class IndexWriter:
         Raises:
             OSError: the folder cannot be written.
         """
+        following = self.manifest.next_id + count
         with self._changing():
+            self.store.reserve(following)
             self.store.table.adopt(written)
-            self.store.commit(next_id=self.manifest.next_id + count)
+            self.store.commit(next_id=following)
 
     @contextlib.contextmanager
     def _changing(self) -> Any:
