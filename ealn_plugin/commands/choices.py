@@ -58,6 +58,10 @@ ENGINE_PACKAGES = {
 SEARCH_GROUPS, TARGET_RECALL = ("vehicle", "camera", "track"), 0.97
 """ealn_plugin.search: gallery, writer, neighbours, writer"""
 
+DETECT_CLASSES = ("car", "motorcycle", "bus", "truck")
+VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts")
+"""ealn_plugin.detection: detector, video"""
+
 PRECISIONS = ("bf16", "fp16", "fp32")
 """ealn_plugin.inference.extractor"""
 

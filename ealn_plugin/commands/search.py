@@ -13,103 +13,18 @@ import argparse
 import json
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin.commands.calibrate import calibrate_command
 from ealn_plugin.commands.judge import judge_command
 from ealn_plugin.commands.search_arguments import build_parser
-from ealn_plugin.commands.search_network import (
-    check_index,
-    check_network,
-    extractor_of,
-    load,
-    sources_of,
-    split_options,
-)
-from ealn_plugin.runs.references import NOTICE, SHIPPED
+from ealn_plugin.commands.search_build import add_command, index_command, processes
+from ealn_plugin.commands.search_network import check_index, check_network, extractor_of, load
 from ealn_plugin.system.cli import exit_code, start_screen
-from ealn_plugin.system.entrances import command
 from ealn_plugin.system.extras import check_extra
 from ealn_plugin.system.files import check_writable, write_atomically
 from ealn_plugin.system.messages import counted
-
-
-def index_command(args: argparse.Namespace) -> None:
-    """Build an index, or go on building it."""
-    check_extra("search", ("lance",), "searches")
-    sources = sources_of(args)
-    if not (args.run or args.model or args.weights):
-        print(f"note: {NOTICE} (--run, --weights)", file=sys.stderr)
-        args.weights = SHIPPED
-    check_network(args)
-    load(args)
-    from ealn_plugin.search import IndexWriter, gallery
-
-    found = gallery.images_and_cameras(sources, args.root, args.split, **split_options(args.run))
-    extractor, description = extractor_of(args)
-    with IndexWriter(
-        args.index, extractor.dim, extractor.identity, description, args.kind, args.nlist, args.nprobe
-    ) as writer:
-        if writer.manifest.complete:
-            raise ValueError(
-                f"--index {args.index!r} holds a finished index of {counted(writer.manifest.images, 'image')}; add "
-                f"to it with {command('search')} add, or choose another folder"
-            )
-        if writer.manifest.images:
-            print(f"going on with what is in the index already: {counted(writer.manifest.images, 'image')}")
-        _extend(writer, extractor, found, args.skip_unreadable)
-
-
-def add_command(args: argparse.Namespace) -> None:
-    """Add images to an index."""
-    check_extra("search", ("lance",), "searches")
-    sources = sources_of(args)
-    check_network(args)
-    check_index(args.index)
-    load(args)
-    from ealn_plugin.search import IndexWriter, gallery
-    from ealn_plugin.search.store import Store
-
-    manifest = Store(args.index).manifest
-    run = args.run or manifest.extractor.get("run", "")
-    found = gallery.images_and_cameras(sources, args.root, args.split, **split_options(run))
-    extractor, _ = extractor_of(args, manifest)
-    with IndexWriter.open(args.index, extractor.identity) as writer:
-        _extend(writer, extractor, found, args.skip_unreadable)
-
-
-def _extend(writer, extractor, found, skip_unreadable):
-    from ealn_plugin.search import Records, gallery, results
-
-    gathered, found = found, Records.joined(records for records, _ in found)
-    new = found.take(writer.absent(found.paths))
-    added = writer.add(gallery.features_of(extractor, new, skip_unreadable))
-    _place(writer, [distances for _, distances in gathered if distances is not None])
-    writer.finish()
-    before = len(found) - len(new)
-    print(
-        f"{counted(added, 'image')} added, {before} {'was' if before == 1 else 'were'} there before, "
-        f"{len(new) - added} could not be read"
-    )
-    print("\n".join(results.summary(writer.folder, writer.manifest)))
-
-
-def _place(writer, known):
-    """Keep the distances between the cameras of one dataset: cameras of two may be called alike."""
-    kept = writer.manifest.places.get("distance", {}).get("source")
-    for distances in known:
-        if kept in (None, distances.source):
-            writer.place(distances)
-        else:
-            logging.getLogger(__name__).warning(
-                "the distances between the cameras of %s are not taken, as the index has those of %s; make an index of "
-                "its own for each",
-                distances.source,
-                kept,
-            )
-        kept = kept or distances.source
 
 
 def remove_command(args: argparse.Namespace) -> None:
@@ -263,12 +178,27 @@ WORK = {
 }
 
 
+def _run(args: argparse.Namespace) -> None:
+    if processes() > 1 and args.command not in ("index", "add"):
+        raise ValueError(
+            f"torchrun has started {processes()} processes for {args.command}, expected one; only index and add share "
+            "their work: start it without torchrun"
+        )
+    args.work(args)
+
+
+def _how_to_go_on(error: BaseException) -> str:
+    return "; run the same command again to go on" if type(error).__name__ == "WorkerLostError" else ""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = build_parser(__doc__ or "", WORK).parse_args(arguments)
-    start_screen(logging.WARNING if args.command in ("query", "info") else logging.INFO)
+    quiet = args.command in ("query", "info") or os.environ.get("RANK", "0") != "0"
+    start_screen(logging.WARNING if quiet else logging.INFO)
     return exit_code(
-        lambda: args.work(args),
+        lambda: _run(args),
         "stopped; what the index held before it still holds, and a build goes on "
         "where it was when the same command is run again",
+        _how_to_go_on,
     )

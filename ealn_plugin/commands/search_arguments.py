@@ -41,6 +41,7 @@ def _add_index(commands):
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="folders of images, or names of datasets")
     _add_folder(parser)
     _add_images(parser)
+    _add_detection(parser.add_argument_group("vehicles in videos and frames"))
     _add_model(parser.add_argument_group("the network (default: the one that comes with the package)"))
     _add_extraction(parser.add_argument_group("extraction"))
     kinds = parser.add_argument_group("the search")
@@ -143,6 +144,7 @@ def _add_add(commands):
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="images, folders of images or names of datasets")
     _add_folder(parser)
     _add_images(parser)
+    _add_detection(parser.add_argument_group("vehicles in videos and frames"))
     _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
     _add_extraction(parser.add_argument_group("extraction"))
     return parser
@@ -211,6 +213,35 @@ def _add_images(parser):
         help="parts of a dataset (default: gallery)",
     )
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read")
+
+
+def _add_detection(group):
+    group.add_argument(
+        "--detect",
+        default="",
+        metavar="DETECTOR.onnx",
+        help="SOURCE are videos or folders of frames: crop and follow the vehicles that this detector finds",
+    )
+    group.add_argument(
+        "--detect-classes",
+        nargs="+",
+        default=list(choices.DETECT_CLASSES),
+        metavar="CLASS",
+        help=f"names or numbers (default: {' '.join(choices.DETECT_CLASSES)})",
+    )
+    group.add_argument(
+        "--detect-confidence", type=float, default=0.25, metavar="P", help="least score, in [0, 1] (default: 0.25)"
+    )
+    group.add_argument("--detect-every", type=int, default=1, metavar="N", help="look at every Nth frame (default: 1)")
+    group.add_argument("--crops", default="", metavar="DIR", help="folder for the crops (default: INDEX-crops)")
+    group.add_argument(
+        "--crops-per-track", type=int, default=4, metavar="N", help="pictures kept of a vehicle (default: 4)"
+    )
+    group.add_argument("--camera", default="", metavar="NAME", help="of all SOURCE (default: by the name of each)")
+    group.add_argument(
+        "--start", default="", metavar="TIME", help="when the first frame was taken: 2024-05-01T16:30, or a number"
+    )
+    group.add_argument("--fps", type=float, default=25.0, metavar="N", help="of folders of frames (default: 25)")
 
 
 def _add_model(group):

@@ -198,7 +198,7 @@ class RegionScheme(Scheme):
         partners = None
         if self.pastes:
             partners = companions.get("donor", images.roll(len(images) // 2, dims=0))
-        places = zlib.crc32(images.detach().cpu().contiguous().numpy())  # other images, other places
+        places = zlib.crc32(images.detach().cpu().numpy().tobytes())  # other images, other places
         made, changed, regions = self._candidates(images, partners, torch.Generator().manual_seed(places))
         negative, near = edits.choose_edits("pixels", *edits.edit_changes(images, made, changed))
         everything = torch.arange(len(images), device=images.device)

@@ -17,7 +17,8 @@ from ealn_plugin.search.index import SearchIndex
 from ealn_plugin.search.index_files import locked
 from ealn_plugin.search.places import CameraDistances, FittedTransitions
 from ealn_plugin.search.records import Records
-from ealn_plugin.search.store import Manifest, Store, check_identity, is_remote
+from ealn_plugin.search.remote import is_remote
+from ealn_plugin.search.store import Manifest, Store, check_identity
 from ealn_plugin.search.table import to_records
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,28 @@ _RETRAIN = 4  # times as many images as the lists were learned from: learn them 
 _UNLISTED = 2048  # images that may wait for their place in the lists
 _FRAGMENTS = 16  # small files that may lie there
 _LENGTH = 1e-3  # how far a feature may be longer than 1: half-precision features are
+
+
+def checked(records: Records, features: Any, dim: int, folder: str) -> np.ndarray:
+    """float32 [n, dim] of features for an index.
+
+    Raises:
+        ValueError: features of another length, not finite or not L2-normalised.
+    """
+    features = np.asarray(features, dtype=np.float32)
+    if features.shape != (len(records), dim):
+        raise ValueError(
+            f"features have shape {features.shape}, expected ({len(records)}, {dim}) in the index {folder!r}"
+        )
+    lengths = np.linalg.norm(features, axis=1)
+    wrong = ~(lengths <= 1 + _LENGTH)  # also true for NaN
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"the feature of {records.paths[row]!r} has length {lengths[row]:g}, expected 1; give "
+            "L2-normalised features"
+        )
+    return features
 
 
 class IndexWriter:
@@ -70,7 +93,7 @@ class IndexWriter:
         for name, value in (("nlist", nlist), ("nprobe", nprobe)):
             if value < 0:
                 raise ValueError(f"{name} is {value}, expected 1 or more, or 0 for automatic")
-        self.folder, self._segment = os.fspath(folder), segment
+        self.folder, self.segment = os.fspath(folder), segment
         self._wanted: dict[str, Any] = {"kind": kind, "nlist": nlist, "nprobe": nprobe}
         self._fresh = Manifest(dim, identity, extractor or {}, self._wanted)
         self._lock = contextlib.ExitStack()
@@ -189,8 +212,8 @@ class IndexWriter:
         """
         before, waiting = self.manifest.images, []
         for records, features in batches:
-            waiting.append((records, self._checked(records, features)))
-            while sum(len(part) for part, _ in waiting) >= self._segment:
+            waiting.append((records, checked(records, features, self.manifest.dim, self.folder)))
+            while sum(len(part) for part, _ in waiting) >= self.segment:
                 waiting = self._flush(waiting)
         if sum(len(part) for part, _ in waiting):
             self._flush(waiting)
@@ -199,12 +222,27 @@ class IndexWriter:
     def _flush(self, waiting: list) -> list:
         """Commit one segment of what is waiting; returns what still waits."""
         records, features = Records.joined(part for part, _ in waiting), np.concatenate([part for _, part in waiting])
-        count, first = min(self._segment, len(records)), self.manifest.next_id
+        count, first = min(self.segment, len(records)), self.manifest.next_id
         numbered = replace(records.take(np.arange(count)), ids=np.arange(first, first + count))
         with self._changing():
+            self.store.reserve(first + count)
             self.store.table.add(numbered, features[:count])
             self.store.commit(next_id=first + count)
         return [(records.take(np.arange(count, len(records))), features[count:])]
+
+    def adopt(self, written: Sequence[str], count: int) -> None:
+        """Make images count that processes have written apart.
+
+        Args:
+            written: what ``Table.write_apart`` returned. count: of images, whose ids follow each other from the next.
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        following = self.manifest.next_id + count
+        with self._changing():
+            self.store.reserve(following)
+            self.store.table.adopt(written)
+            self.store.commit(next_id=following)
 
     @contextlib.contextmanager
     def _changing(self) -> Any:
@@ -217,23 +255,6 @@ class IndexWriter:
                 self.store = Store(self.folder)
                 self._settle()
             raise
-
-    def _checked(self, records: Records, features: Any) -> np.ndarray:
-        features = np.asarray(features, dtype=np.float32)
-        if features.shape != (len(records), self.manifest.dim):
-            raise ValueError(
-                f"features have shape {features.shape}, expected ({len(records)}, {self.manifest.dim}) in "
-                f"the index {self.folder!r}"
-            )
-        lengths = np.linalg.norm(features, axis=1)
-        wrong = ~(lengths <= 1 + _LENGTH)  # also true for NaN
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise ValueError(
-                f"the feature of {records.paths[row]!r} has length {lengths[row]:g}, expected 1; give "
-                "L2-normalised features"
-            )
-        return features
 
     def remove(self, chosen: Callable[[Records], np.ndarray]) -> int:
         """Remove images in one go, their features included.
