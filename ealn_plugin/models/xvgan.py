@@ -94,9 +94,9 @@ class CrossViewDecoder(nn.Module):
     The centre of a view is the mean code of the training images that show it (``learn_centres``); the source finds
     them by k-means, whose clusters are the views once these are told apart. A fully connected layer, then
     convolutions behind doublings of the map, with group normalization and ReLU, tanh at the end; with transposed
-    convolutions, DCGAN's, the pictures were still a grain of single pixels after 500 steps. Both codes are scaled to mean
-    0 and variance 1, the noise's, or it would drown them in the beginning. The source normalizes over
-    the batch, as DCGAN does; over groups of channels no image depends on those beside it.
+    convolutions, DCGAN's, the pictures were still a grain of single pixels after 500 steps. Both codes are scaled to
+    mean 0 and variance 1, the noise's, or it would drown them in the beginning. The source normalizes over the batch,
+    as DCGAN does; over groups of channels no image depends on those beside it.
 
     Args:
         image_size: (height, width) of what it makes, in pixels.
