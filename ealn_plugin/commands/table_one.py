@@ -15,7 +15,7 @@ from ealn_plugin.evaluation.measure import Measurement
 from ealn_plugin.reports import paper_tables as grids
 from ealn_plugin.reports.table_one import cmc_curves, table_one
 from ealn_plugin.runs import grid as reproduction
-from ealn_plugin.runs.compared import plan_rows, uses_of
+from ealn_plugin.runs.compared import in_order, plan_rows, uses_of
 from ealn_plugin.runs.folder import rendered_datasets
 from ealn_plugin.runs.grid import GridCell
 from ealn_plugin.system.cli import start_log
@@ -45,7 +45,7 @@ def run_table(args: argparse.Namespace, flags: Mapping[str, Any]) -> None:
     results = reproduction.execute_all(cells, args.config_file, processes, **flags)
     grid = grids.Grid({(cell.scheme, cell.seed): found for cell, found in zip(cells, results)})
     labels = {cell.scheme: cell.label for cell in cells}
-    write_table(args.out, grid, args.rows, labels, uses, sorted(_rendered(cells)))
+    write_table(args.out, grid, in_order(args.rows), labels, uses, sorted(_rendered(cells)))
 
 
 def _rendered(cells: Sequence[GridCell]) -> set[str]:

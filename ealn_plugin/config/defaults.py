@@ -19,13 +19,13 @@ NAMES = {
     "hard_truth": "Hard, renderer's fakes",
     "view_truth": "View, renderer's other views",
     "ccl": "Mixed Diff + CCL",
+    "xvgan": "XVGAN",
     "hdc": "HDC + contrastive",
+    "vami": "VAMI",
     "gste": "Group-sensitive triplets",
     "lsro": "DCGAN + LSRO",
-    "xvgan": "XVGAN",
-    "vami": "VAMI",
 }
-"""Schemes and what the paper calls them."""
+"""Schemes and what the paper calls them; other systems in the order of Table I."""
 SCHEMES = (
     "en",
     "hard",

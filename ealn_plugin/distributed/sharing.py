@@ -161,7 +161,8 @@ def share_work(
     for scheme in schemes:
         for network in (*scheme.generators.values(), *scheme.discriminators.values()):
             sharing.share(network)
-    statistics = running_statistics_of(synchronise(embedding, sharing, sync_norm))
+    layers = [layer for module in (embedding, *schemes) for layer in synchronise(module, sharing, sync_norm)]
+    statistics = running_statistics_of(layers)
 
     def average(optimizer: torch.optim.Optimizer, *_: object) -> None:
         world.average_gradients([parameter for group in optimizer.param_groups for parameter in group["params"]])

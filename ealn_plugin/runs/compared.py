@@ -13,7 +13,7 @@ import torch
 from ealn_plugin import config as configuration
 from ealn_plugin.config import CfgNode
 from ealn_plugin.config.merging import flat, read_yaml
-from ealn_plugin.config.shipped import COMPARED, compared_rows, shipped_configs
+from ealn_plugin.config.shipped import COMPARED, shipped_configs
 from ealn_plugin.runs.build_schemes import build_schemes
 from ealn_plugin.runs.compared_networks import split_name
 from ealn_plugin.runs.grid import GridCell, plan
@@ -33,11 +33,6 @@ _SHARED = (
 but the losses' and the name of the network."""
 
 
-def all_rows() -> tuple[str, ...]:
-    """The names of all rows, in the order of the table."""
-    return (*compared_rows(), *ABLATION)
-
-
 def own_settings(row: str) -> dict[str, Any]:
     """{key: value} of what makes a compared system what it is, out of its file in configs/compared.
 
@@ -49,6 +44,17 @@ def own_settings(row: str) -> dict[str, Any]:
         for key, value in values.items()
         if key.startswith("loss.") or (key.startswith("ealn.") and not key.startswith(tuple(_SHARED)))
     }
+
+
+def in_order(rows: Sequence[str]) -> list[str]:
+    """Rows in the order of the table: other systems as ``configuration.NAMES`` has them, then EALN's ablation."""
+    names = list(configuration.NAMES)
+    return sorted(rows, key=lambda row: (row in ABLATION, names.index(own_scheme(row))))
+
+
+def own_scheme(row: str) -> str:
+    """The ealn.scheme of a row."""
+    return row if row in ABLATION else _settings_of(row)["ealn.scheme"]
 
 
 def _settings_of(row: str) -> dict[str, Any]:
@@ -68,7 +74,7 @@ def plan_rows(
     EALN's rows share EN's warm-up, as in ``plan``. The others begin on their own, with as many updates of D_emb.
 
     Args:
-        out: folder of the grid. rows: names, see ``all_rows``. seeds: integers >= 0.
+        out: folder of the grid. rows: names, those of configs/compared, and ABLATION. seeds: integers >= 0.
         options: [KEY, VALUE, ...] of every run; they also have the last word on what a row's file says.
         config: the configuration that the grid's file and the options give.
     Raises:

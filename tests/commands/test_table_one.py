@@ -16,7 +16,7 @@ def table(root, out, *arguments):
     return load_tool("reproduce").main(["--table", "1", "--root", str(root), "--out", str(out), *arguments, *OPTIONS])
 
 
-def test_rows_are_run_once_and_stand_in_one_table(rendered_root, tmp_path, monkeypatch, capsys):
+def test_rows_are_run_once(rendered_root, tmp_path, monkeypatch, capsys):
     started, train = [], grid.training.train
     monkeypatch.setattr(
         grid.training, "train", lambda config, *rest: started.append(config.model.name) or train(config, *rest)

@@ -21,6 +21,7 @@ from ealn_plugin.models import (
     VehicleDiscriminator,
     VehicleEncoder,
 )
+from ealn_plugin.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from ealn_plugin.models.multi_view import FeatureDiscriminator, MultiViewNetwork, RealMultiViewNetwork
 from ealn_plugin.runs import train as training
 
@@ -95,6 +96,11 @@ def small_schemes(names=("hard", "view"), residual=True, **options):
         "perturb": lambda: schemes.PerturbedCopiesScheme(**options),
         "true_view": lambda: schemes.TrueOtherViewsScheme(**options),
         "truth": lambda: schemes.TrueHardNegativesScheme(**options),
+        "hdc": lambda: schemes.CascadeScheme(**options),
+        "gste": lambda: schemes.GroupSensitiveScheme(**options),
+        "lsro": lambda: schemes.UnlabelledImagesScheme(
+            DCGANGenerator((32, 32), noise=5, filters=2), DCGANDiscriminator((32, 32), filters=2), **options
+        ),
     }
     return [made[name]() for name in names]
 

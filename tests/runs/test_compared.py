@@ -64,7 +64,7 @@ def stop_at(monkeypatch, step):
 
 
 @pytest.mark.parametrize("row", compared_rows())
-def test_every_system_trains_resumes_is_tested_and_exported(row, rendered_root, tmp_path, monkeypatch):
+def test_every_system(row, rendered_root, tmp_path, monkeypatch):
     expected = training.train(configured(row, rendered_root, tmp_path / "whole"), progress=False)[0]
     with monkeypatch.context() as patch, pytest.raises(TrainingInterrupted):
         stop_at(patch, 3)
@@ -120,6 +120,11 @@ def test_rows_share_everything_but_what_makes_them(tmp_path):
     assert differing <= own | {"loss.triplet.weight_x"}
     assert hdc.model.name == "hdc:resnet50" and hdc.ealn.hdc.margin == 0.5 and hdc.train.max_epoch == 4
     assert list(en.test.ranks) == list(compared.RANKS)
+
+
+def test_the_order_is_that_of_the_papers_table():
+    assert compared.in_order(["hard", "lsro", "en", "hdc", "mixed_diff"]) == ["mixed_diff", "hdc", "lsro", "en", "hard"]
+    assert len(compared.in_order([*compared_rows(), *compared.ABLATION])) == len(compared_rows()) + 4
 
 
 @pytest.mark.parametrize(
