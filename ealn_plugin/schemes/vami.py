@@ -119,7 +119,7 @@ class VAMIScheme(Scheme):
         views = to_device(batch.views, real.device)[known]
         parts = {
             "loss/E_contrastive": contrastive_loss(real, batch.pids, self.margin, self.distance),
-            "loss/E_view": domain_loss(batch.outputs["views"][known], views),
+            "loss/E_viewpoint": domain_loss(batch.outputs["views"][known], views),
             "loss/E_parts": parts_loss(batch.outputs["parts"][known], views),
         }
         total = torch.stack(list(parts.values())).sum()
