@@ -6,6 +6,7 @@ ealn search query IMAGE --index log/gallery --sheet found.png
 ealn search add FOLDER --index log/gallery
 ealn search remove IMAGE --index log/gallery
 ealn search calibrate veri776 --split train --root reid-data --index log/gallery
+ealn search judge veri776 --split query --root reid-data --index log/gallery
 """
 
 import argparse
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin.commands.calibrate import calibrate_command
+from ealn_plugin.commands.judge import judge_command
 from ealn_plugin.commands.search_arguments import build_parser
 from ealn_plugin.commands.search_network import (
     check_index,
@@ -45,7 +47,7 @@ def index_command(args: argparse.Namespace) -> None:
     load(args)
     from ealn_plugin.search import IndexWriter, gallery
 
-    found = gallery.images_of(sources, args.root, args.split, **split_options(args.run))
+    found = gallery.images_and_cameras(sources, args.root, args.split, **split_options(args.run))
     extractor, description = extractor_of(args)
     with IndexWriter(
         args.index, extractor.dim, extractor.identity, description, args.kind, args.nlist, args.nprobe
@@ -72,17 +74,19 @@ def add_command(args: argparse.Namespace) -> None:
 
     manifest = Store(args.index).manifest
     run = args.run or manifest.extractor.get("run", "")
-    found = gallery.images_of(sources, args.root, args.split, **split_options(run))
+    found = gallery.images_and_cameras(sources, args.root, args.split, **split_options(run))
     extractor, _ = extractor_of(args, manifest)
     with IndexWriter.open(args.index, extractor.identity) as writer:
         _extend(writer, extractor, found, args.skip_unreadable)
 
 
 def _extend(writer, extractor, found, skip_unreadable):
-    from ealn_plugin.search import gallery, results
+    from ealn_plugin.search import Records, gallery, results
 
+    gathered, found = found, Records.joined(records for records, _ in found)
     new = found.take(writer.absent(found.paths))
     added = writer.add(gallery.features_of(extractor, new, skip_unreadable))
+    _place(writer, [distances for _, distances in gathered if distances is not None])
     writer.finish()
     before = len(found) - len(new)
     print(
@@ -90,6 +94,22 @@ def _extend(writer, extractor, found, skip_unreadable):
         f"{len(new) - added} could not be read"
     )
     print("\n".join(results.summary(writer.folder, writer.manifest)))
+
+
+def _place(writer, known):
+    """Keep the distances between the cameras of one dataset: cameras of two may be called alike."""
+    kept = writer.manifest.places.get("distance", {}).get("source")
+    for distances in known:
+        if kept in (None, distances.source):
+            writer.place(distances)
+        else:
+            logging.getLogger(__name__).warning(
+                "the distances between the cameras of %s are not taken, as the index has those of %s; make an index of "
+                "its own for each",
+                distances.source,
+                kept,
+            )
+        kept = kept or distances.source
 
 
 def remove_command(args: argparse.Namespace) -> None:
@@ -137,6 +157,11 @@ def query_command(args: argparse.Namespace) -> None:
         raise ValueError(f"--threshold is {args.threshold:g}, expected a probability in [0, 1]")
     if not args.alpha >= 0:
         raise ValueError(f"--alpha is {args.alpha}, expected 0 or more, such as 3")
+    if not args.where_and_when and (args.query_camera or args.query_time or args.where_weight is not None):
+        raise ValueError(
+            "--query-camera, --query-time and --where-weight are used with --where-and-when alone; add it, such as "
+            "--where-and-when transitions"
+        )
     check_extra("search", ("lance",), "searches")
     for image in args.images:
         if not os.path.exists(image):
@@ -145,7 +170,7 @@ def query_command(args: argparse.Namespace) -> None:
     check_index(args.index)
     load(args)
     from ealn_plugin.search import SearchIndex, results
-    from ealn_plugin.search.index import check_identity
+    from ealn_plugin.search.store import check_identity
     from ealn_plugin.visualization.search_sheet import draw_search_sheet
 
     where = filter_of(args)
@@ -153,18 +178,20 @@ def query_command(args: argparse.Namespace) -> None:
     extractor, _ = extractor_of(args, index.manifest)
     check_identity(index.store, extractor.identity)
     images = [os.path.abspath(image) for image in args.images]
+    asked = whereabouts_of(args, index, images)
+    expansion = args.query_expansion, args.alpha
     answers = results.answer(
-        index, extractor, images, args.topk, args.query_view, where, args.group_by, (args.query_expansion, args.alpha)
+        index, extractor, images, args.topk, args.query_view, where, args.group_by, expansion, asked
     )
     answers = results.likely(index, answers, args.threshold)
     print("\n".join(results.table(answers)))
     if args.json:
-        write_atomically(args.json, json.dumps(results.as_json(index, answers), indent=1) + "\n")
+        write_atomically(args.json, json.dumps(results.as_json(index, answers, asked), indent=1) + "\n")
     if args.csv:
         write_atomically(args.csv, results.as_csv(answers))
     if args.sheet:
-        asked = f" with {where}" if str(where) else ""
-        draw_search_sheet(args.sheet, f"the nearest of {counted(len(index), 'image')}{asked}", answers)
+        conditions = f" with {where}" if str(where) else ""
+        draw_search_sheet(args.sheet, f"the nearest of {counted(len(index), 'image')}{conditions}", answers)
 
 
 def filter_of(args: argparse.Namespace) -> Any:
@@ -185,6 +212,20 @@ def filter_of(args: argparse.Namespace) -> Any:
         after=args.after,
         before=args.before,
     )
+
+
+def whereabouts_of(args: argparse.Namespace, index: Any, images: Sequence[str]) -> Any:
+    """The ``Whereabouts`` of the queries that the flags ask for, or None.
+
+    Raises:
+        ValueError: a time that is none, or a broken times.csv; one sentence.
+    """
+    if not args.where_and_when:
+        return None
+    from ealn_plugin.search import places
+
+    weight = places.WEIGHT if args.where_weight is None else args.where_weight
+    return places.whereabouts_of(index, images, args.where_and_when, weight, args.query_camera, args.query_time)
 
 
 def info_command(args: argparse.Namespace) -> None:
@@ -217,6 +258,7 @@ WORK = {
     "remove": remove_command,
     "info": info_command,
     "calibrate": calibrate_command,
+    "judge": judge_command,
     "verify": verify_command,
 }
 

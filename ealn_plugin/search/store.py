@@ -46,6 +46,8 @@ class Manifest:
         ivf: {} or {'nlist', 'nprobe', 'images': how many there were when the lists were learned, 'recall': at 10 with
             that nprobe}; until it is measured the recall is None and the nprobe 0, which is exact.
         calibration: {} or the values of a ``Calibration``.
+        places: what is known of where and when: {} or 'distance' with the values of a ``CameraDistances``,
+            'transitions' with those of a ``FittedTransitions``, and 'mean_distance' of two images, 1 - similarity.
         images: how many the index holds. size: bytes on disk, None in object storage.
     """
 
@@ -57,11 +59,13 @@ class Manifest:
     next_id: int = 0
     ivf: dict = field(default_factory=dict)
     calibration: dict = field(default_factory=dict)
+    places: dict = field(default_factory=dict)
     images: int = 0
     size: int | None = None
 
 
-_STORED = ("dim", "identity", "extractor", "wanted", "complete", "next_id", "ivf", "calibration")
+_STORED = ("dim", "identity", "extractor", "wanted", "complete", "next_id", "ivf", "calibration", "places")
+_SINCE = {"places": {}}  # not in indices of earlier versions
 
 
 def is_remote(place: str | PathLike[str]) -> bool:
@@ -121,7 +125,7 @@ class Store:
         notes = self.table.notes()
         if NOTE not in notes:
             raise ValueError("it is not one of this plugin")
-        values = json.loads(notes[NOTE])
+        values = {**_SINCE, **json.loads(notes[NOTE])}
         if values.pop("format") != FORMAT or sorted(values) != sorted(_STORED):
             raise ValueError("another version of the plugin has written it")
         size = None if self.remote else sum(file["bytes"] for file in self._files.values())
@@ -244,3 +248,20 @@ class Store:
                 self.commit()
             else:
                 self.table.clean()
+
+
+def check_identity(store: Store, identity: Any) -> None:
+    """Refuse features of another model than that of an index.
+
+    Raises:
+        SearchIndexError: naming what differs.
+    """
+    there = store.manifest.identity
+    differing = sorted(name for name in {*there, *identity} if there.get(name) != identity.get(name))
+    if differing:
+        made_with = store.manifest.extractor.get("run") or store.manifest.extractor.get("weights")
+        raise SearchIndexError(
+            f"the index {store.folder!r} holds features of another model ({', '.join(differing)} differ"
+            f"{'s' if len(differing) == 1 else ''}); use the model that it was built with"
+            f"{f' ({made_with})' if made_with else ''}, or build another index with this one"
+        )

@@ -6,6 +6,7 @@ dataset lies in a folder or, given a URI, in object storage ('s3://bucket/galler
 """
 
 import logging
+import math
 import os
 import warnings
 import zlib
@@ -119,6 +120,14 @@ class Table:
     def count(self, where: str = "") -> int:
         """How many images fulfil a condition."""
         return self._dataset.count_rows(filter=where or None)
+
+    def span(self, column: str) -> float:
+        """The difference of the largest and the smallest number of a column, 0 where there is none."""
+        least, largest = math.inf, -math.inf
+        for piece in self.scan((column,), f"{column} IS NOT NULL"):
+            values = piece[column].to_numpy()
+            least, largest = min(least, values.min(initial=math.inf)), max(largest, values.max(initial=-math.inf))
+        return max(0.0, float(largest - least))
 
     @staticmethod
     def named(paths: Sequence[str]) -> str:

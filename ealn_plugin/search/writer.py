@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from ealn_plugin.evaluation.calibration import Calibration
 from ealn_plugin.search import neighbours
-from ealn_plugin.search.calibration import Calibration
 from ealn_plugin.search.errors import NoIndexError
-from ealn_plugin.search.index import SearchIndex, check_identity
+from ealn_plugin.search.index import SearchIndex
 from ealn_plugin.search.index_files import locked
+from ealn_plugin.search.places import CameraDistances, FittedTransitions
 from ealn_plugin.search.records import Records
-from ealn_plugin.search.store import Manifest, Store, is_remote
+from ealn_plugin.search.store import Manifest, Store, check_identity, is_remote
 from ealn_plugin.search.table import to_records
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,9 @@ SEGMENT = 2048
 KINDS = ("auto", "flat", "ivf")
 TARGET_RECALL, RECALL_AT, RECALL_QUERIES = 0.97, 10, 200
 """An automatic nprobe is the smallest power of two with this recall at 10, on 200 images of the index itself."""
+
+DRAWN = 4_096
+"""Images whose mean distance stands for that of all."""
 
 _RETRAIN = 4  # times as many images as the lists were learned from: learn them again
 _UNLISTED = 2048  # images that may wait for their place in the lists
@@ -141,6 +145,22 @@ class IndexWriter:
         """
         self.store.commit(calibration=calibration.as_json())
 
+    def place(self, distances: CameraDistances | None = None, transitions: FittedTransitions | None = None) -> None:
+        """Store what is known of where and when; an earlier one of its kind gives way.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        given = {"distance": distances, "transitions": transitions}
+        known = {form: value.as_json() for form, value in given.items() if value is not None}
+        self.store.commit(places=self._measured({**self.manifest.places, **known}))
+
+    def _measured(self, places: Mapping[str, Any]) -> dict[str, Any]:
+        """``Manifest.places`` with the mean distance of the images as they are now; {} where nothing is known."""
+        if not places:
+            return {}
+        return {**places, "mean_distance": neighbours.mean_distance(SearchIndex(self.store).sample(DRAWN))}
+
     def absent(self, paths: Sequence[str]) -> list[int]:
         """Row numbers of the paths that are not in the index, each path once."""
         seen, rows = set(self.records().paths), []
@@ -248,7 +268,7 @@ class IndexWriter:
                 table.tidy()
             if flat:
                 table.forget()
-                self.store.commit(ivf={}, wanted=wanted, complete=True)
+                self.store.commit(ivf={}, wanted=wanted, complete=True, places=self._measured(self.manifest.places))
                 return
             if self._fits(images):
                 if table.unlisted() > _UNLISTED:
@@ -258,7 +278,8 @@ class IndexWriter:
                 table.learn(nlist)
                 ivf = {"nlist": nlist, "nprobe": 0, "images": images, "recall": None}
             measured = ivf["recall"] is not None and wanted["nprobe"] in (0, ivf["nprobe"])
-            self.store.commit(ivf=ivf, wanted=wanted, complete=measured)
+            places = self._measured(self.manifest.places)
+            self.store.commit(ivf=ivf, wanted=wanted, complete=measured, places=places)
         if not measured:
             self._measure(wanted["nprobe"])
 
