@@ -46,7 +46,7 @@ setup(
         "ealn_plugin": ["py.typed", "weights/*.safetensors"],
         "ealn_plugin.reports.html": ["*.jinja"],
         "ealn_plugin.serving": ["page/*"],
-        "ealn_plugin.configs": ["*.yaml"],
+        "ealn_plugin.configs": ["*.yaml", "compared/*.yaml"],
     },
     entry_points={"console_scripts": ["ealn = ealn_cli:main"]},
     install_requires=[

@@ -36,11 +36,13 @@ if not getattr(sys.modules.get("ealn_cli"), "deferred", False):
     from ealn_plugin.evaluation.ranking import fast_ranking
     from ealn_plugin.inference.extractor import Extracted, FeatureExtractor
     from ealn_plugin.models import patchgan_70, resnet_generator_9blocks, resnet_small, timm_backbone, vgg_cnn_m_1024
+    from ealn_plugin.runs import compared_networks
 
     for _name, _dataset in DATASETS.items():
         toolkit.register_dataset(_name, _dataset)
     for _factory in (vgg_cnn_m_1024, resnet_small, resnet_generator_9blocks, patchgan_70):
         toolkit.register_model(_factory.__name__, _factory)
     toolkit.register_model_family(timm_backbone.PREFIX, timm_backbone.build_timm, timm_backbone.check_timm_name)
+    compared_networks.register_families()
     toolkit.register_engine(EALNEngine)
     fast_ranking(True)

@@ -48,6 +48,7 @@ CI = {  # what .ci/run makes of a command: quietly, and without a cache in the c
     'pip install -c constraints.txt -e ".[test]"': 'pip install --quiet -c constraints.txt -e ".[test]"',
     "pytest -n 2 --dist loadfile": "pytest -q -p no:cacheprovider -n 2 --dist loadfile",
 }
+COMPARED = "tests/runs/test_compared.py"
 PHOTOS = "tests/test_own_photographs.py"
 ELSEWHERE = {  # beginning of a command: the test that runs it as it stands or, of torchrun, its like
     "torchrun --nproc_per_node 2 tools/search": "tests/commands/test_search_build.py::test_a_stopped_build_is_added_to",
@@ -67,6 +68,8 @@ ELSEWHERE = {  # beginning of a command: the test that runs it as it stands or, 
     "test_a_video_becomes_a_gallery_that_can_be_asked",
     "python tools/search.py": "tests/test_readme.py::test_finding_a_vehicle",
     "python tools/report.py": "tests/commands/test_report.py::test_the_command_of_the_readme",
+    "python tools/reproduce.py --table": "tests/commands/test_table_one.py::test_rows_are_run_once",
+    "python tools/train_ealn.py --config-file configs/compared": f"{COMPARED}::test_every_system",
     "python tools/export.py": "tests/commands/test_export.py::test_the_commands_of_the_readme",
 }
 NOT_RUN = (  # beginnings of commands whose running takes an environment, or hours

@@ -44,6 +44,9 @@ WEIGHTS_FORMAT = "safetensors"
 REPORT_PACKAGES = ("jinja2", "matplotlib")
 """ealn_plugin.reports.html.page"""
 
+ABLATION = ("en", "hard", "view", "hard_view")
+"""ealn_plugin.runs.compared"""
+
 GRID_SCHEMES, GRID_PRESETS = ("en", "hard", "view", "hard_view", "cyclegan", "stargan"), ("demo", "full")
 """ealn_plugin.runs.grid"""
 

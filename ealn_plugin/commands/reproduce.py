@@ -11,6 +11,7 @@ from typing import Any
 from ealn_plugin import config as configuration
 from ealn_plugin.commands import choices
 from ealn_plugin.commands.arguments import Parser, add_imports, add_own_data, add_settings, datasets_named
+from ealn_plugin.config.shipped import compared_rows
 from ealn_plugin.runs.folder import rendered_datasets
 from ealn_plugin.system.cli import exit_code, start_log
 from ealn_plugin.system.entrances import register
@@ -18,6 +19,8 @@ from ealn_plugin.system.files import write_atomically
 
 log = logging.getLogger("reproduce")
 
+TABLE_CONFIG = "ealn_synthetic_grid.yaml"
+TABLE_ROWS = (*compared_rows(), *choices.ABLATION)
 SWEEP = {"beta1": (0.2, 0.4, 0.6, 0.8, 1.0), "beta2": (0.1, 0.2, 0.3, 0.4, 0.5)}
 
 
@@ -28,7 +31,25 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "Run schemes x seeds with the same number of embedding updates and print the paper's tables.",
         settings=True,
     )
-    parser.add_argument("--config-file", required=True, help="YAML file of settings, or a name of the plugin's own")
+    parser.add_argument(
+        "--config-file",
+        default="",
+        help=f"YAML file of settings, or a name of the plugin's own; --table: {TABLE_CONFIG} where none is given",
+    )
+    parser.add_argument(
+        "--table",
+        type=int,
+        choices=[1],
+        help="Table I: EALN's ablation beside the systems that it is compared with, instead of --schemes",
+    )
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        choices=TABLE_ROWS,
+        default=list(TABLE_ROWS),
+        metavar="ROW",
+        help=f"of --table: of {', '.join(TABLE_ROWS)}; en must be among them",
+    )
     parser.add_argument(
         "--preset",
         choices=choices.GRID_PRESETS,
@@ -69,7 +90,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add_own_data(parser)
     add_imports(parser)
     add_settings(parser)
-    return parser.parse_with_settings(arguments)
+    args = parser.parse_with_settings(arguments)
+    if not args.config_file and args.table is None:
+        parser.error("--config-file is missing, expected a YAML file of settings, or --table 1")
+    if args.table is not None and (args.sweep or args.bounds):
+        parser.error(f"--table {args.table} was given with --sweep or --bounds, expected it alone; leave them out")
+    args.config_file = args.config_file or TABLE_CONFIG
+    return args
 
 
 def reproduce(args: argparse.Namespace) -> None:
@@ -82,6 +109,11 @@ def reproduce(args: argparse.Namespace) -> None:
     )
     configuration.load_config(args.config_file, args.opts, training=True, **flags)
     register()
+    if args.table is not None:
+        from ealn_plugin.commands.table_one import run_table
+
+        run_table(args, flags)
+        return
     from ealn_plugin.reports import bounds
     from ealn_plugin.reports import paper_tables as grids
     from ealn_plugin.runs import grid as reproduction

@@ -4,6 +4,7 @@ from yacs.config import CfgNode
 
 from ealn_plugin.config.checks import check_config
 from ealn_plugin.config.defaults import (
+    COMPARED,
     GENERATOR_FREE,
     LR_SCHEDULERS,
     NAMES,
@@ -18,6 +19,7 @@ from ealn_plugin.config.merging import flat
 from ealn_plugin.config.options import datamanager_options, optimizer_options, recorded
 
 __all__ = [
+    "COMPARED",
     "GENERATOR_FREE",
     "LR_SCHEDULERS",
     "NAMES",

@@ -11,6 +11,7 @@ from ealn_plugin.config.defaults import (
     _CHOICES,
     _LISTS,
     _RANGES,
+    COMPARED,
     GENERATOR_FREE,
     LOGGERS,
     RENDERED_FOLDERS,
@@ -50,7 +51,7 @@ def check_config(config: CfgNode) -> None:
             f"train.batch_size {batch} holds a single identity of sampler.num_instances {instances}: "
             "there would be no negatives; use at least twice as many images"
         )
-    if config.loss.triplet.weight_t + config.loss.triplet.weight_x <= 0:
+    if config.loss.triplet.weight_t + config.loss.triplet.weight_x <= 0 and config.ealn.scheme not in COMPARED:
         raise ValueError("loss.triplet.weight_t and loss.triplet.weight_x are both 0; give at least one a weight")
     _check_sides(config)
     for key in ("data.sources", "data.targets"):

@@ -18,8 +18,14 @@ NAMES = {
     "en_paste": "EN + pasted regions",
     "hard_truth": "Hard, renderer's fakes",
     "view_truth": "View, renderer's other views",
+    "ccl": "Mixed Diff + CCL",
+    "xvgan": "XVGAN",
+    "hdc": "HDC + contrastive",
+    "vami": "VAMI",
+    "gste": "Group-sensitive triplets",
+    "lsro": "DCGAN + LSRO",
 }
-"""Schemes and what the paper calls them."""
+"""Schemes and what the paper calls them; other systems in the order of Table I."""
 SCHEMES = (
     "en",
     "hard",
@@ -34,10 +40,18 @@ SCHEMES = (
     "en_paste",
     "hard_truth",
     "view_truth",
+    "ccl",
+    "hdc",
+    "gste",
+    "lsro",
+    "xvgan",
+    "vami",
 )
-GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste", "hard_truth", "view_truth")
+COMPARED = ("ccl", "hdc", "gste", "lsro", "xvgan", "vami")
+"""Those of other systems; configs/compared/ has a file for each, with the network that it needs."""
+GENERATOR_FREE = ("en", "en_mix", "en_perturb", "en_paste", "hard_truth", "view_truth", "ccl", "hdc", "gste")
 """Values of ealn.scheme without generators."""
-OTHER_VIEW_PARTS = ("view", "cyclegan", "stargan")
+OTHER_VIEW_PARTS = ("view", "cyclegan", "stargan", "xvgan")
 """Parts of a scheme, see ``parts_of``, whose generators make the other half of the fused feature."""
 TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 LOGGERS = ("tensorboard", "wandb", "mlflow")
@@ -118,7 +132,9 @@ test:
 _EALN = """
 scheme: hard_view             # en | hard | view | hard_view; comparators: cyclegan | stargan | hard_cyclegan |
                               # hard_stargan; controls without generators: en_mix | en_perturb | en_paste; the
-                              # renderer's own hard negatives, other views: hard_truth | view_truth (docs/schemes.md)
+                              # renderer's own hard negatives, other views: hard_truth | view_truth (docs/schemes.md);
+                              # other systems (configs/compared, docs/compared.md): ccl | hdc | gste | lsro | xvgan |
+                              # vami
 distance: squared             # d of Eq. 2: squared | euclidean
 triplets: random              # of EN: random | batch_hard (with scheme en the control "mere mining") | all_active
 neck: none                    # normalization between the triplets' feature and the classifier (BNNeck), and which of
@@ -150,6 +166,12 @@ paired_groups: false          # batches hold vehicles of one colour and type in 
 generator: {filters: 64, blocks: 9, padding: reflect, residual: false, max_change: 1.0}
 discriminator: {filters: 64, layers: 3}   # StarGAN's: these filters, layers by the image size
 stargan: {lambda_cls: 1.0, lambda_rec: 10.0, lambda_gp: 10.0}   # StarGAN, Choi et al. 2018
+ccl: {model_weight: 1.0}      # of the models' cross-entropy beside the coupled clusters loss, whose margin is alpha
+hdc: {shares: [1.0, 0.5, 0.2], margin: 1.0}   # of the pairs that reach each sub-network; contrastive margin
+gste: {groups: 2, margin: 0.1}   # of each vehicle's images, and between them; between vehicles it is alpha
+lsro: {share: 1.0, noise: 100}   # generated images for each real one, and the length of what they are made from
+xvgan: {lambda_cls: 1.0, lambda_rec: 10.0, margin: 1.0}   # weights of its classes and likeness; contrastive margin
+vami: {steps: 3, lambda_adv: 0.1, lambda_cls: 1.0, lambda_rec: 1.0, margin: 1.0}   # updates of the attention; the same
 gan_optim: adam               # of generators and discriminators: adam | sgd
 gan_lr: 0.0002
 gan_beta1: 0.5                # Adam's betas for the adversarial networks; beta1 and beta2 above are those of Eq. 4
@@ -269,9 +291,23 @@ _RANGES = {
     "ealn.degrade": (0, 1),
     "ealn.lambda_rec": (0, None),
     "ealn.adaptive_weight": (0, None),
+    "ealn.ccl.model_weight": (0, None),
+    "ealn.hdc.margin": (0, 2),
+    "ealn.gste.groups": (1, None),
+    "ealn.gste.margin": (0, 4),
+    "ealn.lsro.share": (0.01, None),
+    "ealn.lsro.noise": (1, None),
     "ealn.stargan.lambda_cls": (0, None),
     "ealn.stargan.lambda_rec": (0, None),
     "ealn.stargan.lambda_gp": (0, None),
+    "ealn.vami.steps": (1, None),
+    "ealn.vami.lambda_adv": (0, None),
+    "ealn.vami.lambda_cls": (0, None),
+    "ealn.vami.lambda_rec": (0, None),
+    "ealn.vami.margin": (0, 4),
+    "ealn.xvgan.lambda_cls": (0, None),
+    "ealn.xvgan.lambda_rec": (0, None),
+    "ealn.xvgan.margin": (0, 4),
     "ealn.discriminator_steps": (1, None),
     "ealn.checkpoint_every": (0, None),
     "ealn.sample_every": (0, None),
@@ -295,6 +331,7 @@ _LISTS = {
     "ealn.loggers": str,
     "ealn.hard.regions": int,
     "ealn.hard.radii": float,
+    "ealn.hdc.shares": float,
     "data.norm_mean": float,
     "data.norm_std": float,
 }

@@ -36,12 +36,14 @@ _KEYS = {
         train.base_lr_mult train.stepsize train.gamma sgd.momentum sgd.dampening sgd.nesterov rmsprop.alpha adam.beta1
         adam.beta2 loss.softmax.label_smooth loss.triplet.margin loss.triplet.weight_t loss.triplet.weight_x
         ealn.triplets ealn.negatives ealn.alpha ealn.beta1 ealn.beta2 ealn.lambda_ed ealn.lambda_cyc
+        ealn.xvgan.lambda_cls ealn.xvgan.lambda_rec ealn.xvgan.margin
+        ealn.vami.lambda_adv ealn.vami.lambda_cls ealn.vami.lambda_rec ealn.vami.margin
         ealn.stargan.lambda_cls ealn.stargan.lambda_rec ealn.stargan.lambda_gp ealn.gan_lr ealn.gan_beta1 ealn.gan_beta2
         ealn.constant_epochs ealn.view_embedding_off_epochs ealn.discriminator_steps ealn.refresh_fakes
         ealn.fake_statistics ealn.hard.choose ealn.hard.neutral ealn.hard.candidates ealn.hard.regions
         ealn.hard.radii ealn.hard.content ealn.hard.seam ealn.hard.lambda_l1 ealn.hard.lambda_rf ealn.hard.learn
         ealn.hard.pixel_weight ealn.hard.donors ealn.amp ealn.degrade ealn.lambda_rec ealn.adaptive_weight
-        ealn.sync_norm
+        ealn.sync_norm ealn.ccl.model_weight ealn.hdc.margin ealn.gste.groups ealn.gste.margin ealn.lsro.share
         """,
     KEPT: """
         model.pretrained model.load_weights ealn.start_from ealn.test_untrained ealn.render.preset ealn.render.layout
@@ -56,6 +58,7 @@ _KEYS = {
         ealn.generator.blocks ealn.generator.padding ealn.generator.residual ealn.generator.max_change
         ealn.discriminator.filters ealn.discriminator.layers ealn.gan_optim ealn.warmup_epochs
         ealn.warmup_generator_epochs ealn.reconstructions ealn.hard.generator
+        ealn.hdc.shares ealn.lsro.noise ealn.vami.steps
         ealn.paired_groups ealn.vggm_feature ealn.view_order ealn.neck ealn.last_stride ealn.lr_warmup_epochs
         """,
 }

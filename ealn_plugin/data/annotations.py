@@ -5,11 +5,16 @@ of its datasets drops the subclass. So the dataset constructors alone fill these
 and the users of a batch look its labels up by `batch['impath']`.
 """
 
+import csv
+import logging
 import os
 from collections.abc import Mapping, Sequence
 
 import torch
 
+log = logging.getLogger(__name__)
+
+ATTRIBUTES = "attributes.csv"
 UNKNOWN = -1
 _CODES = 1000
 # A number per dataset family, because the colour and type codes of one family mean nothing in another.
@@ -51,6 +56,9 @@ VIEWPOINTS = AnnotationTable()
 APPEARANCE = AnnotationTable()
 """Group numbers shared by images of the same colour and type (VeRI-776) or colour and model (VehicleID)."""
 
+MODELS = AnnotationTable()
+"""Codes 0..999 of vehicle models, of one dataset: see ``read_models``."""
+
 
 def appearance_group(family: str, colour: int, kind: int) -> int:
     """Return the number >= 0 of the group of one colour and one type or model, different between families.
@@ -75,6 +83,27 @@ def appearance_group(family: str, colour: int, kind: int) -> int:
 def codes_of_group(group: int) -> tuple[int, int]:
     """(colour, type or model) of a number that ``appearance_group`` returned."""
     return group // _CODES % _CODES, group % _CODES
+
+
+def read_models(path: str) -> dict[int, int]:
+    """The model of each vehicle in an attributes.csv, as rendered datasets have one and others may.
+
+    Args:
+        path: of the file, which may be absent. Its columns vehicle, a number, and model, any text, are read.
+    Returns:
+        {vehicle: code}: the names of the models numbered from 0 in alphabetical order. {} where there is no such file,
+        or one that cannot be read, which is logged.
+    """
+    if not os.path.isfile(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            names = {int(row["vehicle"]): row["model"] for row in csv.DictReader(file) if row["model"]}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        log.warning("%s gives no models: it is no list of vehicle and model (%s)", path, error)
+        return {}
+    codes = {name: code for code, name in enumerate(sorted(set(names.values())))}
+    return {vehicle: codes[name] for vehicle, name in names.items() if is_code(codes[name])}
 
 
 def is_code(number: int) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ealn_plugin import toolkit
-from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
+from ealn_plugin.data.annotations import APPEARANCE, ATTRIBUTES, MODELS, VIEWPOINTS, codes_of_group, read_models
 from ealn_plugin.data.files import RENDERED_NOTE, is_rendered
 from ealn_plugin.data.viewpoints import View, gather_views
 
@@ -71,6 +71,7 @@ class VehicleDataset(toolkit.ImageDataset):
         self.protocols = (*self.protocols, *(self.view_protocols if all(known) else ()))
         VIEWPOINTS.update({self._path(image): view for image, view in views.items()})
         APPEARANCE.update({self._path(image): groups.get(image, -1) for image in images})
+        MODELS.update(self._models([item for items in splits.values() for item in items or ()], groups))
         if kwargs.get("verbose", True):
             self._log_counts(splits, views)
         labels = {pid: label for label, pid in enumerate(sorted({pid for _, pid, _ in splits["train"]}))}
@@ -91,6 +92,18 @@ class VehicleDataset(toolkit.ImageDataset):
         self.verbose = verbose
         if verbose:
             self.show_summary()
+
+    def _models(self, items: Iterable[tuple[str, int, int]], groups: Mapping[str, int]) -> dict[str, int]:
+        """{image path: code of its vehicle's model}: by attributes.csv, else by what its appearance group tells.
+
+        That is the model in VehicleID and the type in VeRI-776, whose releases know no more.
+        """
+        models = read_models(os.path.join(self.dataset_dir, ATTRIBUTES))
+        found = {}
+        for image, pid, _ in items:
+            known = codes_of_group(groups[image])[1] if groups.get(image, -1) >= 0 else -1
+            found[self._path(image)] = models.get(pid, -1) if models else known
+        return found
 
     def _have_no_training_images(self):
         self.train, self.num_train_pids, self.num_train_cams = [], 0, 0

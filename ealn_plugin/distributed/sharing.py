@@ -56,8 +56,8 @@ class RowSharing:
     def share(self, network: nn.Module) -> None:
         """Have the rows of every call of ``network`` shared.
 
-        The rows are those of its positional tensors; its output is a tensor or a tuple of tensors with as many. The
-        network has to be called as a module, ``network(images)``.
+        The rows are those of its positional tensors; its output is a tensor with as many, or a tuple of such tensors
+        and of {name: such a tensor}. The network has to be called as a module, ``network(images)``.
         """
         if self.world.size > 1:
             network.register_forward_pre_hook(self._before)
@@ -84,9 +84,15 @@ class RowSharing:
             return None
         count = self._count
         self._outside()
+        return self._joined(output, count)
+
+    def _joined(self, output: Any, count: int) -> Any:
+        """Every tensor of an output put together again, in order."""
         if torch.is_tensor(output):
             return _Join.apply(output, self.world, count)
-        return tuple(_Join.apply(part, self.world, count) for part in output)
+        if isinstance(output, dict):
+            return {name: self._joined(part, count) for name, part in output.items()}
+        return tuple(self._joined(part, count) for part in output)
 
 
 def rows_each(count: int, size: int) -> int:
@@ -155,7 +161,8 @@ def share_work(
     for scheme in schemes:
         for network in (*scheme.generators.values(), *scheme.discriminators.values()):
             sharing.share(network)
-    statistics = running_statistics_of(synchronise(embedding, sharing, sync_norm))
+    layers = [layer for module in (embedding, *schemes) for layer in synchronise(module, sharing, sync_norm)]
+    statistics = running_statistics_of(layers)
 
     def average(optimizer: torch.optim.Optimizer, *_: object) -> None:
         world.average_gradients([parameter for group in optimizer.param_groups for parameter in group["params"]])

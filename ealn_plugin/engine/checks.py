@@ -2,13 +2,14 @@
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from ealn_plugin import toolkit
+from ealn_plugin.data.annotations import MODELS
 from ealn_plugin.data.donors import donor_lists
 from ealn_plugin.data.lookalike_lists import lookalikes_of
 from ealn_plugin.data.twin_lists import training_twins_of
@@ -19,11 +20,13 @@ from ealn_plugin.schemes.base import Scheme
 log = logging.getLogger(__name__)
 
 
-def checked_schemes(schemes: Iterable[Any]) -> list[Scheme]:
+def checked_schemes(schemes: Iterable[Any], backbone: str = "", outputs: Collection[str] = ()) -> list[Scheme]:
     """The schemes as a list.
 
+    Args:
+        backbone: what messages call it. outputs: names of what it returns beside logits and features.
     Raises:
-        ValueError: something else among them, or one kind twice.
+        ValueError: something else among them, one kind twice, or one that needs another backbone.
     """
     schemes = list(schemes)
     for scheme in schemes:
@@ -34,6 +37,14 @@ def checked_schemes(schemes: Iterable[Any]) -> list[Scheme]:
     names = [scheme.name for scheme in schemes]
     if len(set(names)) < len(names):
         raise ValueError(f"schemes holds {names}, expected each kind at most once")
+    for scheme in schemes:
+        missing = [name for name in scheme.needs_outputs if name not in outputs]
+        if missing:
+            raise ValueError(
+                f"the scheme {scheme.name} needs a network that returns {', '.join(missing)} in training, but "
+                f"{backbone} returns {', '.join(('logits', 'features', *outputs))}; give the network that "
+                "configs/compared has for it"
+            )
     return schemes
 
 
@@ -83,11 +94,37 @@ def check_training(engine: Any, visrank: bool, open_layers: str | Sequence[str] 
     for scheme in engine.schemes:
         scheme.check(views, engine.datamanager.height, engine.datamanager.width)
         scheme.begin_epoch(0, engine.max_epoch - warmup)
+    if any(scheme.needs_models for scheme in engine.schemes):
+        check_models([item[0] for item in loader.dataset.train], engine.datamanager.sources)
     if toolkit.keeps_past_images(loader.dataset):
         log.warning(
             "the transform random_patch keeps images of earlier batches, which no checkpoint holds: a run "
             "that is resumed will differ from one that was not interrupted"
         )
+
+
+def check_models(paths: Sequence[str], sources: Sequence[str]) -> None:
+    """Refuse training images without models for a scheme that learns them.
+
+    Args:
+        paths: of the training images. sources: names of the datasets that they come from.
+    Raises:
+        ValueError: one sentence.
+    """
+    if len(sources) > 1:
+        raise ValueError(
+            f"data.sources are {', '.join(sources)}, expected one for a scheme that learns the vehicles' models: their "
+            "numbers mean something else in each"
+        )
+    known = int((MODELS.lookup(paths) >= 0).sum())
+    if not known:
+        raise ValueError(
+            f"no model is known of the {len(paths)} training images; put an attributes.csv with the columns vehicle "
+            "and model, or the release's attribute files, into the dataset folder (see datasets.md), or choose "
+            "another ealn.scheme"
+        )
+    if known < len(paths):
+        log.warning("the model of %d of %d training images is unknown", len(paths) - known, len(paths))
 
 
 def companions_for(engine: Any, progress: bool = True) -> dict[str, dict[str, list[str]]]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ealn_plugin import toolkit
-from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
+from ealn_plugin.data.annotations import APPEARANCE, MODELS, VIEWPOINTS
 from ealn_plugin.data.identities import check_labels
 from ealn_plugin.distributed.sharing import share_work
 from ealn_plugin.distributed.world import World, check_device
@@ -97,9 +97,9 @@ class EALNEngine(EvaluatingEngine):
         groups = dict(losses=losses, adversaries=adversaries, schedule=schedule, acceleration=acceleration)
         losses, adversaries, schedule, acceleration = gather(type(self).__init__, ENGINE_OPTIONS, groups, options)
         check_choice("fusion", fusion, ("by_view", "own_first"))
-        classes, _ = probe_backbone(model, datamanager.height, datamanager.width)
-        check_labels(datamanager, None if optimizer is None else classes)
-        self.schemes, self.world = checked_schemes(schemes), world or World()
+        probed = probe_backbone(model, datamanager.height, datamanager.width)
+        check_labels(datamanager, None if optimizer is None else probed.classes)
+        self.schemes, self.world = checked_schemes(schemes, type(model).__name__, probed.outputs), world or World()
         check_device(self.world, self.use_gpu)
         self.device = torch.device("cuda" if self.use_gpu else "cpu")
         check_scheduler(scheduler)
@@ -144,9 +144,9 @@ class EALNEngine(EvaluatingEngine):
         Returns:
             {name: detached scalar tensor}, losses and mean distances over the batch of all processes.
         """
-        pids, views, groups = self.world.gather_columns(
-            data["pid"], self.views_of(data["impath"]), APPEARANCE.lookup(data["impath"])
-        )
+        paths = data["impath"]
+        labels = data["pid"], self.views_of(paths), APPEARANCE.lookup(paths), MODELS.lookup(paths)
+        pids, views, groups, models = self.world.gather_columns(*labels)
         images = self.world.gather_rows(data["img"].to(self.device, non_blocking=True))
         batch = Batch(
             images=self.pixels.to_generator(images),
@@ -155,6 +155,7 @@ class EALNEngine(EvaluatingEngine):
             groups=to_device(groups, self.device),
             random=self.random,
             companions=self._companions_in(data),
+            models=to_device(models, self.device),
         )
         if not self.world.is_main:  # dropout differs between the processes, and comes out again after a resume
             seed_everything(derived_seed(self.seed, "process", self.world.rank, self.global_step))

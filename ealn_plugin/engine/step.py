@@ -14,6 +14,7 @@ from ealn_plugin.engine.schedule import Stage
 from ealn_plugin.losses.distance import distance
 from ealn_plugin.losses.embedding_network import embedding_network_loss
 from ealn_plugin.losses.selection import select_negatives, select_positives
+from ealn_plugin.models.embedding import named_outputs, named_when_frozen
 from ealn_plugin.models.modes import frozen, running_statistics, untouched_statistics
 from ealn_plugin.models.neck import learned_feature
 from ealn_plugin.schemes.base import Batch, Fakes, Scheme
@@ -106,13 +107,20 @@ class AdversarialStep:
             yield
 
     def _with_embeddings(self, images: Tensor, batch: Batch) -> Batch:
-        def embed(seen: Tensor) -> Tensor:
+        def embed(seen: Tensor) -> Any:
             with self._judging(), torch.no_grad(), self._precision(images):
                 return self.embedding(seen)
 
+        seen, outputs = self._seen(images, batch.images, batch.random), {}
+        if any(scheme.uses_outputs for scheme in self.schemes):
+            with named_when_frozen(self.embedding):
+                embeddings, outputs = embed(seen)
+        else:
+            embeddings = embed(seen)
         return replace(
             batch,
-            embeddings=embed(self._seen(images, batch.images, batch.random)),
+            embeddings=embeddings,
+            outputs=outputs,
             embed=lambda generated: embed(self._of_generated(generated, batch.random)),
         )
 
@@ -169,14 +177,16 @@ class AdversarialStep:
         self, images: Tensor, batch: Batch, fakes: Sequence[Mapping[str, Fakes]], values: dict[str, Tensor]
     ) -> None:
         with self._precision(images):
-            logits, real = self.embedding(self._seen(images, batch.images, batch.random))
+            found = self.embedding(self._seen(images, batch.images, batch.random))
+        logits, real, batch = found[0], found[1], replace(batch, outputs=named_outputs(found))
         total, parts = embedding_network_loss(logits, real, batch.pids, generator=batch.random, **self.en)
         values.update({f"loss/E_{name}": value for name, value in parts.items()})
         with frozen(*self.schemes):
-            for scheme, own_fakes in zip(self.schemes, fakes):
-                if not scheme.embedding_active:
+            for scheme, own_fakes in zip(self.schemes, fakes or [{}] * len(self.schemes)):
+                if not (scheme.embedding_active and (fakes or scheme.in_warmup)):
                     continue
-                loss, parts = scheme.embedding_loss(batch, real, self._embed_fakes(own_fakes, real, batch.random))
+                made, outputs = self._embed_fakes(own_fakes, real, batch.random)
+                loss, parts = scheme.embedding_loss(replace(batch, fake_outputs=outputs), real, made)
                 total = total + loss
                 values.update(parts)
             _update(self.optimizer, total)
@@ -185,24 +195,28 @@ class AdversarialStep:
 
     def _embed_fakes(
         self, fakes: Mapping[str, Fakes], real: Tensor, random: torch.Generator | None
-    ) -> dict[str, tuple[Tensor, Tensor]]:
-        """{name: (embeddings, anchor_index)} of one scheme's fakes, apart from the real images.
+    ) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, dict[str, Tensor]]]:
+        """{name: (embeddings, anchor_index)} of one scheme's fakes, apart from the real images; their named outputs.
 
         All of them pass in one go and leave the running statistics alone. A single image has no statistics of its
         own; it is normalized with the running ones.
         """
         if not fakes:
-            return {}
+            return {}, {}
         images = torch.cat([fake.images for fake in fakes.values()])
         own = self.fake_statistics == "batch" and len(images) > 1
         statistics = untouched_statistics if own else running_statistics
         if len(images):
             with statistics(self.embedding), self._precision(images):
-                embeddings = self.embedding(self._of_generated(images, random))[1]
+                found = self.embedding(self._of_generated(images, random))
+            embeddings, named = found[1], named_outputs(found)
         else:
-            embeddings = real[:0]
+            embeddings, named = real[:0], {}
         sizes = [len(fake.anchor_index) for fake in fakes.values()]
-        return {name: (part, fake.anchor_index) for (name, fake), part in zip(fakes.items(), embeddings.split(sizes))}
+        parts = {name: value.split(sizes) for name, value in named.items()}
+        outputs = {kind: {name: part[at] for name, part in parts.items()} for at, kind in enumerate(fakes)}
+        made = zip(fakes.items(), embeddings.split(sizes))
+        return {name: (part, fake.anchor_index) for (name, fake), part in made}, outputs
 
     def _real_distances(self, real: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Mean d(x, x_p) and d(x, x_n) of random pairs, to be read beside those of the fakes."""

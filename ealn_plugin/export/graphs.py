@@ -30,7 +30,7 @@ class FusedExtractor(nn.Module):
         super().__init__()
         self.embedding, self.pixels, self.fusion = embedding, pixels, fusion
         # Not the scheme itself: its discriminators are as large as its generators, and they are not deployed.
-        self.generators, self.turn = scheme.generators, scheme.turn
+        self.generators, self.turn = scheme.turning, scheme.turn
         self.weight = scheme.fusion_weight
 
     def forward(self, images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:

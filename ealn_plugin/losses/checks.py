@@ -12,6 +12,13 @@ def check_not_negative(name: str, value: float) -> None:
         raise ValueError(f"{name} is {value}, expected 0 or more")
 
 
+def check_count(**counts: int) -> None:
+    """Raise ValueError unless every count is 1 or more; the names are what the user calls them."""
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}, expected 1 or more")
+
+
 def check_choice(name: str, value: str, choices: Collection[str]) -> None:
     """Raise ValueError unless value is one of the choices; `name` is what the user calls the option."""
     if value not in choices:

@@ -139,6 +139,17 @@ def select_own(pids: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(valid, nearest, own), valid
 
 
+@torch.no_grad()
+def select_shown(
+    pids: Tensor, views: Tensor, wanted: Tensor, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """For each image a random image of its identity that shows the wanted view -> (index [n], valid [n] bool).
+
+    pids, views, wanted: [n]. Without such an image the own index. generator: as in ``select_positives``.
+    """
+    return _draw(_same_identity(pids) & (views.unsqueeze(0) == wanted.unsqueeze(1)), generator)
+
+
 def first_of(masks: Sequence[Tensor]) -> Tensor:
     """Per row the first of the masks, each [n, m] bool, in which anything is set -> [n, m] bool."""
     result = masks[-1]

@@ -6,7 +6,7 @@ torchreid.models.build_model can call them.
 
 from ealn_plugin.models.discriminators import PatchGAN, patchgan_70
 from ealn_plugin.models.editing_generator import EditingGenerator, draw_regions, seams
-from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone, l2_normalize
+from ealn_plugin.models.embedding import EmbeddingNetwork, check_backbone, l2_normalize, probe_backbone
 from ealn_plugin.models.generators import ResnetGenerator, resnet_generator_9blocks
 from ealn_plugin.models.modes import frozen, running_statistics, untouched_statistics
 from ealn_plugin.models.neck import NeckedBackbone
@@ -14,9 +14,12 @@ from ealn_plugin.models.reconstructing import ReconstructingGenerator
 from ealn_plugin.models.small_resnet import SmallResNet, resnet_small
 from ealn_plugin.models.stargan import StarGANDiscriminator, StarGANGenerator
 from ealn_plugin.models.vggm import VGGM, load_vggm_weights, vgg_cnn_m_1024
+from ealn_plugin.models.xvgan import CodeClassifier, CrossViewDecoder, VehicleDiscriminator, VehicleEncoder
 
 __all__ = [
     "VGGM",
+    "CodeClassifier",
+    "CrossViewDecoder",
     "EditingGenerator",
     "EmbeddingNetwork",
     "PatchGAN",
@@ -26,12 +29,15 @@ __all__ = [
     "SmallResNet",
     "StarGANDiscriminator",
     "StarGANGenerator",
+    "VehicleDiscriminator",
+    "VehicleEncoder",
     "check_backbone",
     "draw_regions",
     "frozen",
     "l2_normalize",
     "load_vggm_weights",
     "patchgan_70",
+    "probe_backbone",
     "resnet_generator_9blocks",
     "resnet_small",
     "running_statistics",

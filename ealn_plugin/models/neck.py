@@ -26,8 +26,9 @@ class NeckedBackbone(nn.Module):
         tested: which feature evaluation mode returns, 'before' or 'after' the neck.
 
     forward: images [batch, 3, height, width] -> train mode (logits [batch, num_classes] of the normalized feature,
-    features [batch, dim] before it, which triplets and schemes compare); eval mode features [batch, dim]. The neck has
-    a learned scale and no shift. Raises ValueError for another ``tested``.
+    features [batch, dim] before it, which triplets and schemes compare, and the backbone's further outputs where it
+    has some); eval mode features [batch, dim]. The neck has a learned scale and no shift. Raises ValueError for another
+    ``tested``.
     """
 
     def __init__(self, backbone: nn.Module, dim: int, num_classes: int, tested: str = "after") -> None:
@@ -43,10 +44,12 @@ class NeckedBackbone(nn.Module):
     def forward(self, images: Tensor) -> Any:
         """See the class."""
         if not self.training:
-            features = self.backbone(images)
-            return self.neck(features) if self.tested == "after" else features
-        _, features = self.backbone(images)
-        return self.classifier(self.neck(features)), features
+            found = self.backbone(images)
+            features, *named = (found,) if torch.is_tensor(found) else found
+            features = self.neck(features) if self.tested == "after" else features
+            return (features, *named) if named else features
+        _, features, *named = self.backbone(images)
+        return self.classifier(self.neck(features)), features, *named
 
 
 def _without_shift(neck: nn.BatchNorm1d) -> nn.BatchNorm1d:

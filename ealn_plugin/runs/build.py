@@ -23,6 +23,7 @@ from ealn_plugin.models import NeckedBackbone, check_backbone, timm_backbone
 from ealn_plugin.models.last_stride import remove_last_stride
 from ealn_plugin.runs import pretrained
 from ealn_plugin.runs.build_schemes import build_schemes, or_none
+from ealn_plugin.runs.compared_networks import network_options
 from ealn_plugin.runs.datamanager import build_datamanager
 from ealn_plugin.runs.weights import fill_weights, number_of_classes
 from ealn_plugin.system.imports import import_modules
@@ -77,7 +78,8 @@ def build_engine(
     seed_everything(config.train.seed)
     if datamanager is None:
         datamanager = build_datamanager(config, train=not config.test.evaluate)
-    model = build_embedding_backbone(config, num_classes or _num_classes(config, datamanager))
+    classes = num_classes or _num_classes(config, datamanager)
+    model = build_embedding_backbone(config, classes)
     testing = config.test.evaluate  # which needs neither an optimizer nor training images
     optimizer = None if testing else toolkit.build_optimizer(model, **configuration.optimizer_options(config))
     return EALNEngine(
@@ -85,7 +87,7 @@ def build_engine(
         model,
         optimizer,
         None if optimizer is None else build_scheduler(config, optimizer),
-        build_schemes(config),
+        build_schemes(config, classes),
         **option_groups(ENGINE_OPTIONS, config),
         fusion=config.ealn.fusion,
         norm_mean=list(config.data.norm_mean),
@@ -154,7 +156,7 @@ def render_if_missing(config: CfgNode) -> None:
 def build_embedding_backbone(config: CfgNode, num_classes: int) -> nn.Module:
     """The backbone named by ``model.name``, with ``model.load_weights`` loaded when given; see ``with_tricks``."""
     import_modules(config.ealn.imports)
-    extra, own = {}, pretrained.is_filled_here(config)
+    extra, own = network_options(config), pretrained.is_filled_here(config)
     size = dict(height=config.data.height, width=config.data.width)
     if config.model.name == "vgg_cnn_m_1024":
         extra = dict(input_size=tuple(size.values()), feature_activation=config.ealn.vggm_feature)

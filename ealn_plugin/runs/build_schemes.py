@@ -14,6 +14,7 @@ from ealn_plugin.models import (
     patchgan_70,
     resnet_generator_9blocks,
 )
+from ealn_plugin.runs.build_compared import CLASSIFYING, COMPARED_BUILDERS
 from ealn_plugin.schemes import (
     CrossViewScheme,
     CycleGANScheme,
@@ -29,9 +30,17 @@ from ealn_plugin.schemes import (
 from ealn_plugin.schemes.base import Scheme, ViewScheme
 
 
-def build_schemes(config: CfgNode) -> list[Scheme]:
-    """The schemes that ``ealn.scheme`` names; none for 'en'."""
-    schemes = [_BUILDERS[part](config) for part in configuration.parts_of(config.ealn.scheme)]
+def build_schemes(config: CfgNode, num_classes: int = 1) -> list[Scheme]:
+    """The schemes that ``ealn.scheme`` names; none for 'en'.
+
+    Args:
+        config: yacs tree.
+        num_classes: identities that are trained on, for the schemes whose networks tell them apart.
+    """
+    parts = configuration.parts_of(config.ealn.scheme)
+    schemes = [
+        CLASSIFYING[part](config, num_classes) if part in CLASSIFYING else _BUILDERS[part](config) for part in parts
+    ]
     for scheme in schemes:
         if isinstance(scheme, ViewScheme):
             scheme.weigh(or_none(config.ealn.fusion_weight))
@@ -160,5 +169,6 @@ _BUILDERS = {
     "perturb": lambda config: PerturbedCopiesScheme(**_constraint(config)),
     "true_view": lambda config: TrueOtherViewsScheme(**_constraint(config)),
     "truth": lambda config: TrueHardNegativesScheme(**_constraint(config)),
+    **COMPARED_BUILDERS,
 }
 """{part of ealn.scheme: what builds it from a configuration}"""

@@ -117,8 +117,9 @@ def load_run(path: str | PathLike[str] | None, device: str | torch.device = "cpu
     config = configuration.load_config(config_file, ["model.pretrained", False, "model.load_weights", ""])
     content = state.read(checkpoint_file)
     with own_randomness():  # the initial weights are drawn, then overwritten
-        model = build.build_embedding_backbone(config, number_of_classes(content["model"]))
-        schemes = build_schemes(config)
+        classes = number_of_classes(content["model"])
+        model = build.build_embedding_backbone(config, classes)
+        schemes = build_schemes(config, classes)
     state.check_schemes(schemes, content, checkpoint_file)
     state.fit_networks(model, schemes, content, checkpoint_file)
     pixels = PixelRange(config.data.norm_mean, config.data.norm_std)

@@ -6,15 +6,22 @@ from ealn_plugin.schemes.controls import MixedNegativesScheme, PerturbedCopiesSc
 from ealn_plugin.schemes.cross_view import CrossViewScheme
 from ealn_plugin.schemes.editing import EditingScheme
 from ealn_plugin.schemes.hard_negative import HardNegativeScheme
+from ealn_plugin.schemes.metric_losses import CascadeScheme, CoupledClustersScheme, GroupSensitiveScheme
 from ealn_plugin.schemes.other_views import TrueOtherViewsScheme
 from ealn_plugin.schemes.pasting import PastedRegionsScheme
+from ealn_plugin.schemes.unlabelled import UnlabelledImagesScheme
+from ealn_plugin.schemes.vami import VAMIScheme
+from ealn_plugin.schemes.xvgan import XVGANScheme
 
 __all__ = [
     "Batch",
+    "CascadeScheme",
+    "CoupledClustersScheme",
     "CrossViewScheme",
     "CycleGANScheme",
     "EditingScheme",
     "Fakes",
+    "GroupSensitiveScheme",
     "HardNegativeScheme",
     "MixedNegativesScheme",
     "PastedRegionsScheme",
@@ -23,5 +30,8 @@ __all__ = [
     "StarGANScheme",
     "TrueHardNegativesScheme",
     "TrueOtherViewsScheme",
+    "UnlabelledImagesScheme",
+    "VAMIScheme",
     "ViewScheme",
+    "XVGANScheme",
 ]

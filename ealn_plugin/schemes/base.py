@@ -38,6 +38,7 @@ class Batch:
         pids: [batch] identity labels.
         views: [batch] values of ``View``, on the CPU: choosing images by view must not wait for the device.
         groups: [batch] images with the same number share colour and type; -1 where unknown.
+        models: [batch] code of the vehicle's model, 0 to 999; -1 where unknown. None: of all of them.
         embeddings: [batch, dim] L2-normalised, of ``images`` under the frozen D_emb in evaluation mode.
         random: source of every random choice, on the CPU.
         generator_losses: {name: detached tensor} that the schemes' ``generator_loss`` returned in this step, once the
@@ -48,6 +49,10 @@ class Batch:
             ``companions``, one beside each of ``images``: 'lookalike', a true hard negative; 'donor', an image of
             another vehicle that looks much like it; 'own', such an image of the same vehicle; 'twin', the vehicle
             turned round.
+        outputs: {name: [batch, ...]} what D_emb gave beside the embeddings of ``images`` in the embedding phase:
+            'logits' and what else its backbone returns; in the other phases those of the frozen D_emb, without
+            'logits', where a scheme has ``uses_outputs``, else {}.
+        fake_outputs: {kind of fake: {name: [n, ...]}} the same of the scheme's own fakes; empty where none were made.
     """
 
     images: torch.Tensor
@@ -58,6 +63,9 @@ class Batch:
     random: torch.Generator | None = field(default=None, repr=False)
     embed: Callable[[Tensor], Tensor] = field(default=_unknown_embedding, repr=False)
     companions: Mapping[str, torch.Tensor] = field(default_factory=dict, repr=False)
+    models: torch.Tensor | None = None
+    outputs: Mapping[str, torch.Tensor] = field(default_factory=dict, repr=False)
+    fake_outputs: Mapping[str, Mapping[str, torch.Tensor]] = field(default_factory=dict, repr=False)
 
     def embedded(self) -> Tensor:
         """``embeddings``, where a loss cannot do without them.
@@ -115,6 +123,11 @@ class Scheme(nn.Module, abc.ABC):
     differentiated_twice: tuple[str, ...] = ()
     uses_embeddings: bool | None = None  # whether it looks at ``Batch.embeddings``; None: if it has generators
     embedding_active = True  # whether D_emb minimises this scheme's embedding loss at the moment
+    in_warmup = False  # whether it does so in the warm-up of D_emb too; ``embedding_loss`` is then given no fakes
+    needs_outputs: tuple[str, ...] = ()  # names that ``Batch.outputs`` has to hold: what the backbone must return
+    uses_outputs = False  # whether ``Batch.outputs`` must hold those of the frozen D_emb in the adversarial phases
+    needs_models = False  # whether training images must have a model in ``Batch.models``
+    uses: tuple[str, ...] = ()  # what of a test image the feature is made of beyond its pixels, such as 'view'
 
     def __init__(
         self,
@@ -265,6 +278,7 @@ class ViewScheme(Scheme):
     """
 
     makes_other_view = True
+    uses = ("view",)
     chosen_weight: Tensor
     added = ("chosen_weight",)
 
@@ -295,6 +309,11 @@ class ViewScheme(Scheme):
     def fusion_weight(self) -> float:  # type: ignore[override]
         """Weight of the other view in the fused feature, in [0, 1]."""
         return float(self.chosen_weight) if self._weight is None else self._weight
+
+    @property
+    def turning(self) -> nn.ModuleDict:
+        """The networks that ``turn`` needs, which an exported extractor holds."""
+        return self.generators
 
     @abc.abstractmethod
     def turn(self, images: Tensor, view: str) -> Tensor:

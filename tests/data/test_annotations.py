@@ -3,7 +3,7 @@ import os
 import pytest
 import torch
 
-from ealn_plugin.data.annotations import AnnotationTable, appearance_group
+from ealn_plugin.data.annotations import AnnotationTable, appearance_group, read_models
 
 
 def test_lookup_gives_a_long_tensor_with_minus_one_for_unknown():
@@ -52,3 +52,14 @@ def test_groups_differ_between_colours_types_and_families():
 def test_a_wrong_group_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         appearance_group(*arguments)
+
+
+def test_models_are_numbered_by_name(tmp_path, caplog):
+    path = tmp_path / "attributes.csv"
+    assert read_models(path) == {}
+    path.write_text("vehicle,model,type\n0003,sedan-b,sedan\n0001,suv-a,suv\n0007,sedan-b,sedan\n0008,,suv\n")
+    assert read_models(path) == {3: 0, 1: 1, 7: 0} and not caplog.messages
+    path.write_text("vehicle,colour\n1,red\n")
+    assert read_models(path) == {} and "gives no models" in caplog.text
+    path.write_text("vehicle,model\n" + "".join(f"{number},m{number:04d}\n" for number in range(1005)))
+    assert len(read_models(path)) == 1000  # the codes end at 999

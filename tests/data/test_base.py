@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from ealn_plugin.data.annotations import APPEARANCE, VIEWPOINTS
+from ealn_plugin.data.annotations import APPEARANCE, MODELS, VIEWPOINTS
 from ealn_plugin.data.base import VehicleDataset
 from ealn_plugin.data.viewpoints import View
 
@@ -25,6 +25,15 @@ def test_identities_are_relabelled_and_annotations_filled(tmp_path):
     assert VIEWPOINTS.lookup([f"{folder}/a.jpg", f"{folder}/b.jpg"]).tolist() == [View.SIDE, View.UNKNOWN]
     assert APPEARANCE.lookup([f"{folder}/a.jpg", f"{folder}/b.jpg"]).tolist() == [12, -1]
     assert len(VIEWPOINTS) == len(APPEARANCE) == 7
+
+
+def test_models_are_those_of_attributes_csv_or_else_of_the_groups(tmp_path):
+    build(tmp_path)
+    images = [f"{tmp_path}/i/{name}.jpg" for name in "abcd"]
+    assert MODELS.lookup(images).tolist() == [12, -1, -1, -1]
+    (tmp_path / "attributes.csv").write_text("vehicle,model\n40,wagon-c\n0005,sedan-a\n")
+    build(tmp_path)
+    assert MODELS.lookup(images).tolist() == [1, -1, 1, 0]
 
 
 def test_counts_are_logged_and_unmatched_queries_reported(tmp_path, caplog):

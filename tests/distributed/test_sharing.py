@@ -18,7 +18,7 @@ class Maker(nn.Module):
 
     def forward(self, images, labels):
         made = torch.tanh(self.first(images)) * (1 + labels.view(-1, 1, 1, 1))
-        return made, self.second(made.mean((2, 3)))
+        return made, {"scores": self.second(made.mean((2, 3)))}
 
 
 class Critic(nn.Module):
@@ -40,7 +40,8 @@ def play(world, count, penalty):
     for network in (maker, critic, critic.inner):  # a shared network inside of another
         sharing.share(network)
     with sharing:
-        made, scores = maker(images, labels)
+        made, named = maker(images, labels)
+        scores = named["scores"]
         chosen = torch.arange(count).flip(0)[: count // 2 + 1]  # rows that other processes made, unevenly many
         loss = critic(made[chosen]).mean() * temperature + scores.pow(2).mean()
         loss = loss + (made - images.roll(1, 0)).abs().mean()

@@ -100,6 +100,8 @@ def test_two_processes_are_one(pair, veri_root, tmp_path):
         (("hard", "stargan"), dict(discriminator_steps=2, gan_lr=0.0002)),
         (("cyclegan",), {}),
         (("mix", "perturb"), {}),
+        (("hdc",), dict(backbone="hdc:resnet_small")),
+        (("gste", "lsro"), {}),
         (("edit",), dict(scheme_options=dict(choose="belt", pixel_weight=0.1))),
         (("edit", "paste"), dict(scheme_options=dict(gan_loss="lsgan"))),
         (("hard",), dict(degrade=0.5, scheme_options=dict(reconstructions=True, adaptive_weight=0.1, residual=False))),
@@ -112,6 +114,8 @@ def test_two_processes_are_one(pair, veri_root, tmp_path):
                 scheme_options=dict(negatives="semi_hard"),
             ),
         ),
+        (("xvgan",), {}),
+        (("vami",), dict(gan_lr=0.0002)),
     ],
 )
 def test_every_scheme_in_two_processes(pair, veri_root, tmp_path, names, options):

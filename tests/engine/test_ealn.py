@@ -80,6 +80,8 @@ REMEDIES = dict(degrade=1.0, scheme_options=dict(reconstructions=True, adaptive_
         (9, {}),
         (6, dict(names=("hard", "stargan"))),
         (9, dict(names=("stargan",))),
+        (9, dict(names=("xvgan",))),
+        (9, dict(names=("vami",))),
         (9, dict(names=("hard",), **REMEDIES)),
         (5, dict(names=("mix", "perturb"))),
     ],

@@ -8,7 +8,7 @@ from tests.helpers.networks import graphs, make_run
 
 
 @pytest.mark.parametrize("fusion", ["by_view", "own_first"])
-@pytest.mark.parametrize("scheme", ["view", "cyclegan", "stargan"])
+@pytest.mark.parametrize("scheme", ["view", "cyclegan", "stargan", "xvgan"])
 def test_the_fused_graph_is_the_test_phase(scheme, fusion):
     run = make_run(("hard", scheme) if scheme == "view" else (scheme,), fusion=fusion)
     graph = graphs(run)["fused"]

@@ -9,13 +9,20 @@ from ealn_plugin import config as configuration
 from ealn_plugin.data import synthetic
 from ealn_plugin.data.viewpoints import View, write_viewpoints_csv
 from ealn_plugin.models import (
+    CodeClassifier,
+    CrossViewDecoder,
     EditingGenerator,
     PatchGAN,
     ReconstructingGenerator,
     ResnetGenerator,
+    SmallResNet,
     StarGANDiscriminator,
     StarGANGenerator,
+    VehicleDiscriminator,
+    VehicleEncoder,
 )
+from ealn_plugin.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from ealn_plugin.models.multi_view import FeatureDiscriminator, MultiViewNetwork, RealMultiViewNetwork
 from ealn_plugin.runs import train as training
 
 
@@ -53,7 +60,7 @@ def render_small(root, lookalikes=0):
 
 
 def small_schemes(names=("hard", "view"), residual=True, **options):
-    """Schemes with networks of a few hundred parameters, StarGAN's for 32 x 32 pixels."""
+    """Schemes with networks of a few hundred parameters, StarGAN's and XVGAN's for 32 x 32 pixels."""
     small = dict(filters=4, blocks=1, residual=residual)
 
     def generator():
@@ -75,12 +82,25 @@ def small_schemes(names=("hard", "view"), residual=True, **options):
         "stargan": lambda: schemes.StarGANScheme(
             StarGANGenerator(**small), StarGANDiscriminator((32, 32), filters=2), **options
         ),
+        "xvgan": lambda: schemes.XVGANScheme(
+            VehicleEncoder(2, hidden=16),
+            CodeClassifier(32),
+            CrossViewDecoder((32, 32), filters=2),
+            VehicleDiscriminator((32, 32), 32, filters=2),
+            **options,
+        ),
+        "vami": lambda: schemes.VAMIScheme(RealMultiViewNetwork(), FeatureDiscriminator(32), **options),
         "mix": lambda: schemes.MixedNegativesScheme(**options),
         "edit": lambda: schemes.EditingScheme(EditingGenerator(2), PatchGAN(4, filters=4, layers=1), **options),
         "paste": lambda: schemes.PastedRegionsScheme(**options),
         "perturb": lambda: schemes.PerturbedCopiesScheme(**options),
         "true_view": lambda: schemes.TrueOtherViewsScheme(**options),
         "truth": lambda: schemes.TrueHardNegativesScheme(**options),
+        "hdc": lambda: schemes.CascadeScheme(**options),
+        "gste": lambda: schemes.GroupSensitiveScheme(**options),
+        "lsro": lambda: schemes.UnlabelledImagesScheme(
+            DCGANGenerator((32, 32), noise=5, filters=2), DCGANDiscriminator((32, 32), filters=2), **options
+        ),
     }
     return [made[name]() for name in names]
 
@@ -89,12 +109,16 @@ def build_engine(datamanager, names=("hard", "view"), seed=1, scheme_options=Non
     """An EALNEngine, on the CPU unless asked otherwise, from fixed initial weights.
 
     Args:
-        backbone: one of torchreid's, such as 'osnet_x0_25'; empty: ``TinyBackbone``.
+        backbone: one of torchreid's, such as 'osnet_x0_25'; empty: ``TinyBackbone``, or for the scheme vami its
+            network around a small one.
         adam: Adam for it, at the rate of the configurations, instead of SGD with momentum.
     """
     torch.manual_seed(seed)
     classes = datamanager.num_train_pids
-    model = toolkit.build_model(backbone, classes, use_gpu=False) if backbone else TinyBackbone(classes)
+    if backbone:
+        model = toolkit.build_model(backbone, classes, use_gpu=False)
+    else:
+        model = MultiViewNetwork(SmallResNet(1, width=16), classes) if "vami" in names else TinyBackbone(classes)
     optimizer = (
         torch.optim.Adam(model.parameters(), lr=0.0003)
         if adam

@@ -154,3 +154,14 @@ def test_nothing_waits_for_the_device():
         d_negative = D.distance(embeddings, embeddings[negative])
         value = hinges.hard_generator_loss(d_positive, d_negative, 0.6, 0.3, valid)
         assert value.shape == () and value.requires_grad
+
+
+def test_the_wanted_view_of_the_same_vehicle():
+    pids, views = torch.tensor([0, 0, 0, 1, 1, 2]), torch.tensor([0, 1, 1, 0, 2, 0])
+    wanted, drawn = torch.tensor([1, 0, -2, 1, 0, 0]), set()
+    for seed in range(20):
+        index, valid = selection.select_shown(pids, views, wanted, torch.Generator().manual_seed(seed))
+        assert valid.tolist() == [True, True, False, False, True, True]
+        assert index[1:].tolist() == [0, 2, 3, 3, 5]  # the own index where there is none
+        drawn.add(int(index[0]))
+    assert drawn == {1, 2}

@@ -11,9 +11,11 @@ from ealn_plugin.models import (
     check_backbone,
     frozen,
     l2_normalize,
+    probe_backbone,
     running_statistics,
     untouched_statistics,
 )
+from ealn_plugin.models.embedding import named_outputs
 
 
 def as_torchreid(training, logits, features):
@@ -113,11 +115,29 @@ def test_check_backbone_refuses_other_torchreid_models(name, loss, size, sentenc
         (lambda training, y, f: (y, f[:, :, None]) if training else f, r"\(2, 6, 1\)"),
         (lambda training, y, f: (y[0], f) if training else f, r"logits \(4,\)"),
         (lambda training, y, f: None, "several branches"),
+        (lambda training, y, f: (y, f, {"maps": f[0]}) if training else f, r"returns 'maps', \(6,\), in train mode"),
+        (lambda training, y, f: (y, f, {"maps": [f]}) if training else f, "returns 'maps', list, in train mode"),
+        (lambda training, y, f: (y, f, {"logits": y}) if training else f, "names other than 'logits'"),
     ],
 )
 def test_check_backbone_refuses_wrong_outputs(answer, sentence):
     with pytest.raises(ValueError, match=sentence):
         check_backbone(Backbone(answer), 8, 8)
+
+
+def with_maps(training, logits, features):
+    return (logits, features, {"maps": features[:, :, None].bfloat16()}) if training else features
+
+
+def test_further_outputs_come_with_the_embeddings():
+    network, images = EmbeddingNetwork(Backbone(with_maps)), torch.rand(2, 3, 8, 8)
+    assert probe_backbone(network.backbone, 8, 8) == (4, 6, ("maps",))
+    logits, embeddings, named = network.train()(images)
+    assert named["maps"].shape == (2, 6, 1) and named["maps"].dtype == torch.float32
+    found = named_outputs((logits, embeddings, named))
+    assert set(found) == {"logits", "maps"} and found["logits"] is logits
+    assert set(named_outputs(EmbeddingNetwork(Backbone()).train()(images))) == {"logits"}
+    assert network.eval()(images).shape == (2, 6)
 
 
 def test_check_backbone_leaves_no_trace():
