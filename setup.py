@@ -21,6 +21,7 @@ EXTRAS = {
     "figures": ["matplotlib"],
     "search": ["pylance"],
     "serve": ["fastapi", "uvicorn", "python-multipart", "pylance"],
+    "detect": ["onnxruntime", "supervision>=0.30,<0.31", "pylance"],
     "report": ["jinja2", "matplotlib"],
     "export": ["onnx", "onnxscript", "onnxruntime"],
     "hub": ["huggingface_hub>=1.0"],

@@ -26,6 +26,7 @@ ROOMS = (
     "export",
     "inference",
     "reports",
+    "detection",
     "search",
     "serving",
     "benchmark",

@@ -51,7 +51,8 @@ CI = {  # what .ci/run makes of a command: quietly, and without a cache in the c
 COMPARED = "tests/runs/test_compared.py"
 PHOTOS = "tests/test_own_photographs.py"
 ELSEWHERE = {  # beginning of a command: the test that runs it as it stands or, of torchrun, its like
-    "torchrun": "tests/commands/test_train_torchrun.py::test_the_command_of_the_readme",
+    "torchrun --nproc_per_node 2 tools/search": "tests/commands/test_search_build.py::test_a_stopped_build_is_added_to",
+    "torchrun --nproc_per_node 2 tools/train": "tests/commands/test_train_torchrun.py::test_the_command_of_the_readme",
     "ealn train --config-file my_": f"{PHOTOS}::test_names_are_safe_and_the_record_has_no_paths",
     "ealn evaluate --run log/my": f"{PHOTOS}::test_evaluate_from_another_folder_finds_the_data_and_the_same_figures",
     "ealn search index": f"{PHOTOS}::test_search_finds_photographs",
@@ -63,6 +64,8 @@ ELSEWHERE = {  # beginning of a command: the test that runs it as it stands or, 
     "python tools/benchmark.py serve": "tests/benchmark/test_serving.py::test_clients_are_answered",
     "python tools/serve.py": "tests/commands/test_serve.py::test_it_answers_until_it_is_stopped",
     "curl -F ": "tests/serving/test_app.py::test_a_search_with_everything",
+    "python tools/search.py index cam_03.mp4 --detect": "tests/commands/test_search_build.py::"
+    "test_a_video_becomes_a_gallery_that_can_be_asked",
     "python tools/search.py": "tests/test_readme.py::test_finding_a_vehicle",
     "python tools/report.py": "tests/commands/test_report.py::test_the_command_of_the_readme",
     "python tools/reproduce.py --ray": "tests/commands/test_grid_workers.py::test_a_local_ray",

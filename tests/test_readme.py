@@ -9,7 +9,7 @@ import sys
 import pytest
 from torch.distributed.run import get_args_parser
 
-from ealn_plugin.search import calibration
+from ealn_plugin.evaluation import calibration
 from tests.helpers.pages import COMMANDS, PAGES, ROOT, arguments_of
 from tests.helpers.standins import make_veri_folder
 from tests.helpers.tool_modules import load_tool
@@ -58,7 +58,8 @@ def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
     shutil.copy(image, tmp_path / "my_cars" / "car.jpg")
     commands = arguments_of("search")
     assert [command[0] for command in commands] == (
-        ["index", "query", "index", "query", "add", "remove", *["query"] * 3, "calibrate", "query", "verify"]
+        ["index", "query", "index", "query", "add", "remove", *["query"] * 3]
+        + ["calibrate", "query", "calibrate", "query", "judge", "verify"]
     )
     tool = load_tool("search")
     monkeypatch.setattr(calibration, "FEWEST", 2)  # the stand-in has six training vehicles

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ealn_plugin.benchmark.asking import ask
 from ealn_plugin.benchmark.vectors import ClusteredVectors
 from ealn_plugin.search import Filter, IndexWriter, Records, SearchIndex, neighbours
 
@@ -182,10 +183,10 @@ class Faiss:
             centres.add(kmeans.centroids)
             index = faiss.IndexIVFFlat(centres, dim, lists, faiss.METRIC_INNER_PRODUCT)
             index.is_trained = True
-        for part in (first, pieces):
-            for records, vectors in part:
-                cameras.append(records.camids)
-                index.add(vectors)
+        while first or (piece := next(pieces, None)) is not None:
+            records, vectors = first.pop(0) if first else piece
+            cameras.append(records.camids)
+            index.add(vectors)
         faiss.write_index(index, os.path.join(folder, "vectors.faiss"))
         np.save(os.path.join(folder, "cameras.npy"), np.concatenate(cameras))
 
@@ -225,7 +226,9 @@ def in_this_process(asked: dict[str, Any]) -> dict[str, Any]:
     """Build or ask, as one measurement.
 
     Args:
-        asked: 'engine', 'folder', and 'build': (count, dim, seed), or 'ask': a .npy file of queries.
+        asked: 'engine', 'folder', and 'build': (count, dim, seed), or 'ask': a .npy file of queries, of which the first
+            is asked. Then, if wanted, all of them: 'all': True, for the answers; 'truth': a file of the true ones, for
+            the figures of ``asking.ask`` in their place.
     """
     engine, before = ENGINES[asked["engine"]](), peak_mib()
     start, worked = time.perf_counter(), time.process_time()
@@ -241,6 +244,9 @@ def in_this_process(asked: dict[str, Any]) -> dict[str, Any]:
     figures |= {"memory_mib": peak_mib(), "memory_before_mib": before}
     if "ask" in asked and asked.get("all"):
         answers = opened.search(queries, 10)
+    elif "truth" in asked:
+        with np.load(asked["truth"]) as truth:
+            answers = ask(opened, queries, truth)
     return {**figures, "answers": answers}
 
 

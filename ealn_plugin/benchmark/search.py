@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -15,11 +14,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ealn_plugin.benchmark.engines import ENGINES
+from ealn_plugin.benchmark.asking import ASKED_CAMERAS, BATCH, TOP, recall
 from ealn_plugin.benchmark.measuring import machine
 from ealn_plugin.benchmark.vectors import CAMERAS, PIECE, ClusteredVectors
+from ealn_plugin.system.messages import sentence
 
-_TOP, _BATCH, ASKED_CAMERAS = 10, 50, (2, 3)
 _LIMIT = 24 * 3600
 
 
@@ -53,25 +52,39 @@ def measure_search(
         truth = _truth(data, asked, place)
         result["nearest_is_right"] = float((truth["vehicles"] == pids).mean())
         for name in engines:
-            there = os.path.join(place, name)
-            measured = _built(name, there, data)
-            np.save(os.path.join(place, "queries.npy"), asked)
-            cold = _child(engine=name, folder=there, ask=os.path.join(place, "queries.npy"))
-            measured.update({f"cold_{key}": value for key, value in cold.items() if key != "answers"})
-            measured.update(_ask(ENGINES[name]().open(there), asked, truth))
-            if faults:
-                measured["faults"] = _faults(name, place, data, asked, truth)
-            result["engines"][name] = measured
+            try:
+                result["engines"][name] = _measured(name, place, data, asked, truth, faults)
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                result["engines"][name] = {"failed": sentence(error)}
     return result
+
+
+def _measured(
+    name: str, place: str, data: ClusteredVectors, asked: np.ndarray, truth: Any, faults: bool
+) -> dict[str, Any]:
+    """The figures of one engine, each part in a process of its own, whose end is the end of that engine alone."""
+    there, file = os.path.join(place, name), os.path.join(place, "queries.npy")
+    measured = _built(name, there, data)
+    np.save(file, asked)
+    cold = _child(engine=name, folder=there, ask=file)
+    measured.update({f"cold_{key}": value for key, value in cold.items() if key != "answers"})
+    measured.update(_child(engine=name, folder=there, ask=file, truth=_truth_file(data, asked, place))["answers"])
+    if faults:
+        measured["faults"] = _faults(name, place, data, truth)
+    return measured
+
+
+def _truth_file(data: ClusteredVectors, queries: np.ndarray, place: str) -> str:
+    return os.path.join(place, f"truth-{data.count}-{data.dim}-{data.seed}-{len(queries)}.npz")
 
 
 def _truth(data: ClusteredVectors, queries: np.ndarray, place: str) -> dict[str, np.ndarray]:
     """'all' and 'filtered': int [q, 10], the true nearest; 'vehicles': of the nearest."""
-    file = os.path.join(place, f"truth-{data.count}-{data.dim}-{data.seed}-{len(queries)}.npz")
+    file = _truth_file(data, queries, place)
     if os.path.exists(file):
         return dict(np.load(file))
-    best = {name: (np.full((len(queries), _TOP), -np.inf, np.float32), None) for name in ("all", "filtered")}
-    ids = {name: np.full((len(queries), _TOP), -1) for name in best}
+    best = {name: (np.full((len(queries), TOP), -np.inf, np.float32), None) for name in ("all", "filtered")}
+    ids = {name: np.full((len(queries), TOP), -1) for name in best}
     vehicles, first = [], 0
     for records, vectors in tqdm(data.pieces(), total=-(-data.count // PIECE), desc="exact", leave=False):
         scores = queries @ vectors.T
@@ -81,7 +94,7 @@ def _truth(data: ClusteredVectors, queries: np.ndarray, place: str) -> dict[str,
                 scores[:, ~np.isin(records.camids, ASKED_CAMERAS)] = -np.inf
             joined = np.concatenate([best[name][0], scores], axis=1)
             rows = np.broadcast_to(np.arange(first, first + len(records)), scores.shape)
-            order = np.argsort(-joined, axis=1, kind="stable")[:, :_TOP]
+            order = np.argsort(-joined, axis=1, kind="stable")[:, :TOP]
             best[name] = (np.take_along_axis(joined, order, 1), None)
             ids[name] = np.take_along_axis(np.concatenate([ids[name], rows], axis=1), order, 1)
         first += len(records)
@@ -94,13 +107,15 @@ def _child(limit: float = _LIMIT, **asked: Any) -> dict[str, Any]:
     """What a process of its own measures; see ``engines.in_this_process``.
 
     Raises:
-        RuntimeError: it failed, with the last line that it wrote.
+        RuntimeError: it failed, with the last line that it wrote; or was killed, as for want of memory.
     """
     command = [sys.executable, "-m", "ealn_plugin.benchmark.engines", json.dumps(asked)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RuntimeError(f"the engine {asked['engine']} failed ({lines[-1][:400]}); see its own documentation")
+        why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:400]
+        if done.returncode < 0:
+            why = f"it was ended by signal {-done.returncode}, as where memory is short"
+        raise RuntimeError(f"the engine {asked['engine']} failed ({why}); see its own documentation")
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -127,36 +142,7 @@ def _size(folder: str) -> float:
     return sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(folder) for name in names) / 2**20
 
 
-def _ask(opened: Any, queries: np.ndarray, truth: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Latency and recall of queries alone and 50 at once, without and with a filter."""
-    figures = {}
-    for name, cameras in (("all", ()), ("filtered", ASKED_CAMERAS)):
-        opened.search(queries[:1], _TOP, cameras)  # the first one starts threads
-        seconds, found, worked = [], [], time.process_time()
-        for query in tqdm(queries, desc="asking", leave=False, dynamic_ncols=True):
-            start = time.perf_counter()
-            found += opened.search(query[None], _TOP, cameras)
-            seconds.append(time.perf_counter() - start)
-        worked = (time.process_time() - worked) / len(queries)
-        start = time.perf_counter()
-        opened.search(queries[:_BATCH], _TOP, cameras)
-        batch = time.perf_counter() - start
-        figures[name] = {
-            "median_latency_ms": 1000 * statistics.median(seconds),
-            "p95_latency_ms": 1000 * float(np.quantile(seconds, 0.95)),
-            "processor_ms_per_query": 1000 * worked,
-            "batch_ms_per_query": 1000 * batch / len(queries[:_BATCH]),
-            "recall": _recall(found, truth[name]),
-        }
-    return figures
-
-
-def _recall(found: Sequence[Sequence[int]], truth: np.ndarray) -> float:
-    true = [set(row[row >= 0].tolist()) for row in truth]
-    return float(np.mean([len(set(one) & wanted) / len(wanted) for one, wanted in zip(found, true) if wanted]))
-
-
-def _faults(name: str, place: str, data: ClusteredVectors, asked: np.ndarray, truth: Any) -> dict[str, str]:
+def _faults(name: str, place: str, data: ClusteredVectors, truth: Any) -> dict[str, str]:
     """What a kill in the middle of adding, and flipped bytes, do; one sentence each."""
     folder, file = os.path.join(place, f"{name}-faults"), os.path.join(place, "queries.npy")
     shutil.rmtree(folder, ignore_errors=True)
@@ -178,7 +164,7 @@ def _faults(name: str, place: str, data: ClusteredVectors, asked: np.ndarray, tr
             answers = _child(engine=name, folder=folder, **more)["answers"]
         except RuntimeError as error:
             return f"refused: {error}"
-        return f"recall {_recall(answers, truth['all']):.3f}" if answers else "done"
+        return f"recall {recall(answers, truth['all']):.3f}" if answers else "done"
 
     found = {"after a kill": outcome(ask=file, all=True)}
     found["built again"] = outcome(build=want)
@@ -199,12 +185,16 @@ def _faults(name: str, place: str, data: ClusteredVectors, asked: np.ndarray, tr
 def search_table(result: Mapping[str, Any]) -> list[str]:
     """The figures of ``measure_search`` as lines of text."""
     computer = result["machine"]
-    names = list(result["engines"])
+    failed = {name: found["failed"] for name, found in result["engines"].items() if "failed" in found}
+    names = [name for name in result["engines"] if name not in failed]
     lines = [
         f"{result['vectors']:,} clustered vectors of {result['dim']} numbers, {result['queries']} queries, "
         f"{computer['cores']} cores ({computer['processor']})",
-        f"{'':<58}" + "".join(f"{name:>12}" for name in names),
+        *(f"{name}: {why}" for name, why in failed.items()),
     ]
+    if not names:
+        return lines
+    lines.append(f"{'':<58}" + "".join(f"{name:>12}" for name in names))
 
     def line(title: str, value: Any, form: str) -> None:
         lines.append(f"{title:<58}" + "".join(f"{value(result['engines'][name]):>12{form}}" for name in names))
@@ -222,8 +212,8 @@ def search_table(result: Mapping[str, Any]) -> list[str]:
     for kind, title in (("all", "a query"), ("filtered", f"a query in {len(ASKED_CAMERAS)} of {CAMERAS} cameras")):
         line(f"{title}: median ms", lambda e, kind=kind: e[kind]["median_latency_ms"], ".1f")
         line(f"{title}: processor ms", lambda e, kind=kind: e[kind]["processor_ms_per_query"], ".1f")
-        line(f"{title} of {_BATCH} at once: ms", lambda e, kind=kind: e[kind]["batch_ms_per_query"], ".1f")
-        line(f"{title}: recall@{_TOP}", lambda e, kind=kind: e[kind]["recall"], ".3f")
+        line(f"{title} of {BATCH} at once: ms", lambda e, kind=kind: e[kind]["batch_ms_per_query"], ".1f")
+        line(f"{title}: recall@{TOP}", lambda e, kind=kind: e[kind]["recall"], ".3f")
     for name in names:
         for what, outcome in result["engines"][name].get("faults", {}).items():
             lines.append(f"{name}, {what}: {outcome}")

@@ -9,6 +9,7 @@ ealn benchmark serve --index DIR --images DIR --json FILE
 """
 
 import argparse
+import importlib.util
 import json
 import sys
 from typing import Any
@@ -196,6 +197,13 @@ def add_search(commands: Any) -> None:
 
 def measure_search(args: argparse.Namespace) -> Any:
     """The figures of the sub-command ``search``."""
+    for name in dict.fromkeys(args.engines):
+        module, packages = choices.ENGINE_PACKAGES[name]
+        if importlib.util.find_spec(module) is None:
+            raise RuntimeError(
+                f"the engine {name} is not installed; pip install -c constraints.txt {packages}, or leave it out of "
+                "--engines"
+            )
     register()
     from ealn_plugin.benchmark import search
 

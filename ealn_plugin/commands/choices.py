@@ -22,8 +22,8 @@ LAYOUTS = ("veri776", "vehicleid")
 RENDERED = ("tiny", "small", "full")
 """ealn_plugin.data.synthetic: layouts and PRESETS"""
 
-PLACES = ("distance", "transitions")
-"""ealn_plugin.reports.places"""
+PLACES, WHERE_WEIGHT = ("distance", "transitions"), 0.5
+"""ealn_plugin.evaluation.spatio_temporal: FORMS; ealn_plugin.search.places: WEIGHT"""
 
 FIGURES = {
     4: "CMC curves",
@@ -52,8 +52,18 @@ GRID_SCHEMES, GRID_PRESETS = ("en", "hard", "view", "hard_view", "cyclegan", "st
 
 SEARCH_SPLITS, SEARCH_KINDS, FLAT_UP_TO, RECALL_AT = ("train", "query", "gallery"), ("auto", "flat", "ivf"), 20_000, 10
 SEARCH_ENGINES = ("lance", "milvus", "faiss")
+ENGINE_PACKAGES = {
+    "lance": ("lance", "pylance"),
+    "milvus": ("pymilvus", "pymilvus milvus-lite"),
+    "faiss": ("faiss", "faiss-cpu"),
+}
+"""The module of an engine, and what is installed to have it."""
 SEARCH_GROUPS, TARGET_RECALL = ("vehicle", "camera", "track"), 0.97
 """ealn_plugin.search: gallery, writer, neighbours, writer"""
+
+DETECT_CLASSES = ("car", "motorcycle", "bus", "truck")
+VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts")
+"""ealn_plugin.detection: detector, video"""
 
 PRECISIONS = ("bf16", "fp16", "fp32")
 """ealn_plugin.inference.extractor"""

@@ -6,90 +6,25 @@ ealn search query IMAGE --index log/gallery --sheet found.png
 ealn search add FOLDER --index log/gallery
 ealn search remove IMAGE --index log/gallery
 ealn search calibrate veri776 --split train --root reid-data --index log/gallery
+ealn search judge veri776 --split query --root reid-data --index log/gallery
 """
 
 import argparse
 import json
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin.commands.calibrate import calibrate_command
+from ealn_plugin.commands.judge import judge_command
 from ealn_plugin.commands.search_arguments import build_parser
-from ealn_plugin.commands.search_network import (
-    check_index,
-    check_network,
-    extractor_of,
-    load,
-    sources_of,
-    split_options,
-)
-from ealn_plugin.runs.references import NOTICE, SHIPPED
+from ealn_plugin.commands.search_build import add_command, index_command, processes
+from ealn_plugin.commands.search_network import check_index, check_network, extractor_of, load
 from ealn_plugin.system.cli import exit_code, start_screen
-from ealn_plugin.system.entrances import command
 from ealn_plugin.system.extras import check_extra
 from ealn_plugin.system.files import check_writable, write_atomically
 from ealn_plugin.system.messages import counted
-
-
-def index_command(args: argparse.Namespace) -> None:
-    """Build an index, or go on building it."""
-    check_extra("search", ("lance",), "searches")
-    sources = sources_of(args)
-    if not (args.run or args.model or args.weights):
-        print(f"note: {NOTICE} (--run, --weights)", file=sys.stderr)
-        args.weights = SHIPPED
-    check_network(args)
-    load(args)
-    from ealn_plugin.search import IndexWriter, gallery
-
-    found = gallery.images_of(sources, args.root, args.split, **split_options(args.run))
-    extractor, description = extractor_of(args)
-    with IndexWriter(
-        args.index, extractor.dim, extractor.identity, description, args.kind, args.nlist, args.nprobe
-    ) as writer:
-        if writer.manifest.complete:
-            raise ValueError(
-                f"--index {args.index!r} holds a finished index of {counted(writer.manifest.images, 'image')}; add "
-                f"to it with {command('search')} add, or choose another folder"
-            )
-        if writer.manifest.images:
-            print(f"going on with what is in the index already: {counted(writer.manifest.images, 'image')}")
-        _extend(writer, extractor, found, args.skip_unreadable)
-
-
-def add_command(args: argparse.Namespace) -> None:
-    """Add images to an index."""
-    check_extra("search", ("lance",), "searches")
-    sources = sources_of(args)
-    check_network(args)
-    check_index(args.index)
-    load(args)
-    from ealn_plugin.search import IndexWriter, gallery
-    from ealn_plugin.search.store import Store
-
-    manifest = Store(args.index).manifest
-    run = args.run or manifest.extractor.get("run", "")
-    found = gallery.images_of(sources, args.root, args.split, **split_options(run))
-    extractor, _ = extractor_of(args, manifest)
-    with IndexWriter.open(args.index, extractor.identity) as writer:
-        _extend(writer, extractor, found, args.skip_unreadable)
-
-
-def _extend(writer, extractor, found, skip_unreadable):
-    from ealn_plugin.search import gallery, results
-
-    new = found.take(writer.absent(found.paths))
-    added = writer.add(gallery.features_of(extractor, new, skip_unreadable))
-    writer.finish()
-    before = len(found) - len(new)
-    print(
-        f"{counted(added, 'image')} added, {before} {'was' if before == 1 else 'were'} there before, "
-        f"{len(new) - added} could not be read"
-    )
-    print("\n".join(results.summary(writer.folder, writer.manifest)))
 
 
 def remove_command(args: argparse.Namespace) -> None:
@@ -137,6 +72,11 @@ def query_command(args: argparse.Namespace) -> None:
         raise ValueError(f"--threshold is {args.threshold:g}, expected a probability in [0, 1]")
     if not args.alpha >= 0:
         raise ValueError(f"--alpha is {args.alpha}, expected 0 or more, such as 3")
+    if not args.where_and_when and (args.query_camera or args.query_time or args.where_weight is not None):
+        raise ValueError(
+            "--query-camera, --query-time and --where-weight are used with --where-and-when alone; add it, such as "
+            "--where-and-when transitions"
+        )
     check_extra("search", ("lance",), "searches")
     for image in args.images:
         if not os.path.exists(image):
@@ -145,7 +85,7 @@ def query_command(args: argparse.Namespace) -> None:
     check_index(args.index)
     load(args)
     from ealn_plugin.search import SearchIndex, results
-    from ealn_plugin.search.index import check_identity
+    from ealn_plugin.search.store import check_identity
     from ealn_plugin.visualization.search_sheet import draw_search_sheet
 
     where = filter_of(args)
@@ -153,18 +93,20 @@ def query_command(args: argparse.Namespace) -> None:
     extractor, _ = extractor_of(args, index.manifest)
     check_identity(index.store, extractor.identity)
     images = [os.path.abspath(image) for image in args.images]
+    asked = whereabouts_of(args, index, images)
+    expansion = args.query_expansion, args.alpha
     answers = results.answer(
-        index, extractor, images, args.topk, args.query_view, where, args.group_by, (args.query_expansion, args.alpha)
+        index, extractor, images, args.topk, args.query_view, where, args.group_by, expansion, asked
     )
     answers = results.likely(index, answers, args.threshold)
     print("\n".join(results.table(answers)))
     if args.json:
-        write_atomically(args.json, json.dumps(results.as_json(index, answers), indent=1) + "\n")
+        write_atomically(args.json, json.dumps(results.as_json(index, answers, asked), indent=1) + "\n")
     if args.csv:
         write_atomically(args.csv, results.as_csv(answers))
     if args.sheet:
-        asked = f" with {where}" if str(where) else ""
-        draw_search_sheet(args.sheet, f"the nearest of {counted(len(index), 'image')}{asked}", answers)
+        conditions = f" with {where}" if str(where) else ""
+        draw_search_sheet(args.sheet, f"the nearest of {counted(len(index), 'image')}{conditions}", answers)
 
 
 def filter_of(args: argparse.Namespace) -> Any:
@@ -185,6 +127,20 @@ def filter_of(args: argparse.Namespace) -> Any:
         after=args.after,
         before=args.before,
     )
+
+
+def whereabouts_of(args: argparse.Namespace, index: Any, images: Sequence[str]) -> Any:
+    """The ``Whereabouts`` of the queries that the flags ask for, or None.
+
+    Raises:
+        ValueError: a time that is none, or a broken times.csv; one sentence.
+    """
+    if not args.where_and_when:
+        return None
+    from ealn_plugin.search import places
+
+    weight = places.WEIGHT if args.where_weight is None else args.where_weight
+    return places.whereabouts_of(index, images, args.where_and_when, weight, args.query_camera, args.query_time)
 
 
 def info_command(args: argparse.Namespace) -> None:
@@ -217,16 +173,32 @@ WORK = {
     "remove": remove_command,
     "info": info_command,
     "calibrate": calibrate_command,
+    "judge": judge_command,
     "verify": verify_command,
 }
+
+
+def _run(args: argparse.Namespace) -> None:
+    if processes() > 1 and args.command not in ("index", "add"):
+        raise ValueError(
+            f"torchrun has started {processes()} processes for {args.command}, expected one; only index and add share "
+            "their work: start it without torchrun"
+        )
+    args.work(args)
+
+
+def _how_to_go_on(error: BaseException) -> str:
+    return "; run the same command again to go on" if type(error).__name__ == "WorkerLostError" else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 for bad input, with one sentence; 130 when interrupted."""
     args = build_parser(__doc__ or "", WORK).parse_args(arguments)
-    start_screen(logging.WARNING if args.command in ("query", "info") else logging.INFO)
+    quiet = args.command in ("query", "info") or os.environ.get("RANK", "0") != "0"
+    start_screen(logging.WARNING if quiet else logging.INFO)
     return exit_code(
-        lambda: args.work(args),
+        lambda: _run(args),
         "stopped; what the index held before it still holds, and a build goes on "
         "where it was when the same command is run again",
+        _how_to_go_on,
     )

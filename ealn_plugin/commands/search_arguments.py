@@ -14,7 +14,7 @@ def build_parser(description: str, work: Mapping[str, Callable[..., Any]]) -> ar
 
     Args:
         description: help text.
-        work: {'index' | 'query' | 'add' | 'remove' | 'info' | 'verify': what does it}, in ``args.work``.
+        work: {name of a command: what does it}, in ``args.work``.
     """
     parser = Parser("search", description)
     commands = parser.add_subparsers(
@@ -25,6 +25,7 @@ def build_parser(description: str, work: Mapping[str, Callable[..., Any]]) -> ar
     _add_add(commands).set_defaults(work=work["add"])
     _add_remove(commands).set_defaults(work=work["remove"])
     _add_calibrate(commands).set_defaults(work=work["calibrate"])
+    _add_judge(commands).set_defaults(work=work["judge"])
     for name, help_text in (
         ("info", "what an index holds, after checking every checksum"),
         ("verify", "check every file and every image of an index"),
@@ -40,6 +41,7 @@ def _add_index(commands):
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="folders of images, or names of datasets")
     _add_folder(parser)
     _add_images(parser)
+    _add_detection(parser.add_argument_group("vehicles in videos and frames"))
     _add_model(parser.add_argument_group("the network (default: the one that comes with the package)"))
     _add_extraction(parser.add_argument_group("extraction"))
     kinds = parser.add_argument_group("the search")
@@ -86,9 +88,39 @@ def _add_query(commands):
         help="only hits that show the same vehicle with at least this probability, in [0, 1] (after calibrate)",
     )
     add_expansion(parser, 0)
+    group = _add_places(parser)
+    group.add_argument(
+        "--query-camera",
+        default="",
+        metavar="CAMERA",
+        help="that took the queries (default: as the index or the file's name says)",
+    )
+    group.add_argument(
+        "--query-time",
+        default="",
+        metavar="TIME",
+        help="when they were taken (default: as the index, the file's name, a times.csv or the EXIF says)",
+    )
     _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
     _add_extraction(parser.add_argument_group("extraction"))
     return parser
+
+
+def _add_places(parser):
+    group = parser.add_argument_group("where and when (off by default)")
+    group.add_argument(
+        "--where-and-when",
+        choices=choices.PLACES,
+        help="rank by how well camera and time of a hit fit the query's as well: 'distance' of cameras and times "
+        "(Liu et al., 2016), or 'transitions', times fitted with calibrate --transitions",
+    )
+    group.add_argument(
+        "--where-weight",
+        type=float,
+        metavar="W",
+        help=f"of it against the mean distance (default: {choices.WHERE_WEIGHT:g})",
+    )
+    return group
 
 
 def _add_filter(group):
@@ -112,6 +144,7 @@ def _add_add(commands):
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="images, folders of images or names of datasets")
     _add_folder(parser)
     _add_images(parser)
+    _add_detection(parser.add_argument_group("vehicles in videos and frames"))
     _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
     _add_extraction(parser.add_argument_group("extraction"))
     return parser
@@ -123,6 +156,24 @@ def _add_calibrate(commands):
     _add_folder(parser)
     _add_images(parser)
     parser.add_argument("--figure", metavar="FILE.png", help="also draw how far the probabilities can be trusted")
+    parser.add_argument(
+        "--transitions", action="store_true", help="also learn how long vehicles take between two cameras"
+    )
+    _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
+    _add_extraction(parser.add_argument_group("extraction"))
+    return parser
+
+
+def _add_judge(commands):
+    parser = commands.add_parser("judge", help="how far up labelled queries find their vehicles: mAP and rank 1")
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="names of datasets whose vehicles are known")
+    _add_folder(parser)
+    _add_images(parser)
+    parser.add_argument(
+        "-k", "--topk", type=int, metavar="K", help="only the first K hits count (default: all, up to 20,000)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    _add_places(parser)
     _add_model(parser.add_argument_group("the network (default: the one that the index was built with)"))
     _add_extraction(parser.add_argument_group("extraction"))
     return parser
@@ -162,6 +213,35 @@ def _add_images(parser):
         help="parts of a dataset (default: gallery)",
     )
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read")
+
+
+def _add_detection(group):
+    group.add_argument(
+        "--detect",
+        default="",
+        metavar="DETECTOR.onnx",
+        help="SOURCE are videos or folders of frames: crop and follow the vehicles that this detector finds",
+    )
+    group.add_argument(
+        "--detect-classes",
+        nargs="+",
+        default=list(choices.DETECT_CLASSES),
+        metavar="CLASS",
+        help=f"names or numbers (default: {' '.join(choices.DETECT_CLASSES)})",
+    )
+    group.add_argument(
+        "--detect-confidence", type=float, default=0.25, metavar="P", help="least score, in [0, 1] (default: 0.25)"
+    )
+    group.add_argument("--detect-every", type=int, default=1, metavar="N", help="look at every Nth frame (default: 1)")
+    group.add_argument("--crops", default="", metavar="DIR", help="folder for the crops (default: INDEX-crops)")
+    group.add_argument(
+        "--crops-per-track", type=int, default=4, metavar="N", help="pictures kept of a vehicle (default: 4)"
+    )
+    group.add_argument("--camera", default="", metavar="NAME", help="of all SOURCE (default: by the name of each)")
+    group.add_argument(
+        "--start", default="", metavar="TIME", help="when the first frame was taken: 2024-05-01T16:30, or a number"
+    )
+    group.add_argument("--fps", type=float, default=25.0, metavar="N", help="of folders of frames (default: 25)")
 
 
 def _add_model(group):

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from ealn_plugin.commands.arguments import check_file, check_runs, complete_from_weights, datasets_named, import_own
 from ealn_plugin.config.resuming import CONFIG
@@ -107,6 +107,49 @@ def described(args: argparse.Namespace) -> Any:
         norm_mean=args.norm_mean,
         norm_std=args.norm_std,
     )
+
+
+class LabelledImages(NamedTuple):
+    """Images whose vehicles are known, with the network of an index; ``name``: what the user called them."""
+
+    name: str
+    records: Any
+    extractor: Any
+    skip_unreadable: bool
+
+    def features(self) -> tuple[Any, Any]:
+        """(records of the images that can be read, their features, float32 [n, dim])."""
+        import numpy as np
+
+        from ealn_plugin.search import Records, gallery
+
+        parts = list(gallery.features_of(self.extractor, self.records, self.skip_unreadable))
+        empty = np.empty((0, self.extractor.dim), np.float32)
+        return (
+            Records.joined(records for records, _ in parts),
+            np.concatenate([empty, *(features for _, features in parts)]),
+        )
+
+
+def labelled_images(args: argparse.Namespace) -> LabelledImages:
+    """The images of the sources whose vehicles are known, for the index of the flags.
+
+    Raises:
+        ValueError: the flags name another network than that of the index.
+    """
+    import numpy as np
+
+    from ealn_plugin.search import gallery
+    from ealn_plugin.search.store import Store
+
+    manifest, sources = Store(args.index).manifest, sources_of(args)
+    run = args.run or manifest.extractor.get("run", "")
+    found = gallery.images_of(sources, args.root, args.split, **split_options(run))
+    labelled = found.take(np.flatnonzero([bool(vehicle) for vehicle in found.vehicles]))
+    extractor, _ = extractor_of(args, manifest)
+    if extractor.identity != manifest.identity:
+        raise ValueError(f"--index {args.index!r} was built with another network; leave --run and --weights out")
+    return LabelledImages(f"{' '.join(sources)} ({' '.join(args.split)})", labelled, extractor, args.skip_unreadable)
 
 
 def extractor_of(args: argparse.Namespace, manifest: Any = None) -> Any:

@@ -14,6 +14,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+FORMS = ("distance", "transitions")
+"""Names of the two rules."""
 FEWEST = 8
 """Passages between two cameras from which their own transition times are fitted; pairs with fewer share one fit."""
 _LEAST_SECONDS, _LEAST_DEVIATION = 1.0, 0.05  # of a gap, and of the logarithm of gaps

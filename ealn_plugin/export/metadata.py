@@ -3,8 +3,10 @@
 import json
 from collections.abc import Callable
 
+from ealn_plugin import config as configuration
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.evaluation.feature_store import fingerprint_of_networks
+from ealn_plugin.runs.described_file import CHANGING, OPTIONS
 from ealn_plugin.runs.loading import LoadedRun
 
 PREPROCESSING = (
@@ -21,8 +23,11 @@ def metadata_of(run: LoadedRun) -> Callable[[str, int], dict[str, str]]:
         run: ``LoadedRun``.
     """
     (height, width), (mean, std) = run.size, run.normalization
+    used, usual = configuration.flat(run.config), configuration.flat(configuration.default_config())
+    changed = {key: used[key] for key in CHANGING if used[key] != usual[key]}
     common = {
         "network": run.config.model.name,
+        **({OPTIONS: json.dumps(changed)} if changed else {}),
         "scheme": run.config.ealn.scheme,
         "preprocessing": PREPROCESSING,
         "image_height": str(height),

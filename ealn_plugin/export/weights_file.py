@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import torch
 
-from ealn_plugin.export.formats import Exported, write_checked
+from ealn_plugin.export.formats import Exported, ExportMismatchError, write_checked
 from ealn_plugin.export.graphs import Graph
 from ealn_plugin.runs import loading
 from ealn_plugin.runs.described_file import SUFFIX, write_tensors
@@ -38,7 +38,13 @@ def export_weights(
 
     def read(path: str) -> torch.nn.Module:
         described = loading.described_network(path)
-        return loading.load_model(**described, weights=path).embedding
+        try:
+            return loading.load_model(**described, weights=path).embedding
+        except ValueError as error:
+            raise ExportMismatchError(
+                f"{WEIGHTS} cannot name this network, which {described['model']} alone does not give ({error}); export "
+                "it as onnx, or share the checkpoint that it was loaded from"
+            ) from error
 
     return write_checked(
         graph,

@@ -101,7 +101,7 @@ class OnnxNetwork:
     def __init__(self, path: str | PathLike[str], device: Any = None) -> None:
         check_extra("export", ("onnxruntime",), "features from an ONNX file")
         self.path = fspath(path)
-        self._session = _open_session(self.path, device)
+        self._session = open_session(self.path, device, f"export it again with {command('export')}")
         self.description = dict(self._session.get_modelmeta().custom_metadata_map)
         missing = [key for key in _NEEDED if key not in self.description]
         if missing:
@@ -144,7 +144,15 @@ def _identity(weights: str, model: str, network: FeatureNetwork, fusion: str) ->
     }
 
 
-def _open_session(path: str, device: Any) -> Any:
+def open_session(path: str, device: Any, otherwise: str) -> Any:
+    """onnxruntime's session of an ONNX file, on all threads that PyTorch may use.
+
+    Args:
+        path: the file. device: None: a GPU where onnxruntime has one, else 'cpu' or 'cuda'.
+        otherwise: what to do about a file that it cannot run, for the message.
+    Raises:
+        FileNotFoundError, ValueError: no such file, a broken one, or no GPU; one sentence.
+    """
     import onnxruntime
 
     with open(path, "rb"):
@@ -162,6 +170,4 @@ def _open_session(path: str, device: Any) -> Any:
         return onnxruntime.InferenceSession(path, options, providers=[*gpu, "CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no class of their own
         reason = str(error).strip().partition("\n")[0] or "no message"
-        raise ValueError(
-            f"{path!r} is no ONNX file that onnxruntime can run ({reason}); export it again with {command('export')}"
-        ) from error
+        raise ValueError(f"{path!r} is no ONNX file that onnxruntime can run ({reason}); {otherwise}") from error

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ealn_plugin.losses.transfer import to_device
+
 PARTS = ("front", "side", "rear")
 SEEN = ((1.0, 1.0, 0.0), (0.0, 1.0, 1.0), (0.0, 1.0, 0.0))
 """Which of PARTS the views front, rear and side show: fronts and rears are mostly taken at an angle, with a side."""
@@ -20,7 +22,7 @@ def parts_in_common(views: Tensor) -> Tensor:
     Returns:
         [n, 3 views, 3 parts], 1 where both show the part, else 0.
     """
-    seen = torch.tensor(SEEN, device=views.device)
+    seen = to_device(torch.tensor(SEEN), views.device)
     return seen[views][:, None] * seen[None]
 
 

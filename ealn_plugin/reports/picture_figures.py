@@ -234,7 +234,8 @@ def _makes(run: Any, kind: str) -> bool:
 
 def _stages(run: Any):
     warm = run.config.ealn.warmup_epochs
-    return f"The generators learn from epoch {warm + 1} on." if warm else ""
+    learning = warm and run.config.ealn.scheme not in configuration.GENERATOR_FREE
+    return f"The generators learn from epoch {warm + 1} on." if learning else ""
 
 
 # ---------------------------------------------------------------------------------------------- 8

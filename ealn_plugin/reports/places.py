@@ -11,15 +11,12 @@ from ealn_plugin.reports.subjects import TestSet
 
 log = logging.getLogger(__name__)
 
-FORMS = ("distance", "transitions")
-"""Liu et al. (ECCV 2016), and transition times fitted on the training images."""
-
 
 def where_and_when_of(test_set: TestSet, form: str, weight: float) -> WhereAndWhen | None:
     """What is known of a test set; None, with a warning, where that is not enough.
 
     Args:
-        form: one of ``FORMS``. weight: see ``WhereAndWhen``.
+        form: one of ``spatio_temporal.FORMS``. weight: see ``WhereAndWhen``.
     Raises:
         ValueError: a broken file, or training images that tell nothing.
     """

@@ -33,6 +33,7 @@ from ealn_plugin.models.modes import evaluating
 from ealn_plugin.reports.names import file_name
 from ealn_plugin.runs import build, loading
 from ealn_plugin.runs.folder import files_of_run
+from ealn_plugin.runs.references import recorded_options
 from ealn_plugin.runs.weights import check_file, load_weights, number_of_classes
 from ealn_plugin.system.messages import printable
 from ealn_plugin.system.randomness import own_randomness, seed_everything
@@ -177,14 +178,15 @@ class ModelSubject(Subject):
     def __init__(self, label: str, weights: str = "", options: Sequence[Any] = ()) -> None:
         options = ["ealn.scheme", "en", "sampler.train_sampler", "RandomSampler", "model.pretrained", False, *options]
         config = configuration.load_config("", options)
+        if weights:
+            check_file(weights)
+            config = configuration.load_config("", [*options, *recorded_options(weights, config.model.name)])
         config.defrost()
         config.data.sources = config.data.targets[:1]
         config.freeze()
         super().__init__(label, config)
         self.weights = weights
         toolkit.check_model_name(config.model.name)
-        if weights:
-            check_file(weights)
 
     def recorded(self) -> dict[str, Any]:
         """See ``Subject``; what concerns training alone is left out."""

@@ -27,7 +27,8 @@ from ealn_plugin.schemes import (
     TrueHardNegativesScheme,
     TrueOtherViewsScheme,
 )
-from ealn_plugin.schemes.base import Scheme, ViewScheme
+from ealn_plugin.schemes.base import Scheme
+from ealn_plugin.schemes.view_scheme import ViewScheme
 
 
 def build_schemes(config: CfgNode, num_classes: int = 1) -> list[Scheme]:

@@ -13,6 +13,10 @@ SUFFIX = ".safetensors"
 _LONGEST_HEADER = 100 * 2**20
 _KEYS = {"model": "network", "height": "image_height", "width": "image_width", "norm_mean": "mean", "norm_std": "std"}
 """Arguments of ``load_model`` and what ``metadata_of`` calls them in the files of ``ealn export``."""
+OPTIONS = "network_options"
+"""What ``metadata_of`` calls the options of ``CHANGING`` that are not at their defaults, as JSON."""
+CHANGING = ("ealn.neck", "ealn.last_stride", "ealn.vggm_feature")
+"""Keys of a configuration that make another network of the same model.name."""
 
 
 def is_safetensors(path: str | os.PathLike[str]) -> bool:
@@ -66,6 +70,34 @@ def read_description(path: str | os.PathLike[str]) -> dict[str, Any] | None:
             f"{os.fspath(path)!r} describes its network in a way that cannot be read ({error}); export it again"
         ) from error
     return found
+
+
+def read_options(path: str | os.PathLike[str], model: str) -> dict[str, Any]:
+    """{key of ``CHANGING``: value} with which the network of a file of ``ealn export`` was built; {} for other files.
+
+    Args:
+        model: name of the network that the file is for; {} too where the file is of another.
+    Raises:
+        ValueError: what it says cannot be used; one sentence.
+    """
+    if not is_safetensors(path):
+        return {}
+    said = read_metadata(path)
+    if said.get("network") != model or OPTIONS not in said:
+        return {}
+    try:
+        options = dict(json.loads(said[OPTIONS]))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{os.fspath(path)!r} describes its network in a way that cannot be read ({error}); export it again"
+        ) from error
+    unknown = [key for key in options if key not in CHANGING]
+    if unknown:
+        raise ValueError(
+            f"{os.fspath(path)!r} was written with {unknown[0]}, which this version does not know; use the version of "
+            "ealn_plugin that wrote it"
+        )
+    return options
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ealn_plugin.runs import build
 from ealn_plugin.runs.build_schemes import build_schemes
 from ealn_plugin.runs.described_file import SUFFIX
 from ealn_plugin.runs.folder import files_of_run
-from ealn_plugin.runs.references import NOTICE, SHIPPED, described_network, is_reference, local_file
+from ealn_plugin.runs.references import NOTICE, SHIPPED, described_network, is_reference, local_file, recorded_options
 from ealn_plugin.runs.weights import load_weights, number_of_classes
 from ealn_plugin.system.randomness import own_randomness
 
@@ -141,7 +141,8 @@ def load_model(
     Args:
         model: name, such as 'resnet50' or 'timm:convnext_atto'.
         weights: file in torchreid's format, such as model/model-last.pth.tar of a run, a plain state dict, a
-            checkpoint of FastReID or TransReID, a file of safetensors, 'hf:OWNER/NAME' or 'shipped'.
+            checkpoint of FastReID or TransReID, a file of safetensors, 'hf:OWNER/NAME' or 'shipped'. One of ``ealn
+            export`` also says with which neck and strides the network is built.
         height, width: of the images in pixels; norm_mean, norm_std: of their normalization, for pixels in [0, 1]. None:
             what a timm model's own config says, and 224 pixels and ImageNet's normalization for all others.
         device: where to put the network; flag: what the user calls the file of weights in messages.
@@ -156,6 +157,7 @@ def load_model(
     }
     options = ["ealn.scheme", "en", "model.name", model, "model.pretrained", False]
     options += [item for key, value in given.items() if value is not None for item in (key, value)]
+    options += recorded_options(weights, model, flag)
     config = configuration.load_config("", options)
     with own_randomness(seed=0):  # a classifier that does not fit stays as drawn, and belongs to the identity
         network = build.build_embedding_backbone(config, 1)

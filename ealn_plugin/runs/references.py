@@ -6,7 +6,7 @@ import pathlib
 from typing import Any
 
 from ealn_plugin.runs import hub
-from ealn_plugin.runs.described_file import read_description
+from ealn_plugin.runs.described_file import read_description, read_options
 
 SHIPPED = "shipped"
 SHIPPED_FILE = pathlib.Path(__file__).parents[1] / "weights" / "mobilenetv2_rendered_vehicles.safetensors"
@@ -65,3 +65,14 @@ def described_network(name: str | os.PathLike[str], flag: str = "--weights") -> 
             f"{flag} {path!r} does not say which network it belongs to; give the model's name too, with --model NAME"
         )
     return described
+
+
+def recorded_options(name: str | os.PathLike[str], model: str, flag: str = "--weights") -> list[Any]:
+    """[KEY, VALUE, ...] of a configuration: what weights record of their network beside its name, ``ealn.neck`` say.
+
+    Args:
+        name: as for ``local_file``; model: name of the network. flag: what the user calls the weights.
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: as ``described_network``.
+    """
+    return [item for pair in read_options(local_file(name, flag), model).items() for item in pair]

@@ -1,6 +1,6 @@
 """The adversarial schemes under their public name; they live in ``ealn_plugin.engine``."""
 
-from ealn_plugin.schemes.base import Batch, Fakes, Scheme, ViewScheme
+from ealn_plugin.schemes.base import Batch, Fakes, Scheme
 from ealn_plugin.schemes.comparators import CycleGANScheme, StarGANScheme
 from ealn_plugin.schemes.controls import MixedNegativesScheme, PerturbedCopiesScheme, TrueHardNegativesScheme
 from ealn_plugin.schemes.cross_view import CrossViewScheme
@@ -11,6 +11,7 @@ from ealn_plugin.schemes.other_views import TrueOtherViewsScheme
 from ealn_plugin.schemes.pasting import PastedRegionsScheme
 from ealn_plugin.schemes.unlabelled import UnlabelledImagesScheme
 from ealn_plugin.schemes.vami import VAMIScheme
+from ealn_plugin.schemes.view_scheme import ViewScheme
 from ealn_plugin.schemes.xvgan import XVGANScheme
 
 __all__ = [

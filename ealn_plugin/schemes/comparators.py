@@ -15,8 +15,9 @@ from ealn_plugin.losses import adversarial, wasserstein
 from ealn_plugin.losses import distance as distances
 from ealn_plugin.losses.checks import check_not_negative
 from ealn_plugin.models.stargan import StarGANDiscriminator, StarGANGenerator
-from ealn_plugin.schemes.base import Batch, Fakes, Loss, ViewScheme, detached
+from ealn_plugin.schemes.base import Batch, Fakes, Loss, detached
 from ealn_plugin.schemes.cross_view import CrossViewScheme
+from ealn_plugin.schemes.view_scheme import ViewScheme
 
 
 class CycleGANScheme(CrossViewScheme):

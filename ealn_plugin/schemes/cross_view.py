@@ -11,7 +11,8 @@ from ealn_plugin.losses import distance as distances
 from ealn_plugin.losses.checks import check_not_negative
 from ealn_plugin.models.discriminators import patchgan_70
 from ealn_plugin.models.generators import resnet_generator_9blocks
-from ealn_plugin.schemes.base import Batch, Fakes, Loss, ViewScheme, detached, where
+from ealn_plugin.schemes.base import Batch, Fakes, Loss, detached, where
+from ealn_plugin.schemes.view_scheme import ViewScheme
 
 
 class CrossViewScheme(ViewScheme):

@@ -7,6 +7,7 @@ identity lies, as a positive: so the traces of editing say nothing.
 """
 
 import abc
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -197,7 +198,8 @@ class RegionScheme(Scheme):
         partners = None
         if self.pastes:
             partners = companions.get("donor", images.roll(len(images) // 2, dims=0))
-        made, changed, regions = self._candidates(images, partners, torch.Generator().manual_seed(0))
+        places = zlib.crc32(images.detach().cpu().numpy().tobytes())  # other images, other places
+        made, changed, regions = self._candidates(images, partners, torch.Generator().manual_seed(places))
         negative, near = edits.choose_edits("pixels", *edits.edit_changes(images, made, changed))
         everything = torch.arange(len(images), device=images.device)
         shown = {self.name: made[negative, everything]}

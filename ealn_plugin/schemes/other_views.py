@@ -7,8 +7,9 @@ from torch import Tensor
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.losses import distance as distances
 from ealn_plugin.losses.embedding_network import active_triplets
-from ealn_plugin.schemes.base import DIRECTIONS, Batch, Fakes, Loss, detached, where
+from ealn_plugin.schemes.base import Batch, Fakes, Loss, detached, where
 from ealn_plugin.schemes.controls import Control
+from ealn_plugin.schemes.view_scheme import DIRECTIONS
 
 
 class TrueOtherViewsScheme(Control):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ealn_plugin.losses import adversarial
 from ealn_plugin.losses.checks import check_margins, check_not_negative
@@ -29,10 +30,11 @@ class VAMIScheme(Scheme):
         D_emb  contrastive(f) + CE(v) + parts
                + lambda_adv (-log D(f)) + lambda_cls CE_D(k | f) + lambda_rec |f - r|^2      once G_r and D have begun
         G_r    lambda_cls CE_D(k | r) + contrastive(r)
-        D      -log D(r) - log(1 - D(f)) + lambda_cls (CE_D(k | r) + CE_D(k | f)).
+        D      -log D(r) - log(1 - D(f)) + lambda_cls (CE_D(k | r) + CE_D(k | f)),
 
-    CE(v) and ``parts_loss`` are of the images whose view is known. A view that no image of the vehicle in the batch
-    shows has the mean of those that are shown in its place; an image whose vehicle shows fewer than two views has no r.
+    the last two of the images that have an r. CE(v) and ``parts_loss`` are of the images whose view is known. A view
+    that no image of the vehicle in the batch shows has the mean of those that are shown in its place; an image whose
+    vehicle shows fewer than two views has no r.
     Stages as in the source, by ``ealn.warmup_epochs`` and ``ealn.warmup_generator_epochs``: D_emb by the first line,
     then G_r and D alone, then all of them. What the source leaves open or has otherwise: see docs/compared.md.
 
@@ -93,9 +95,9 @@ class VAMIScheme(Scheme):
 
     def generator_loss(self, batch: Batch, fakes: Mapping[str, Fakes], embed: Callable[[Tensor], Tensor]) -> Loss:
         """The loss of G_r."""
-        found, pids = self._real_features(batch)
-        recognised = domain_loss(self.discriminators["features"](found)[1], pids) if len(pids) else found.sum()
-        apart = contrastive_loss(found, pids, self.margin, self.distance)
+        real, valid = self._real_features(batch)
+        recognised = _identity_loss(self.discriminators["features"](real)[1], batch.pids, valid)
+        apart = contrastive_loss(real, batch.pids, self.margin, self.distance, valid)
         parts = {"loss/G_vami_class": recognised, "loss/G_vami_contrastive": apart}
         return self.lambda_cls * recognised + apart, detached(parts)
 
@@ -103,12 +105,11 @@ class VAMIScheme(Scheme):
         """The loss of D: features of real images of several views against inferred ones."""
         judge = self.discriminators["features"]
         with torch.no_grad():
-            found, pids = self._real_features(batch)
-        if not len(pids):
-            return batch.images.new_zeros(()), {}
-        (real, real_vehicles), (fake, fake_vehicles) = judge(found), judge(batch.embedded())
-        loss = adversarial.discriminator_adversarial_loss(real, fake, self.gan_loss)
-        recognised = domain_loss(real_vehicles, pids) + domain_loss(fake_vehicles, batch.pids)
+            features, valid = self._real_features(batch)
+        (real, real_vehicles), (fake, fake_vehicles) = judge(features), judge(batch.embedded())
+        loss = adversarial.discriminator_adversarial_loss(real, fake, self.gan_loss, valid[:, None])
+        both = (_identity_loss(logits, batch.pids, valid) for logits in (real_vehicles, fake_vehicles))
+        recognised = sum(both, batch.images.new_zeros(()))
         parts = {"loss/D_vami": loss, "loss/D_vami_class": recognised}
         return loss + self.lambda_cls * recognised, detached(parts)
 
@@ -118,7 +119,7 @@ class VAMIScheme(Scheme):
         views = to_device(batch.views, real.device)[known]
         parts = {
             "loss/E_contrastive": contrastive_loss(real, batch.pids, self.margin, self.distance),
-            "loss/E_view": domain_loss(batch.outputs["views"][known], views),
+            "loss/E_viewpoint": domain_loss(batch.outputs["views"][known], views),
             "loss/E_parts": parts_loss(batch.outputs["parts"][known], views),
         }
         total = torch.stack(list(parts.values())).sum()
@@ -132,18 +133,20 @@ class VAMIScheme(Scheme):
         scores, vehicles = self.discriminators["features"](inferred)
         realism = adversarial.generator_adversarial_loss(scores, self.gan_loss)
         recognised = domain_loss(vehicles, batch.pids)
-        slots, valid = real_slots(batch.outputs["single"].detach(), batch)
         with torch.no_grad():
-            target = l2_normalize(self.generators["real"](slots))
+            target, valid = self._real_features(batch)
         likeness = masked_mean(row_distance(inferred, target), valid)
         parts = {"loss/E_realism": realism, "loss/E_vehicle": recognised, "loss/E_likeness": likeness}
         return self.lambda_adv * realism + self.lambda_cls * recognised + self.lambda_rec * likeness, parts
 
     def _real_features(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """r [m, 512] of the images that have one, and their vehicles [m]."""
+        """(r [batch, 512], valid [batch] bool: it has several views to be made of)."""
         slots, valid = real_slots(batch.outputs["single"], batch)
-        chosen = valid.nonzero().flatten()
-        return l2_normalize(self.generators["real"](slots[chosen])), batch.pids[chosen]
+        return l2_normalize(self.generators["real"](slots)), valid
+
+
+def _identity_loss(logits: Tensor, pids: Tensor, valid: Tensor) -> Tensor:
+    return masked_mean(F.cross_entropy(logits, pids, reduction="none"), valid)
 
 
 def real_slots(single: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

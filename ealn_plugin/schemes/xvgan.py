@@ -17,7 +17,8 @@ from ealn_plugin.losses.selection import select_shown
 from ealn_plugin.losses.transfer import to_device
 from ealn_plugin.losses.wasserstein import domain_loss
 from ealn_plugin.models.xvgan import NOISE, CrossViewDecoder
-from ealn_plugin.schemes.base import Batch, Fakes, Loss, ViewScheme, detached, where
+from ealn_plugin.schemes.base import Batch, Fakes, Loss, detached, where
+from ealn_plugin.schemes.view_scheme import ViewScheme
 
 
 class XVGANScheme(ViewScheme):

@@ -13,14 +13,14 @@ from PIL import Image
 
 from ealn_plugin.data.annotations import APPEARANCE, codes_of_group
 from ealn_plugin.data.files import stem
-from ealn_plugin.data.times import TIMES, time_number
+from ealn_plugin.data.times import TIMES, read_times, time_number
 
 log = logging.getLogger(__name__)
 
 ATTRIBUTES = "attributes.csv"
 TRACK_FILES = ("test_track.txt", "train_track.txt")
 _NAME_LISTS = ("list_color.txt", "list_type.txt")
-_VERI_NAME = re.compile(r"(\d{1,9})_c\d{1,9}_(\d{1,15})_\d+\.\w+", re.ASCII)
+_VERI_NAME = re.compile(r"(\d{1,9})_c(\d{1,9})_(\d{1,15})_\d+\.\w+", re.ASCII)
 _EXIF_IFD, _TAKEN, _CHANGED = 0x8769, (0x9003, 0x9004), 0x0132  # DateTimeOriginal, DateTimeDigitized; DateTime
 _EXIF_TIME = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T](\d\d:\d\d:\d\d)", re.ASCII)
 
@@ -117,6 +117,36 @@ def _named(path: str) -> dict[int, str]:
     with open(path, encoding="utf-8", errors="replace") as file:
         words = [line.split(None, 1) for line in file]
     return {int(word[0]): word[1].strip() for word in words if len(word) == 2 and word[0].isdecimal()}
+
+
+def taken(path: str) -> tuple[str, float, bool]:
+    """(camera, time, whether that is a date) that an image file tells of itself; '' and NaN where it does not.
+
+    The camera is that of a name as VeRI-776 has them. The time is that of a times.csv in the image's folder or the one
+    above, as datasets have it; without one it is that of the name, and else of the photograph's EXIF.
+
+    Raises:
+        ValueError: a broken times.csv, with file and line.
+    """
+    found = _VERI_NAME.fullmatch(os.path.basename(path))
+    camera = str(int(found[2])) if found else ""
+    folder, image = os.path.split(os.path.abspath(path))
+    above, name = os.path.split(folder)
+    for place, inside in ((folder, image), (above, f"{name}/{image}")):
+        times = read_times(place, [inside])
+        if times is not None:
+            return camera, times.get(inside, math.nan), False
+    return (camera, float(found[3]), False) if found else (camera, *exif_time(path))
+
+
+def camera_labels(dataset: Any) -> dict[int, str]:
+    """{number as torchreid counts: what the data calls the camera} of all images of a dataset whose camera is known."""
+    photographs = getattr(dataset, "photographs", None) or {}
+    labels = {}
+    for path, _, camera, *_ in (item for split in ("train", "query", "gallery") for item in getattr(dataset, split)):
+        known = photographs.get(os.path.abspath(path))
+        labels[camera] = known.camera if known else str(camera + 1)
+    return {camera: label for camera, label in labels.items() if label}
 
 
 def exif_time(path: str) -> tuple[float, bool]:

@@ -12,10 +12,12 @@ from ealn_plugin.config.own_data import absolute, check_exists, display_name, pa
 from ealn_plugin.data.annotations import VIEWPOINTS
 from ealn_plugin.data.folders import images_of_folder
 from ealn_plugin.data.own.names import build_dataset
+from ealn_plugin.data.times import read_camera_distances
 from ealn_plugin.data.viewpoints import View, gather_views
 from ealn_plugin.inference.extractor import FeatureExtractor
 from ealn_plugin.runs import references
-from ealn_plugin.search.facts import exif_time, facts_of
+from ealn_plugin.search.facts import camera_labels, exif_time, facts_of
+from ealn_plugin.search.places import CameraDistances
 from ealn_plugin.search.records import Records
 from ealn_plugin.system.imports import import_modules, located
 
@@ -38,10 +40,19 @@ def images_of(
     Raises:
         ValueError, FileNotFoundError: neither, or one that cannot be read.
     """
-    return Records.joined(_images_of(source, root, splits, options) for source in sources)
+    return Records.joined(records for records, _ in images_and_cameras(sources, root, splits, **options))
 
 
-def _images_of(source: str, root: str, splits: Sequence[str], options: Mapping[str, Any]) -> Records:
+def images_and_cameras(
+    sources: Sequence[str], root: str = "reid-data", splits: Sequence[str] = ("gallery",), **options: Any
+) -> list[tuple[Records, CameraDistances | None]]:
+    """As ``images_of`` for each source, with how far its cameras lie apart where the dataset's folder says so."""
+    return [_images_of(source, root, splits, options) for source in sources]
+
+
+def _images_of(
+    source: str, root: str, splits: Sequence[str], options: Mapping[str, Any]
+) -> tuple[Records, CameraDistances | None]:
     if parse(source) is not None:
         check_exists(source, "SOURCE")
     elif os.path.isdir(source):
@@ -49,10 +60,10 @@ def _images_of(source: str, root: str, splits: Sequence[str], options: Mapping[s
         paths = [folder.path(image) for image in folder.views]
         labelled = gather_views(folder.folder, list(folder.views), {}).values()
         views = np.array([known_view(path, view) for path, view in zip(paths, labelled)])
-        return Records(paths, views=views, sources=[os.path.abspath(source)] * len(paths))
+        return Records(paths, views=views, sources=[os.path.abspath(source)] * len(paths)), None
     elif os.path.exists(source):
         paths = [os.path.abspath(source)]
-        return Records(paths, views=VIEWPOINTS.lookup(paths).numpy(), sources=[os.path.dirname(paths[0])])
+        return Records(paths, views=VIEWPOINTS.lookup(paths).numpy(), sources=[os.path.dirname(paths[0])]), None
     elif os.sep in source or os.path.splitext(source)[1]:
         raise FileNotFoundError(f"there is no file or folder {source!r}; give one, or the name of a dataset")
     dataset = build_dataset(source, root, **options)
@@ -75,7 +86,23 @@ def _images_of(source: str, root: str, splits: Sequence[str], options: Mapping[s
     paths = [os.path.abspath(item[0]) for item in items]
     name = source if parse(source) is None else display_name(absolute(source))
     known = facts_of(dataset, name, items)
-    return Records(paths, *_labels(dataset, items), VIEWPOINTS.lookup(paths).numpy(), **known)
+    records = Records(paths, *_labels(dataset, items), VIEWPOINTS.lookup(paths).numpy(), **known)
+    return records, _camera_distances(dataset, name)
+
+
+def _camera_distances(dataset: Any, name: str) -> CameraDistances | None:
+    """Those of the file in the dataset's folder; a broken one is left out with a warning, as few ask for it."""
+    labels, folder = camera_labels(dataset), getattr(dataset, "dataset_dir", "")
+    try:
+        found = read_camera_distances(folder, 1 + max(labels, default=0)) if folder else None
+    except ValueError as error:
+        log.warning("%s: the distances between its cameras are not taken: %s", name, error)
+        return None
+    if found is None:
+        return None
+    return CameraDistances(
+        [labels.get(number) or str(number + 1) for number in range(len(found))], found.tolist(), name
+    )
 
 
 def _labels(dataset: Any, items: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -103,10 +130,11 @@ def features_of(
     for part in extractor.batches(records.paths, records.views, skip_unreadable, progress, predict=predict):
         for why in part.unreadable.values():
             log.warning("left out: %s", why)
-        yield _with_times(replace(records.take(part.rows), views=part.views.numpy())), part.features.numpy()
+        yield with_times(replace(records.take(part.rows), views=part.views.numpy())), part.features.numpy()
 
 
-def _with_times(records: Records) -> Records:
+def with_times(records: Records) -> Records:
+    """The records with the times of the photographs' EXIF where they know none."""
     times, dated = records.times.copy(), records.dated.copy()
     for row in np.flatnonzero(np.isnan(times)):
         times[row], dated[row] = exif_time(records.paths[row])

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ealn_plugin.data.times import time_text
-from ealn_plugin.search.calibration import Calibration
+from ealn_plugin.evaluation.calibration import Calibration
 from ealn_plugin.search.records import Records
 
 
@@ -19,8 +21,11 @@ class Hit:
         id: number that the index gave the image; it is never given again.
         vehicle, camera: what the data calls them; time: as ``time_text`` writes it; colour, type, source, track.
             '' where unknown.
-        probability: that it shows the queries' vehicle, in [0, 1]; None where the index is not calibrated.
+        probability: that it shows the query's vehicle, by their similarity alone, in [0, 1]; None where the index is
+            not calibrated.
         more: how many images of the same group were found beside this one, where hits are grouped.
+        fits: how well its camera and time fit the query's, in [0, 1], see ``Fits``; score: similarity with that added,
+            by which the hits are ranked. None where hits are ranked by similarity, and fits also where it is unknown.
     """
 
     rank: int
@@ -39,27 +44,51 @@ class Hit:
     track: str = ""
     more: int = 0
     probability: float | None = None
+    fits: float | None = None
+    score: float | None = None
 
 
-def hit_of(rank: int, similarity: float, records: Records, row: int, calibration: Calibration | None = None) -> Hit:
-    """The hit of a row of records."""
-    return Hit(
-        rank,
-        similarity,
-        records.paths[row],
-        int(records.pids[row]),
-        int(records.camids[row]),
-        int(records.views[row]),
-        int(records.ids[row]),
-        records.vehicles[row],
-        records.cameras[row],
-        time_text(float(records.times[row]), bool(records.dated[row])),
-        records.colours[row],
-        records.types[row],
-        records.sources[row],
-        records.tracks[row],
-        probability=None if calibration is None else float(calibration.probability(similarity)),
-    )
+def hits_of(
+    records: Records,
+    order: Any,
+    similarity: np.ndarray,
+    calibration: Calibration | None = None,
+    placed: tuple[np.ndarray, np.ndarray] | None = None,
+) -> list[Hit]:
+    """The hits of some rows of records, in an order.
+
+    Args:
+        records: of n images. order: row numbers, the best first. similarity: array of floats [n].
+        placed: (fits, scores), floats [n], where hits are ranked by where and when as well.
+    """
+    chances = None if calibration is None else calibration.probability(similarity.astype(np.float64))
+    fits, scores = placed or (None, None)
+    return [
+        Hit(
+            rank,
+            float(similarity[row]),
+            records.paths[row],
+            int(records.pids[row]),
+            int(records.camids[row]),
+            int(records.views[row]),
+            int(records.ids[row]),
+            records.vehicles[row],
+            records.cameras[row],
+            time_text(float(records.times[row]), bool(records.dated[row])),
+            records.colours[row],
+            records.types[row],
+            records.sources[row],
+            records.tracks[row],
+            probability=_number(chances, row),
+            fits=_number(fits, row),
+            score=_number(scores, row),
+        )
+        for rank, row in enumerate(order, 1)
+    ]
+
+
+def _number(values: np.ndarray | None, row: int) -> float | None:
+    return None if values is None or np.isnan(values[row]) else float(values[row])
 
 
 def firsts(hits: Sequence[Hit], group_by: str) -> list[Hit]:

@@ -1,5 +1,6 @@
 """Open an index and find the nearest images in it."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
@@ -9,14 +10,15 @@ import numpy as np
 import torch
 
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.evaluation.calibration import Calibration
 from ealn_plugin.evaluation.query_expansion import check_expansion, combine
 from ealn_plugin.search import neighbours
-from ealn_plugin.search.calibration import Calibration
 from ealn_plugin.search.errors import SearchIndexError, is_missing
 from ealn_plugin.search.filters import Filter
-from ealn_plugin.search.hits import Hit, firsts, hit_of
+from ealn_plugin.search.hits import Hit, firsts, hits_of
+from ealn_plugin.search.places import CANDIDATES, Fits, Whereabouts
 from ealn_plugin.search.records import Records, natural
-from ealn_plugin.search.store import Store
+from ealn_plugin.search.store import Store, check_identity
 from ealn_plugin.search.table import KNOWN, to_records
 
 GROUPS = ("vehicle", "camera", "track")
@@ -36,6 +38,7 @@ class SearchIndex:
     Attributes:
         store: ``Store`` at the version that is open.
         nlist: inverted lists, 0 for exact search; nprobe: how many of them a query looks through.
+        calibration: what a similarity means, None where nobody has fitted it.
     """
 
     def __init__(self, store: Store, kind: str = "", nprobe: int = 0) -> None:
@@ -47,7 +50,10 @@ class SearchIndex:
         self.store, self._kind, self._wanted = store, kind, nprobe
         self.nlist = 0 if kind == "flat" or not ivf else ivf["nlist"]
         self.nprobe = (nprobe or ivf["nprobe"]) if self.nlist else 0
+        fitted = store.manifest.calibration
+        self.calibration = Calibration(**fitted) if fitted else None
         self._records: Records | None = None
+        self._spans: dict[bool, float] = {}
 
     @classmethod
     def open(  # type: ignore[return]
@@ -82,11 +88,6 @@ class SearchIndex:
         return self.store.manifest
 
     @property
-    def calibration(self) -> Calibration | None:
-        """What a similarity means, None where nobody has fitted it."""
-        return Calibration(**self.manifest.calibration) if self.manifest.calibration else None
-
-    @property
     def records(self) -> Records:
         """``Records`` of all images; the first use reads them."""
         if self._records is None:
@@ -109,7 +110,14 @@ class SearchIndex:
         return changed
 
     # ------------------------------------------------------------------------------------------ asking
-    def search(self, features: Any, k: int = 10, where: Filter | None = None, group_by: str = "") -> list[list[Hit]]:
+    def search(
+        self,
+        features: Any,
+        k: int = 10,
+        where: Filter | None = None,
+        group_by: str = "",
+        whereabouts: Whereabouts | None = None,
+    ) -> list[list[Hit]]:
         """The ``k`` nearest images of each query.
 
         Args:
@@ -117,13 +125,15 @@ class SearchIndex:
             where: which images may be found; None: all.
             group_by: 'vehicle', 'camera' or 'track': the nearest image of each of the k nearest groups; an image of
                 which it is not known is a group of its own. '': every image.
+            whereabouts: of the queries: the ``CANDIDATES`` most similar images, or 4 k, are ordered by their similarity
+                and by how well they fit where and when, see ``Fits``. None: by similarity alone.
         Returns:
-            list of q lists of at most k ``Hit``, the nearest first; of equally near ones the older comes first.
+            list of q lists of at most k ``Hit``, the best first; of equally good ones the older comes first.
         Raises:
-            ValueError: features of another length, k below 1, or no group.
+            ValueError: features of another length, k below 1, no group, or what the index does not know of its cameras.
             SearchIndexError: an answer is damaged.
         """
-        return self._current(lambda: self._grouped(features, k, self.nprobe, where, group_by))
+        return self._current(lambda: self._grouped(features, k, self.nprobe, where, group_by, whereabouts))
 
     def exact(self, features: Any, k: int = 10, where: Filter | None = None) -> list[list[Hit]]:
         """As ``search``, but without approximation: through all images."""
@@ -138,19 +148,31 @@ class SearchIndex:
                 raise
             return ask()
 
-    def _grouped(self, features: Any, k: int, nprobe: int, where: Filter | None, group_by: str) -> list[list[Hit]]:
-        features = self._checked(features)
+    def _grouped(
+        self,
+        features: Any,
+        k: int,
+        nprobe: int,
+        where: Filter | None,
+        group_by: str,
+        whereabouts: Whereabouts | None = None,
+    ) -> list[list[Hit]]:
+        features, fits = self._checked(features), None
         if k < 1:
             raise ValueError(f"k is {k}, expected at least 1")
         if group_by and group_by not in GROUPS:
             raise ValueError(f"group_by is {group_by!r}, expected one of {', '.join(GROUPS)}, or '' for none")
+        if whereabouts is not None:
+            if len(whereabouts) != len(features):
+                raise ValueError(f"whereabouts are of {len(whereabouts)} queries, expected {len(features)}")
+            fits = Fits(self.manifest.places, whereabouts, self._span)
         if not len(features):
             return []
         if not group_by:
-            return self._hits(features, k, nprobe, where)
+            return self._hits(features, k, nprobe, where, fits)
         deep = min(_DEEPER * k, len(self))
         while True:
-            found = self._hits(features, max(deep, 1), nprobe, where)
+            found = self._hits(features, max(deep, 1), nprobe, where, fits)
             grouped = [firsts(hits, group_by) for hits in found]
             done = all(len(groups) >= k or len(hits) < deep for groups, hits in zip(grouped, found))
             if done or deep >= min(len(self), _DEEPEST):
@@ -189,26 +211,36 @@ class SearchIndex:
             raise ValueError("features hold values that are not finite, expected numbers; extract them again")
         return features
 
-    def _hits(self, features: np.ndarray, k: int, nprobe: int, where: Filter | None) -> list[list[Hit]]:
+    def _hits(
+        self, features: np.ndarray, k: int, nprobe: int, where: Filter | None, fits: Fits | None = None
+    ) -> list[list[Hit]]:
         if not len(self):
             return [[] for _ in features]
+        count, refine = min(k, len(self)), REFINE
+        if fits is not None:
+            count, refine = min(max(CANDIDATES, _DEEPER * k), len(self)), 1
+            if nprobe:  # lists with several times as many images as are asked for
+                nprobe = max(nprobe, min(math.ceil(_DEEPER * count * self.nlist / len(self)), self.nlist))
         with self.store.reading():
-            answers = self.store.table.nearest(
-                features, min(k, len(self)), where.sql() if where else "", nprobe, REFINE
-            )
+            answers = self.store.table.nearest(features, count, where.sql() if where else "", nprobe, refine)
         found = []
-        for query, (records, vectors, damaged) in zip(features, answers):
+        for row, (query, (records, vectors, damaged)) in enumerate(zip(features, answers)):
             if damaged:
                 raise self.store.damaged_images(damaged)
-            similarity = vectors @ query
-            order = np.lexsort((records.ids, -similarity))
-            found.append(
-                [
-                    hit_of(rank, float(similarity[row]), records, row, self.calibration)
-                    for rank, row in enumerate(order, 1)
-                ]
-            )
+            similarity, placed = vectors @ query, None
+            if fits is not None:
+                fitting = fits.of(row, records)
+                placed = fitting, fits.scores(similarity, fitting)
+            order = np.lexsort((records.ids, -(placed[1] if placed else similarity)))[:k]
+            found.append(hits_of(records, order, similarity, self.calibration, placed))
         return found
+
+    def _span(self, dated: bool) -> float:
+        """The time between the first and the last image whose time is a date, or is a number; 0 where none is."""
+        if dated not in self._spans:
+            with self.store.reading():
+                self._spans[dated] = self.store.table.span("moment" if dated else "clock")
+        return self._spans[dated]
 
     # ------------------------------------------------------------------------------------------ single images
     def facts(self, ids: Sequence[int]) -> Records:
@@ -266,12 +298,15 @@ class SearchIndex:
 
     def views_of(self, paths: Sequence[str]) -> list[int]:
         """``view_of`` for several, in one go."""
-        wanted, known = {path: int(View.UNKNOWN) for path in paths}, self.store.table
+        records = self.named(paths)
+        known = dict(zip(records.paths, records.views.tolist()))
+        return [known.get(path, int(View.UNKNOWN)) for path in paths]
+
+    def named(self, paths: Sequence[str]) -> Records:
+        """What is known of those of some paths that are in the index, in no order."""
+        known = self.store.table
         with self.store.reading():
-            for piece in known.scan(KNOWN, known.named(paths)):
-                records = to_records(piece)
-                wanted.update(zip(records.paths, records.views.tolist()))
-        return [wanted[path] for path in paths]
+            return Records.joined(to_records(piece) for piece in known.scan(KNOWN, known.named(paths)))
 
     # ------------------------------------------------------------------------------------------ checks
     def verify(self) -> int:
@@ -282,16 +317,24 @@ class SearchIndex:
         """
         return self.store.verify()
 
+    def sample(self, count: int) -> np.ndarray:
+        """float32 [n, dim]: features of so many images, always the same ones; of all where there are fewer."""
+        with self.store.reading():
+            ids = np.concatenate(
+                [np.empty(0, np.int64), *(piece["id"].to_numpy() for piece in self.store.table.scan(("id",)))]
+            )
+        return self.features(
+            np.sort(np.random.default_rng(1).choice(ids, min(count, len(ids)), replace=False)).tolist()
+        )
+
     def recall_by_nprobe(self, k: int = 10, queries: int = 200) -> Callable[[int], float]:
         """A function of nprobe: the share of the true ``k`` nearest images that is found, in [0, 1].
 
         Args:
             queries: so many images of the index itself, always the same ones, are searched for.
         """
+        asked = self.sample(queries)
         with self.store.reading():
-            ids = np.concatenate([piece["id"].to_numpy() for piece in self.store.table.scan(("id",))])
-            drawn = np.sort(np.random.default_rng(1).choice(ids, min(queries, len(ids)), replace=False))
-            asked = self.features(drawn.tolist())
             exact = neighbours.exact_scores(self.store.table.vectors(), asked, k + 1)
 
         def search(queries: np.ndarray, k: int, nprobe: int) -> list[list[float]]:
@@ -302,20 +345,3 @@ class SearchIndex:
 
 def _by_id(ids: Sequence[int]) -> str:
     return f"id IN ({', '.join(str(int(number)) for number in ids) or -1})"
-
-
-def check_identity(store: Store, identity: Any) -> None:
-    """Refuse features of another model than that of an index.
-
-    Raises:
-        SearchIndexError: naming what differs.
-    """
-    there = store.manifest.identity
-    differing = sorted(name for name in {*there, *identity} if there.get(name) != identity.get(name))
-    if differing:
-        made_with = store.manifest.extractor.get("run") or store.manifest.extractor.get("weights")
-        raise SearchIndexError(
-            f"the index {store.folder!r} holds features of another model ({', '.join(differing)} differ"
-            f"{'s' if len(differing) == 1 else ''}); use the model that it was built with"
-            f"{f' ({made_with})' if made_with else ''}, or build another index with this one"
-        )

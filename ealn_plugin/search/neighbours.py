@@ -44,6 +44,14 @@ def exact_scores(pieces: Iterable[tuple[np.ndarray, np.ndarray]], queries: np.nd
     return -np.sort(-best, axis=1)
 
 
+def mean_distance(features: np.ndarray) -> float:
+    """The mean of 1 - similarity over all pairs of float32 [n, dim], L2-normalised; 0 where there is no pair."""
+    count, total = len(features), features.astype(np.float64).sum(0)
+    if count < 2:
+        return 0.0
+    return 1 - float(total @ total - np.square(features, dtype=np.float64).sum()) / (count * (count - 1))
+
+
 def recall_by_nprobe(
     search: Callable[[np.ndarray, int, int], list], exact: np.ndarray, queries: np.ndarray
 ) -> Callable[[int], float]:

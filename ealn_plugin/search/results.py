@@ -9,6 +9,7 @@ from ealn_plugin.search.filters import Filter
 from ealn_plugin.search.gallery import known_view
 from ealn_plugin.search.hits import Hit
 from ealn_plugin.search.index import FILTERED, SearchIndex
+from ealn_plugin.search.places import Whereabouts, forms_of
 from ealn_plugin.search.store import Manifest
 from ealn_plugin.search.writer import RECALL_AT
 from ealn_plugin.system.entrances import command
@@ -16,7 +17,10 @@ from ealn_plugin.system.files import csv_text
 from ealn_plugin.system.messages import counted
 
 _SHOWN = 12  # values of a column
-_TABLE = (("vehicle", 7), ("camera", 6), ("view", 7), ("time", 4), ("colour", 5), ("type", 4), ("same", 4), ("more", 4))
+_TABLE = (
+    *(("fits", 4), ("vehicle", 7), ("camera", 6), ("view", 7), ("time", 4)),
+    *(("colour", 5), ("type", 4), ("same", 4), ("more", 4)),
+)
 """Columns and their least width; of those of 5 or less only those are shown of which something is known."""
 
 
@@ -29,6 +33,7 @@ def answer(
     where: Filter | None = None,
     group_by: str = "",
     expansion: tuple[int, float] = (0, 0.0),
+    whereabouts: Whereabouts | None = None,
 ) -> list[tuple[str, View, list[Hit]]]:
     """The nearest images of image files.
 
@@ -37,7 +42,7 @@ def answer(
         paths: list of absolute file names; k: images for each.
         view: of all of them, see ``as_view``; None: what the index or a dataset built in this process knows, else
             predicted where the extractor has a classifier, else unknown.
-        where, group_by: see ``SearchIndex.search``.
+        where, group_by, whereabouts: see ``SearchIndex.search``.
         expansion: count and alpha of ``SearchIndex.expanded``; a count of 0: the images are searched as they are.
     Returns:
         list of (path, View, list of ``Hit``)
@@ -48,7 +53,7 @@ def answer(
     else:
         extracted = extractor.extract(paths, [view] * len(paths))
     features = index.expanded(extracted.features, *expansion, where) if expansion[0] else extracted.features
-    nearest = index.search(features, k, where, group_by)
+    nearest = index.search(features, k, where, group_by, whereabouts)
     return [(path, View(int(seen)), hits) for path, seen, hits in zip(paths, extracted.views, nearest)]
 
 
@@ -89,8 +94,9 @@ def _cell(hit: Hit, name: str) -> str:
         return View(hit.view).name.lower()
     if name == "more":
         return str(hit.more or "")
-    if name == "same":
-        return "" if hit.probability is None else f"{100 * hit.probability:.0f}%"
+    if name in ("same", "fits"):
+        share = hit.probability if name == "same" else hit.fits
+        return "" if share is None else f"{100 * share:.0f}%"
     return printable(getattr(hit, name))
 
 
@@ -112,7 +118,9 @@ def likely(
     return [(path, view, [hit for hit in hits if (hit.probability or 0) >= threshold]) for path, view, hits in answers]
 
 
-def as_json(index: SearchIndex, answers: Sequence[tuple[str, View, list[Hit]]]) -> dict[str, Any]:
+def as_json(
+    index: SearchIndex, answers: Sequence[tuple[str, View, list[Hit]]], whereabouts: Whereabouts | None = None
+) -> dict[str, Any]:
     """JSON values; what is unknown is null."""
     return {
         "images": len(index),
@@ -120,10 +128,30 @@ def as_json(index: SearchIndex, answers: Sequence[tuple[str, View, list[Hit]]]) 
         "nlist": index.nlist,
         "nprobe": index.nprobe,
         "queries": [
-            {"image": path, "view": _view_name(view), "nearest": [hit_json(hit) for hit in hits]}
-            for path, view, hits in answers
+            {
+                "image": path,
+                "view": _view_name(view),
+                **(_whereabouts_json(whereabouts, row, hits) if whereabouts else {}),
+                "nearest": [hit_json(hit) for hit in hits],
+            }
+            for row, (path, view, hits) in enumerate(answers)
         ],
     }
+
+
+def _whereabouts_json(whereabouts: Whereabouts, row: int, hits: Sequence[Hit]) -> dict[str, Any]:
+    """What the hits of a query were ranked by, and where and when it was taken."""
+    return {
+        "ranked_by": ranked_by(whereabouts, hits),
+        "camera": _label(whereabouts.cameras[row]),
+        "time": whereabouts.times[row] or None,
+    }
+
+
+def ranked_by(whereabouts: Whereabouts | None, hits: Sequence[Hit]) -> str:
+    """'appearance', or the form of where and when by which a query's hits are ranked as well."""
+    placed = any(hit.fits is not None for hit in hits)
+    return whereabouts.form if whereabouts is not None and placed else "appearance"
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
@@ -143,6 +171,8 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "track": hit.track or None,
         "more": hit.more,
         "probability": hit.probability,
+        "fits": hit.fits,
+        "score": hit.score,
     }
 
 
@@ -193,6 +223,7 @@ def known(index: SearchIndex) -> list[str]:
             shown = ", ".join(f"{printable(value)} ({count})" for value, count in list(counts.items())[:_SHOWN])
             more = f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
             lines.append(f"{column}: {shown}{more}")
+    lines += [f"where and when: {printable(str(found))}" for found in forms_of(index.manifest.places).values()]
     return lines
 
 

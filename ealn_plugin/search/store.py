@@ -5,15 +5,17 @@
     lock             in a folder: held by whoever changes the index
 
 A change first makes a new version of the images, then replaces manifest.json in one go, then removes the version
-before. So whoever is killed, or runs out of disk, at any moment leaves the index as it was or as it was to be. In
-object storage there are no manifest.json and no lock: the newest version counts, and Lance itself refuses the second of
-two changes that happen at once.
+before. So whoever is killed, or runs out of disk, at any moment leaves the index as it was or as it was to be.
+
+In object storage there are no manifest.json and no lock, and the newest version counts. Before images are added their
+ids are reserved, in the notes: of two processes that do so at once Lance refuses the second, and whoever finds other
+notes than its own stops as well. So no id is given twice, and a killed process leaves no lock behind. Damage is noticed
+by the checksum of each image.
 """
 
 import contextlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -22,6 +24,7 @@ from typing import Any
 
 from ealn_plugin.search.errors import MissingFileError, SearchIndexError, UnwrittenError, first_line, says_missing
 from ealn_plugin.search.index_files import FORMAT, MANIFEST, check_end, files_text, no_index, read_files, state_of
+from ealn_plugin.search.remote import is_conflict, is_remote, meaning
 from ealn_plugin.search.table import KNOWN, Table, checksums, matrix, to_records
 from ealn_plugin.system.files import write_atomically
 
@@ -29,7 +32,6 @@ IMAGES = "images.lance"
 NOTE = "ealn_plugin"
 CHECKED_AT_OPENING = 2**28
 """Bytes: an index up to this size is checked whole whenever it is opened, a larger one by the sizes of its files."""
-_URI = re.compile(r"[a-z][a-z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Manifest:
         ivf: {} or {'nlist', 'nprobe', 'images': how many there were when the lists were learned, 'recall': at 10 with
             that nprobe}; until it is measured the recall is None and the nprobe 0, which is exact.
         calibration: {} or the values of a ``Calibration``.
+        places: what is known of where and when: {} or 'distance' with the values of a ``CameraDistances``,
+            'transitions' with those of a ``FittedTransitions``, and 'mean_distance' of two images, 1 - similarity.
         images: how many the index holds. size: bytes on disk, None in object storage.
     """
 
@@ -57,16 +61,19 @@ class Manifest:
     next_id: int = 0
     ivf: dict = field(default_factory=dict)
     calibration: dict = field(default_factory=dict)
+    places: dict = field(default_factory=dict)
     images: int = 0
     size: int | None = None
 
 
-_STORED = ("dim", "identity", "extractor", "wanted", "complete", "next_id", "ivf", "calibration")
+_STORED = ("dim", "identity", "extractor", "wanted", "complete", "next_id", "ivf", "calibration", "places")
+_SINCE = {"places": {}}  # not in indices of earlier versions
 
 
-def is_remote(place: str | PathLike[str]) -> bool:
-    """Whether an index lies in object storage: its place is a URI."""
-    return bool(_URI.match(os.fspath(place)))
+def images_in(place: str | PathLike[str]) -> str:
+    """Where the table of an index lies."""
+    place = os.fspath(place)
+    return f"{place.rstrip('/')}/{IMAGES}" if is_remote(place) else os.path.join(place, IMAGES)
 
 
 class Store:
@@ -108,20 +115,34 @@ class Store:
         if not store.remote and os.path.isdir(store.images):  # of a build that was killed before it began
             shutil.rmtree(store.images)
         with store.writing():
-            store.table = Table.create(store.images, manifest.dim)
+            store.table = Table.create(store.images, manifest.dim, over=store._half_created())
         store.commit()
         return store
+
+    def _half_created(self) -> bool:
+        """Whether object storage has an empty table that no process has called an index."""
+        if not self.remote:
+            return False
+        try:
+            table = Table(self.images)
+        except (ValueError, OSError) as error:
+            if says_missing(error):
+                return False
+            raise
+        return NOTE not in table.notes() and not len(table)
 
     @property
     def images(self) -> str:
         """Where the table lies."""
-        return f"{self.folder.rstrip('/')}/{IMAGES}" if self.remote else os.path.join(self.folder, IMAGES)
+        return images_in(self.folder)
 
     def _noted(self) -> Manifest:
         notes = self.table.notes()
+        if self.remote and NOTE not in notes and not len(self.table):  # whoever created it was killed at once
+            raise no_index(self.folder)
         if NOTE not in notes:
             raise ValueError("it is not one of this plugin")
-        values = json.loads(notes[NOTE])
+        values = {**_SINCE, **json.loads(notes[NOTE])}
         if values.pop("format") != FORMAT or sorted(values) != sorted(_STORED):
             raise ValueError("another version of the plugin has written it")
         size = None if self.remote else sum(file["bytes"] for file in self._files.values())
@@ -182,6 +203,8 @@ class Store:
         except BaseException as error:  # a panic of the engine is no Exception
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
+            if self.remote and meaning(error):
+                raise SearchIndexError(f"the index {self.folder!r} cannot be read: {meaning(error)}") from error
             if says_missing(error):
                 raise MissingFileError(
                     f"a file is missing from the index {self.folder!r} ({first_line(error)}); take the index from a "
@@ -202,20 +225,52 @@ class Store:
         except BaseException as error:
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
+            if self.remote and is_conflict(error):
+                raise self._taken() from error
+            if self.remote and meaning(error):
+                raise UnwrittenError(f"the index {self.folder!r} could not be written: {meaning(error)}") from error
             raise UnwrittenError(
                 f"the index {self.folder!r} could not be written ({first_line(error)}); it is as it was before: free "
                 "some space and run the same command again"
             ) from error
 
     # ------------------------------------------------------------------------------------------ changes
+    def _taken(self) -> SearchIndexError:
+        return SearchIndexError(
+            f"the index {self.folder!r} is being changed by another process; wait for it to end, then run the same "
+            "command again"
+        )
+
+    def reserve(self, next_id: int) -> None:
+        """In object storage: have the ids below ``next_id`` for this process alone, before it adds their images.
+
+        Raises:
+            SearchIndexError: another process is changing the index.
+        """
+        if not self.remote:
+            return
+        if self.table.notes().get(NOTE) != self._text(self.manifest):
+            raise self._taken()
+        manifest = replace(self.manifest, next_id=next_id)
+        with self.writing():
+            self._note(manifest)
+        self.manifest = manifest
+
+    def _note(self, manifest: Manifest) -> None:
+        if self.remote and self.table.latest != self.table.version:  # Lance forgets conflicts with cleared versions
+            raise self._taken()
+        self.table.note({NOTE: self._text(manifest)})
+
+    @staticmethod
+    def _text(manifest: Manifest) -> str:
+        return json.dumps({"format": FORMAT, **{name: getattr(manifest, name) for name in _STORED}})
+
     def commit(self, **changes: Any) -> None:
         """Make what the table holds now count, with changes of the manifest's attributes, and remove the rest."""
         manifest = replace(self.manifest, **changes)
-        values = {name: getattr(manifest, name) for name in _STORED}
-        text = json.dumps({"format": FORMAT, **values})
         with self.writing():
-            if self.table.notes().get(NOTE) != text:
-                self.table.note({NOTE: text})
+            if self.table.notes().get(NOTE) != self._text(manifest):
+                self._note(manifest)
             files = {} if self.remote else self._hashed()
             if not self.remote:
                 write_atomically(os.path.join(self.folder, MANIFEST), files_text(self.table.version, files))
@@ -244,3 +299,20 @@ class Store:
                 self.commit()
             else:
                 self.table.clean()
+
+
+def check_identity(store: Store, identity: Any) -> None:
+    """Refuse features of another model than that of an index.
+
+    Raises:
+        SearchIndexError: naming what differs.
+    """
+    there = store.manifest.identity
+    differing = sorted(name for name in {*there, *identity} if there.get(name) != identity.get(name))
+    if differing:
+        made_with = store.manifest.extractor.get("run") or store.manifest.extractor.get("weights")
+        raise SearchIndexError(
+            f"the index {store.folder!r} holds features of another model ({', '.join(differing)} differ"
+            f"{'s' if len(differing) == 1 else ''}); use the model that it was built with"
+            f"{f' ({made_with})' if made_with else ''}, or build another index with this one"
+        )

@@ -2,10 +2,12 @@
 
 Lance (https://lance.org) is the storage engine of LanceDB: columns in files that are written once, a manifest for every
 version, filters with indices of their own, and inverted lists whose parts are read from disk when a query needs them. A
-dataset lies in a folder or, given a URI, in object storage ('s3://bucket/gallery', 'gs://...', 'az://...').
+dataset lies in a folder or, given a URI, in object storage ('s3://bucket/gallery', 'gs://...', 'az://...'; remote.py).
 """
 
+import json
 import logging
+import math
 import os
 import warnings
 import zlib
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ealn_plugin.search.records import COLUMNS, Records
+from ealn_plugin.search.remote import WAITING, is_remote
 from ealn_plugin.system.extras import install_command
 
 log = logging.getLogger(__name__)
@@ -70,13 +73,16 @@ class Table:
 
     def __init__(self, uri: str, version: int | None = None) -> None:
         self.uri, self._lance = uri, import_lance()
-        self._dataset = self._lance.dataset(uri, version=version)
+        self._options = WAITING if is_remote(uri) else None
+        self._dataset = self._lance.dataset(uri, version=version, storage_options=self._options)
 
     @classmethod
-    def create(cls, uri: str, dim: int) -> "Table":
-        """An empty table for features of so many numbers."""
-        lance = import_lance()
-        lance.write_dataset(_schema(dim).empty_table(), uri, schema=_schema(dim), mode="create")
+    def create(cls, uri: str, dim: int, over: bool = False) -> "Table":
+        """An empty table for features of so many numbers; ``over``: in the place of one that there is."""
+        lance, schema = import_lance(), _schema(dim)
+        options = WAITING if is_remote(uri) else None
+        mode = "overwrite" if over else "create"
+        lance.write_dataset(schema.empty_table(), uri, schema=schema, mode=mode, storage_options=options)
         return cls(uri)
 
     # ------------------------------------------------------------------------------------------ what there is
@@ -107,7 +113,7 @@ class Table:
         return len(self) - (index.num_rows_indexed if index else 0)
 
     def files(self) -> dict[str, int]:
-        """{name below the dataset: bytes} of the files that this version consists of."""
+        """{name below the dataset: bytes} of the files that this version consists of; of a folder, not of a URI."""
         tracked = self._dataset.tracked_files().read_all().to_pydict()
         names = {name for name, version in zip(tracked["path"], tracked["version"]) if version == self.version}
         return {name: os.path.getsize(os.path.join(self.uri, name)) for name in names}
@@ -119,6 +125,14 @@ class Table:
     def count(self, where: str = "") -> int:
         """How many images fulfil a condition."""
         return self._dataset.count_rows(filter=where or None)
+
+    def span(self, column: str) -> float:
+        """The difference of the largest and the smallest number of a column, 0 where there is none."""
+        least, largest = math.inf, -math.inf
+        for piece in self.scan((column,), f"{column} IS NOT NULL"):
+            values = piece[column].to_numpy()
+            least, largest = min(least, values.min(initial=math.inf)), max(largest, values.max(initial=-math.inf))
+        return max(0.0, float(largest - least))
 
     @staticmethod
     def named(paths: Sequence[str]) -> str:
@@ -176,7 +190,27 @@ class Table:
     # ------------------------------------------------------------------------------------------ changing
     def add(self, records: Records, vectors: np.ndarray) -> None:
         """Append images, all or none."""
-        self._dataset = self._lance.write_dataset(_to_arrow(records, vectors), self._dataset, mode="append")
+        self._dataset = self._lance.write_dataset(
+            _to_arrow(records, vectors), self._dataset, mode="append", storage_options=self._options
+        )
+
+    def write_apart(self, records: Records, vectors: np.ndarray) -> list[str]:
+        """Write images to files that no version has yet, and nobody reads; returns what ``adopt`` takes, as JSON."""
+        if not len(records):
+            return []
+        data = _to_arrow(records, vectors)
+        written = self._lance.fragment.write_fragments(
+            data, self._dataset, schema=data.schema, mode="append", storage_options=self._options
+        )
+        return [json.dumps(fragment.to_json()) for fragment in written]
+
+    def adopt(self, written: Sequence[str]) -> None:
+        """Append what processes have written apart, all in one version, in this order."""
+        fragments = [self._lance.FragmentMetadata.from_json(text) for text in written]
+        append = self._lance.LanceOperation.Append(fragments)
+        self._dataset = self._lance.LanceDataset.commit(
+            self._dataset, append, read_version=self.version, storage_options=self._options
+        )
 
     def remove(self, where: str) -> None:
         """Remove the images that fulfil a condition."""
@@ -216,13 +250,13 @@ class Table:
         self._dataset.optimize.compact_files(target_rows_per_fragment=FILE_ROWS, materialize_deletions_threshold=0.0)
         if self.indices():
             self._dataset.optimize.optimize_indices(num_indices_to_merge=1)
-        self._dataset = self._lance.dataset(self.uri)
+        self._dataset = self._lance.dataset(self.uri, storage_options=self._options)
 
     def back_to(self, version: int) -> None:
         """Make an older version the newest one."""
-        self._dataset = self._lance.dataset(self.uri, version=version)
+        self._dataset = self._lance.dataset(self.uri, version=version, storage_options=self._options)
         self._dataset.restore()
-        self._dataset = self._lance.dataset(self.uri)
+        self._dataset = self._lance.dataset(self.uri, storage_options=self._options)
 
     @property
     def latest(self) -> int:
@@ -230,8 +264,12 @@ class Table:
         return self._dataset.latest_version
 
     def clean(self) -> None:
-        """Remove the files of all other versions, and of changes that were never finished."""
-        self._dataset.cleanup_old_versions(timedelta(0), delete_unverified=True)
+        """Remove the files of all other versions, and of changes that were never finished.
+
+        In object storage, where there is no lock, the latter may belong to a change that another process is making;
+        they go after a week.
+        """
+        self._dataset.cleanup_old_versions(timedelta(0), delete_unverified=not is_remote(self.uri))
 
 
 # ---------------------------------------------------------------------------------------------- Arrow

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from ealn_plugin.evaluation.calibration import Calibration
 from ealn_plugin.search import neighbours
-from ealn_plugin.search.calibration import Calibration
 from ealn_plugin.search.errors import NoIndexError
-from ealn_plugin.search.index import SearchIndex, check_identity
+from ealn_plugin.search.index import SearchIndex
 from ealn_plugin.search.index_files import locked
+from ealn_plugin.search.places import CameraDistances, FittedTransitions
 from ealn_plugin.search.records import Records
-from ealn_plugin.search.store import Manifest, Store, is_remote
+from ealn_plugin.search.remote import is_remote
+from ealn_plugin.search.store import Manifest, Store, check_identity
 from ealn_plugin.search.table import to_records
 
 log = logging.getLogger(__name__)
@@ -28,10 +30,35 @@ KINDS = ("auto", "flat", "ivf")
 TARGET_RECALL, RECALL_AT, RECALL_QUERIES = 0.97, 10, 200
 """An automatic nprobe is the smallest power of two with this recall at 10, on 200 images of the index itself."""
 
+DRAWN = 4_096
+"""Images whose mean distance stands for that of all."""
+
 _RETRAIN = 4  # times as many images as the lists were learned from: learn them again
 _UNLISTED = 2048  # images that may wait for their place in the lists
 _FRAGMENTS = 16  # small files that may lie there
 _LENGTH = 1e-3  # how far a feature may be longer than 1: half-precision features are
+
+
+def checked(records: Records, features: Any, dim: int, folder: str) -> np.ndarray:
+    """float32 [n, dim] of features for an index.
+
+    Raises:
+        ValueError: features of another length, not finite or not L2-normalised.
+    """
+    features = np.asarray(features, dtype=np.float32)
+    if features.shape != (len(records), dim):
+        raise ValueError(
+            f"features have shape {features.shape}, expected ({len(records)}, {dim}) in the index {folder!r}"
+        )
+    lengths = np.linalg.norm(features, axis=1)
+    wrong = ~(lengths <= 1 + _LENGTH)  # also true for NaN
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"the feature of {records.paths[row]!r} has length {lengths[row]:g}, expected 1; give "
+            "L2-normalised features"
+        )
+    return features
 
 
 class IndexWriter:
@@ -66,7 +93,7 @@ class IndexWriter:
         for name, value in (("nlist", nlist), ("nprobe", nprobe)):
             if value < 0:
                 raise ValueError(f"{name} is {value}, expected 1 or more, or 0 for automatic")
-        self.folder, self._segment = os.fspath(folder), segment
+        self.folder, self.segment = os.fspath(folder), segment
         self._wanted: dict[str, Any] = {"kind": kind, "nlist": nlist, "nprobe": nprobe}
         self._fresh = Manifest(dim, identity, extractor or {}, self._wanted)
         self._lock = contextlib.ExitStack()
@@ -141,6 +168,22 @@ class IndexWriter:
         """
         self.store.commit(calibration=calibration.as_json())
 
+    def place(self, distances: CameraDistances | None = None, transitions: FittedTransitions | None = None) -> None:
+        """Store what is known of where and when; an earlier one of its kind gives way.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        given = {"distance": distances, "transitions": transitions}
+        known = {form: value.as_json() for form, value in given.items() if value is not None}
+        self.store.commit(places=self._measured({**self.manifest.places, **known}))
+
+    def _measured(self, places: Mapping[str, Any]) -> dict[str, Any]:
+        """``Manifest.places`` with the mean distance of the images as they are now; {} where nothing is known."""
+        if not places:
+            return {}
+        return {**places, "mean_distance": neighbours.mean_distance(SearchIndex(self.store).sample(DRAWN))}
+
     def absent(self, paths: Sequence[str]) -> list[int]:
         """Row numbers of the paths that are not in the index, each path once."""
         seen, rows = set(self.records().paths), []
@@ -169,8 +212,8 @@ class IndexWriter:
         """
         before, waiting = self.manifest.images, []
         for records, features in batches:
-            waiting.append((records, self._checked(records, features)))
-            while sum(len(part) for part, _ in waiting) >= self._segment:
+            waiting.append((records, checked(records, features, self.manifest.dim, self.folder)))
+            while sum(len(part) for part, _ in waiting) >= self.segment:
                 waiting = self._flush(waiting)
         if sum(len(part) for part, _ in waiting):
             self._flush(waiting)
@@ -179,12 +222,27 @@ class IndexWriter:
     def _flush(self, waiting: list) -> list:
         """Commit one segment of what is waiting; returns what still waits."""
         records, features = Records.joined(part for part, _ in waiting), np.concatenate([part for _, part in waiting])
-        count, first = min(self._segment, len(records)), self.manifest.next_id
+        count, first = min(self.segment, len(records)), self.manifest.next_id
         numbered = replace(records.take(np.arange(count)), ids=np.arange(first, first + count))
         with self._changing():
+            self.store.reserve(first + count)
             self.store.table.add(numbered, features[:count])
             self.store.commit(next_id=first + count)
         return [(records.take(np.arange(count, len(records))), features[count:])]
+
+    def adopt(self, written: Sequence[str], count: int) -> None:
+        """Make images count that processes have written apart.
+
+        Args:
+            written: what ``Table.write_apart`` returned. count: of images, whose ids follow each other from the next.
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        following = self.manifest.next_id + count
+        with self._changing():
+            self.store.reserve(following)
+            self.store.table.adopt(written)
+            self.store.commit(next_id=following)
 
     @contextlib.contextmanager
     def _changing(self) -> Any:
@@ -197,23 +255,6 @@ class IndexWriter:
                 self.store = Store(self.folder)
                 self._settle()
             raise
-
-    def _checked(self, records: Records, features: Any) -> np.ndarray:
-        features = np.asarray(features, dtype=np.float32)
-        if features.shape != (len(records), self.manifest.dim):
-            raise ValueError(
-                f"features have shape {features.shape}, expected ({len(records)}, {self.manifest.dim}) in "
-                f"the index {self.folder!r}"
-            )
-        lengths = np.linalg.norm(features, axis=1)
-        wrong = ~(lengths <= 1 + _LENGTH)  # also true for NaN
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise ValueError(
-                f"the feature of {records.paths[row]!r} has length {lengths[row]:g}, expected 1; give "
-                "L2-normalised features"
-            )
-        return features
 
     def remove(self, chosen: Callable[[Records], np.ndarray]) -> int:
         """Remove images in one go, their features included.
@@ -248,7 +289,7 @@ class IndexWriter:
                 table.tidy()
             if flat:
                 table.forget()
-                self.store.commit(ivf={}, wanted=wanted, complete=True)
+                self.store.commit(ivf={}, wanted=wanted, complete=True, places=self._measured(self.manifest.places))
                 return
             if self._fits(images):
                 if table.unlisted() > _UNLISTED:
@@ -258,7 +299,8 @@ class IndexWriter:
                 table.learn(nlist)
                 ivf = {"nlist": nlist, "nprobe": 0, "images": images, "recall": None}
             measured = ivf["recall"] is not None and wanted["nprobe"] in (0, ivf["nprobe"])
-            self.store.commit(ivf=ivf, wanted=wanted, complete=measured)
+            places = self._measured(self.manifest.places)
+            self.store.commit(ivf=ivf, wanted=wanted, complete=measured, places=places)
         if not measured:
             self._measure(wanted["nprobe"])
 

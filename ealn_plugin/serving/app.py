@@ -13,7 +13,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from ealn_plugin.search.errors import SearchIndexError
-from ealn_plugin.serving.gallery import Gallery, filter_of
+from ealn_plugin.search.places import WEIGHT
+from ealn_plugin.serving.gallery import Gallery, Placing, filter_of
 from ealn_plugin.serving.limits import LimitedBody, OnlyHosts
 from ealn_plugin.serving.uploads import Decoder, UploadError
 from ealn_plugin.system.messages import sentence
@@ -93,11 +94,18 @@ def _add_searches(app: FastAPI, gallery: Gallery, decode: Callable[[bytes], Any]
         before: Annotated[str, Form()] = "",
         group_by: Annotated[str, Form()] = "",
         k: Annotated[int, Form()] = 20,
+        where_and_when: Annotated[str, Form()] = "",
+        query_camera: Annotated[str, Form()] = "",
+        query_time: Annotated[str, Form()] = "",
+        where_weight: Annotated[float, Form()] = WEIGHT,
     ) -> dict[str, Any]:
-        """The nearest images of a picture of a vehicle's ``seen`` side, within ``box``: left,upper,right,lower."""
+        """The nearest images of a picture of a vehicle's ``seen`` side, within ``box``: left,upper,right,lower; with
+        ``where_and_when``, distance or transitions, by how well they fit ``query_camera`` and ``query_time`` as well.
+        """
         where = filter_of(_filters(camera, view, colour, type, source, after, before))
         found = decode(picture.file.read())
-        return gallery.search_picture(found, _box(box), seen, where, k, group_by)
+        placing = Placing(where_and_when, query_camera, query_time, where_weight)
+        return gallery.search_picture(found, _box(box), seen, where, k, group_by, placing)
 
     @app.get("/api/search/{number}")
     def search_from(
@@ -111,10 +119,15 @@ def _add_searches(app: FastAPI, gallery: Gallery, decode: Callable[[bytes], Any]
         before: str = "",
         group_by: str = "",
         k: int = 20,
+        where_and_when: str = "",
+        query_camera: str = "",
+        query_time: str = "",
+        where_weight: float = WEIGHT,
     ) -> dict[str, Any]:
-        """The nearest images of one of the index."""
+        """The nearest images of one of the index, whose camera and time are those that it knows unless given."""
         where = filter_of(_filters(camera, view, colour, type, source, after, before))
-        return gallery.search_image(number, where, k, group_by)
+        placing = Placing(where_and_when, query_camera, query_time, where_weight)
+        return gallery.search_image(number, where, k, group_by, placing)
 
 
 def _filters(camera: Any, view: Any, colour: Any, kind: Any, source: Any, after: str, before: str) -> dict[str, Any]:

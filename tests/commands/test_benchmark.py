@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import pathlib
@@ -215,3 +216,16 @@ def test_loading_from_the_command_line(benchmark, veri_root, tmp_path, capsys):
     assert f"{result['times_faster']['4x']['cache on']:.2f} x" in out and "equal to torchreid's, all 36 images" in out
     assert benchmark.main(["data", "--root", str(tmp_path)]) == 1
     assert "error: VeRi776 was not found" in capsys.readouterr().err
+
+
+def test_an_engine_that_is_not_installed_is_said_before_anything_is_built(benchmark, tmp_path, capsys, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pymilvus" else found(name))
+    command = ["search", "--vectors", "400", "--dim", "16", "--engines", "lance", "milvus", "--folder", str(tmp_path)]
+    assert benchmark.main(command) == 1
+    error = capsys.readouterr().err
+    assert error == (
+        "error: the engine milvus is not installed; pip install -c constraints.txt pymilvus milvus-lite, or leave it "
+        "out of --engines\n"
+    )
+    assert not list(tmp_path.iterdir())

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ealn_plugin.search import calibration
+from ealn_plugin.evaluation import calibration
 from tests.helpers.tool_modules import load_tool
 
 pytest.importorskip("lance")

@@ -5,18 +5,19 @@ from ealn_plugin.benchmark import engines, rank
 from ealn_plugin.commands import choices
 from ealn_plugin.data import View
 from ealn_plugin.data.synthetic import PRESETS, layouts
+from ealn_plugin.detection import detector, video
 from ealn_plugin.evaluation.protocols import PROTOCOLS
+from ealn_plugin.evaluation.spatio_temporal import FORMS
 from ealn_plugin.export import formats, weights_file
 from ealn_plugin.inference import extractor
 from ealn_plugin.reports import figures, html
-from ealn_plugin.reports.places import FORMS
 from ealn_plugin.runs import grid
-from ealn_plugin.search import gallery, index, neighbours, writer
+from ealn_plugin.search import gallery, index, neighbours, places, writer
 
 
 def test_the_copies_are_those_of_the_originals():
     assert choices.PROTOCOLS == tuple(PROTOCOLS)
-    assert choices.PLACES == FORMS
+    assert choices.PLACES == FORMS and choices.WHERE_WEIGHT == places.WEIGHT
     assert choices.VIEWS == tuple(view.name.lower() for view in View)
     assert choices.LAYOUTS == tuple(layouts.LAYOUTS) and choices.RENDERED == tuple(PRESETS)
     assert choices.FIGURES == {number: figure.name for number, figure in figures.FIGURES.items()}
@@ -29,5 +30,6 @@ def test_the_copies_are_those_of_the_originals():
     assert (choices.FLAT_UP_TO, choices.RECALL_AT) == (neighbours.FLAT_UP_TO, writer.RECALL_AT)
     assert choices.SEARCH_ENGINES == tuple(engines.ENGINES)
     assert (choices.SEARCH_GROUPS, choices.TARGET_RECALL) == (index.GROUPS, writer.TARGET_RECALL)
+    assert choices.DETECT_CLASSES == detector.VEHICLES and choices.VIDEOS == video.VIDEO_EXTENSIONS
     assert choices.PRECISIONS == tuple(sorted(extractor.PRECISIONS))
     assert choices.RANK_SIZES == tuple(sorted(rank.RANK_SIZES))

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 
+from ealn_plugin.evaluation import calibration
 from tests.helpers.browser import open_in_chromium
 from tests.helpers.pages import arguments_of
 from tests.helpers.standins import make_veri_folder, train_run
@@ -19,6 +20,7 @@ SECTIONS = [
     "results",
     "cmc",
     "ranked",
+    "reliability",
     "hard",
     "views",
     "time",
@@ -63,8 +65,9 @@ def test_the_command_of_the_readme(report, run_folder, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_page_with_everything_in_a_browser(report, tmp_path):
+def test_a_page_with_everything_in_a_browser(report, tmp_path, monkeypatch):
     """Two runs, one with every scheme; then the same page after the dataset is gone."""
+    monkeypatch.setattr(calibration, "FEWEST", 1)  # there are four test vehicles
     root = make_veri_folder(tmp_path / "data", train=4, test=4)
     runs = [
         str(

@@ -114,6 +114,8 @@ def test_two_processes_are_one(pair, veri_root, tmp_path):
                 scheme_options=dict(negatives="semi_hard"),
             ),
         ),
+        (("xvgan",), {}),
+        (("vami",), dict(gan_lr=0.0002)),
     ],
 )
 def test_every_scheme_in_two_processes(pair, veri_root, tmp_path, names, options):

@@ -28,6 +28,8 @@ ALL = [
     ("edit",),
     ("truth",),
     ("paste",),
+    ("xvgan",),
+    ("vami",),
 ]
 
 
@@ -95,7 +97,7 @@ def test_what_was_asked_for_is_not_measured(datamanager, monkeypatch, asked):
 
 @pytest.mark.parametrize("names", ALL)
 def test_measuring_leaves_nothing_behind(datamanager, names):
-    options = {} if {"stargan", "edit", "truth", "paste"} & set(names) else dict(residual=False)
+    options = {} if {"stargan", "edit", "truth", "paste", "xvgan", "vami"} & set(names) else dict(residual=False)
     engine = build_engine(datamanager, names, scheme_options=options, amp="auto", degrade=0.5)
     for parameter in engine.model.parameters():
         parameter.grad = torch.full_like(parameter, 3.0)

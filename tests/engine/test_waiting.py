@@ -25,6 +25,8 @@ CASES = [
     (("cyclegan",), {}),
     (("hard", "stargan"), {}),
     (("mix", "perturb"), {}),
+    (("xvgan",), {}),
+    (("vami",), {}),
 ]
 
 # What gives Python a number, or a tensor whose shape depends on numbers.

@@ -29,6 +29,13 @@ def test_it_equals_the_loops(pids, distance):
         torch.testing.assert_close(slope, torch.autograd.grad(expected, features)[0])
 
 
+def test_images_that_do_not_count():
+    features, pids = torch.eye(5)[:, :3], torch.tensor([0, 0, 1, 1, 2])
+    valid = torch.tensor([True, True, True, False, False])
+    found = contrastive_loss(features, pids, 1.0, "squared", valid)
+    torch.testing.assert_close(found, contrastive_loss(features[:3], pids[:3]))
+
+
 def test_a_margin_that_no_distance_keeps():
     with pytest.raises(ValueError, match="margin is 3"):
         contrastive_loss(torch.eye(2), torch.tensor([0, 1]), 3.0, "euclidean")

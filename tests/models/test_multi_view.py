@@ -2,7 +2,7 @@
 
 import torch
 
-from ealn_plugin.models import EmbeddingNetwork, SmallResNet
+from ealn_plugin.models import EmbeddingNetwork, NeckedBackbone, SmallResNet
 from ealn_plugin.models.embedding import named_when_frozen, probe_backbone
 from ealn_plugin.models.multi_view import (
     FeatureDiscriminator,
@@ -77,6 +77,13 @@ def test_what_the_network_returns():
         again, named = embedding(images)
     assert torch.equal(plain, again) and set(named) == {"single", "views", "parts"}
     assert torch.equal(embedding(images), plain)
+
+
+def test_behind_a_neck_the_named_outputs_stay():
+    necked, images = NeckedBackbone(small(), 512, 5, "after").eval(), torch.rand(2, 3, 32, 32)
+    with named_when_frozen(necked):
+        features, named = necked(images)
+    assert torch.equal(features, necked(images)) and set(named) == {"single", "views", "parts"}
 
 
 def test_the_networks_of_features():

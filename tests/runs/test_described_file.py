@@ -6,7 +6,14 @@ import struct
 import pytest
 import torch
 
-from ealn_plugin.runs.described_file import is_safetensors, read_description, read_metadata, read_tensors, write_tensors
+from ealn_plugin.runs.described_file import (
+    is_safetensors,
+    read_description,
+    read_metadata,
+    read_options,
+    read_tensors,
+    write_tensors,
+)
 
 TEXTS = {
     "network": "resnet18",
@@ -58,3 +65,15 @@ def test_a_broken_description_is_one_sentence(tmp_path, key, value):
     (tmp_path / "w").write_bytes(struct.pack("<Q", len(header)) + header)
     with pytest.raises(ValueError, match="describes its network in a way that cannot be read"):
         read_description(tmp_path / "w")
+
+
+def test_options_of_a_network(tmp_path):
+    path, texts = tmp_path / "w", {"network": "resnet18", "network_options": '{"ealn.neck": "after"}'}
+    write_tensors(path, {"a": torch.ones(2)}, texts)
+    assert read_options(path, "resnet18") == {"ealn.neck": "after"} and read_options(path, "resnet50") == {}
+    (tmp_path / "other").write_bytes(b"x" * 40)
+    assert read_options(tmp_path / "other", "resnet18") == {}
+    for text, message in (("[1", "cannot be read"), ('{"model.pretrained": true}', "model.pretrained, which this ver")):
+        write_tensors(path, {"a": torch.ones(2)}, {**texts, "network_options": text})
+        with pytest.raises(ValueError, match=message):
+            read_options(path, "resnet18")

@@ -83,10 +83,11 @@ def test_the_losses_equal_their_formulas():
         score, vehicles = (part[0] for part in judge(r[None]))
         g = g + 0.7 * minus_log_share(vehicles, PIDS[row]) / 5
         d = d + (functional.softplus(-score[0]) + 0.7 * minus_log_share(vehicles, PIDS[row])) / 5
+        score, vehicles = (part[0] for part in judge(inferred[row : row + 1]))
+        d = d + (functional.softplus(score[0]) + 0.7 * minus_log_share(vehicles, PIDS[row])) / 5
         e = e + 2.0 * (inferred[row] - r.detach()).pow(2).sum() / 5
     for row in range(6):
         score, vehicles = (part[0] for part in judge(inferred[row : row + 1]))
-        d = d + (functional.softplus(score[0]) + 0.7 * minus_log_share(vehicles, PIDS[row])) / 6
         e = e + (0.3 * functional.softplus(-score[0]) + 0.7 * minus_log_share(vehicles, PIDS[row])) / 6
     g = g + contrastive(found, PIDS[:5], 1.1)
     first = contrastive(inferred, PIDS, 1.1) + parts_loss(batch.outputs["parts"][:5], torch.tensor(VIEWS[:5]))

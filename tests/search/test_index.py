@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ealn_plugin.data.viewpoints import View
+from ealn_plugin.evaluation.calibration import Calibration
 from ealn_plugin.evaluation.distances import BlockDistances
 from ealn_plugin.evaluation.query_expansion import expand_queries
 from ealn_plugin.search import Filter, IndexWriter, Records, SearchIndex, SearchIndexError, store
@@ -238,3 +239,21 @@ def test_single_images_by_their_ids(tmp_path):
     for ask in (index.image, lambda number: index.facts([number]), lambda number: index.features([number])):
         with pytest.raises(KeyError):
             ask(2)
+
+
+def test_a_calibration_is_read_once_and_goes_with_the_index(tmp_path, vectors, monkeypatch):
+    """Not once a hit: the values in the manifest become an object when the index is opened, or has changed."""
+    build_index(tmp_path, vectors)
+    index = SearchIndex.open(tmp_path)
+    assert index.calibration is None and index.search(vectors[:1], 1)[0][0].probability is None
+    fitted = Calibration(4.0, -1.0, 10, 100, 0.1, [])
+    with IndexWriter.open(tmp_path) as writer:
+        writer.calibrate(fitted)
+    made = []
+    monkeypatch.setattr("ealn_plugin.search.index.Calibration", lambda **values: made.append(1) or fitted)
+    assert index.refresh() and index.calibration == fitted
+    for hits in (*index.search(vectors[:5], 50), *index.search(vectors[:5], 20, group_by="vehicle")):
+        np.testing.assert_allclose(
+            [hit.probability for hit in hits], [fitted.probability(hit.similarity) for hit in hits], rtol=1e-6
+        )
+    assert len(made) == 1

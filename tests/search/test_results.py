@@ -28,7 +28,7 @@ class Extractor:
 def index_that_knows(views):
     return types.SimpleNamespace(
         views_of=lambda paths: [views.get(path, View.UNKNOWN) for path in paths],
-        search=lambda features, k, where, group_by: [[] for _ in features],
+        search=lambda features, k, where, group_by, whereabouts: [[] for _ in features],
     )
 
 

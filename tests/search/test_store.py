@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ealn_plugin.search import IndexWriter, Records, SearchIndex, SearchIndexError
-from ealn_plugin.search.store import Store, is_remote
+from ealn_plugin.search.remote import is_remote
+from ealn_plugin.search.store import Store
 from tests.helpers.standins import build_index, clustered
 
 pytest.importorskip("lance")
@@ -35,3 +36,19 @@ def test_ids_are_not_given_twice_when_a_process_dies_between_images_and_notes(tm
     store.table.add(Records([f"/x/{row}.jpg" for row in range(5)], ids=np.arange(10, 15)), vectors[10:15])
     build_index(uri, vectors[15:], 15)
     assert sorted(SearchIndex.open(uri).records.ids.tolist()) == list(range(20))
+
+
+def test_of_two_that_change_it_at_once_one_is_refused(tmp_path):
+    uri, vectors = f"file-object-store://{tmp_path}/gallery", clustered(40)
+    build_index(uri, vectors[:10])
+
+    def images(first):
+        return [(Records([f"/x/{row}.jpg" for row in range(first, first + 10)]), vectors[first : first + 10])]
+
+    with IndexWriter.open(uri) as one, IndexWriter.open(uri) as other:
+        one.add(images(10))
+        with pytest.raises(SearchIndexError, match="is being changed by another process; wait for it to end"):
+            other.add(images(20))
+        one.add(images(30))
+        one.finish()
+    assert sorted(SearchIndex.open(uri).records.ids.tolist()) == list(range(30))

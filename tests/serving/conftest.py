@@ -12,6 +12,7 @@ from PIL import Image
 from ealn_plugin.data.viewpoints import View
 from ealn_plugin.inference.extractor import Extracted
 from ealn_plugin.search import IndexWriter, Records, SearchIndex
+from ealn_plugin.search.places import CameraDistances
 
 pytest.importorskip("lance")
 pytest.importorskip("fastapi")
@@ -53,6 +54,7 @@ def colour_index(pictures, tmp_path_factory):
     )
     with IndexWriter(folder, 3, {"weights": "colours"}, {}, "flat") as writer:
         writer.add([(records, features.numpy())])
+        writer.place(CameraDistances(["1", "2", "3"], [[0, 9, 2], [9, 0, 1], [2, 1, 0]], "colours"))
         writer.finish()
     return folder
 

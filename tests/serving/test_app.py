@@ -40,6 +40,17 @@ def test_a_search_with_everything(client):
     assert status == 200 and [hit["vehicle"] for hit in answer["hits"]] == [2, 3]
 
 
+def test_a_search_by_where_and_when(client):
+    fields = [("where_and_when", "distance"), ("query_camera", "2"), ("query_time", "11"), ("where_weight", "9")]
+    status, _, answer = client.post("/api/search", fields, png())
+    assert status == 200 and answer["ranked_by"] == "distance" and answer["hits"][0]["fits"] == 1
+    scores = [hit["score"] for hit in answer["hits"]]
+    assert scores == sorted(scores, reverse=True) and answer["hits"][-1]["id"] == 0
+    status, _, answer = client("GET", "/api/search/4?where_and_when=distance")
+    assert status == 200 and answer["ranked_by"] == "distance"
+    assert client.post("/api/search", [], png())[2]["ranked_by"] == "appearance"
+
+
 def test_images_by_number(client):
     status, headers, content = client("GET", "/api/images/5?size=64")
     assert status == 200 and headers["content-type"] == "image/jpeg" and content[:2] == b"\xff\xd8"
@@ -79,8 +90,14 @@ def test_the_file_of_an_image_that_is_gone(client, pictures):
         ([("group_by", "wheel")], png(), "picture", 400, "group_by is 'wheel'"),
         ([("after", "noon")], png(), "picture", 400, "noon"),
         ([("view", "above")], png(), "picture", 400, "above"),
+        ([("where_and_when", "space")], png(), "picture", 400, "where_and_when is 'space'"),
+        ([("where_and_when", "distance"), ("query_time", "noon")], png(), "picture", 400, "noon"),
+        ([("where_and_when", "distance"), ("where_weight", "nan")], png(), "picture", 400, "where_weight is nan"),
     ],
-    ids=["noise", "nothing", "no file", "short box", "no box", "no number", "k", "seen", "group", "after", "view"],
+    ids=[
+        *("noise", "nothing", "no file", "short box", "no box", "no number", "k", "seen", "group", "after", "view"),
+        *("form", "when", "weight"),
+    ],
 )
 def test_what_is_refused(client, fields, picture, name, status, reason):
     found, _, answer = client.post("/api/search", fields, picture, name)
@@ -114,6 +131,7 @@ def test_five_hundred_requests_of_nonsense(client):
     dice = random.Random(7)
     letters = string.ascii_letters + string.digits + "/.%?&=;#'\"<>\\-_+,"
     names = ["picture", "box", "seen", "camera", "view", "after", "before", "group_by", "k", "colour", "size"]
+    names += ["where_and_when", "query_camera", "query_time", "where_weight"]
 
     def word(length):
         return "".join(dice.choice(letters) for _ in range(dice.randrange(length)))
@@ -163,3 +181,6 @@ def test_a_browser_goes_from_an_image_to_its_neighbours(client, tmp_path):
     assert len(hits) == 11 and 'href="#id=3"' in hits[0] + hits[1] and "/api/images/3?size=320" in hits[0] + hits[1]
     assert len(re.findall(r'<input type="checkbox" name="camera" value="[123]">', page)) == 3
     assert re.search(r'<option value="rear">rear</option>', page)
+    assert re.search(
+        r'<details id="placing">.*<option value="distance">appearance and distances of cameras<', page, re.DOTALL
+    )

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from ealn_plugin.search.filters import Filter
-from ealn_plugin.serving.gallery import filter_of
+from ealn_plugin.search.places import Whereabouts
+from ealn_plugin.serving.gallery import Placing, filter_of
 
 
 def test_what_there_is(gallery):
@@ -66,3 +67,29 @@ def test_images_are_served_by_number_and_small(gallery, pictures):
         gallery.picture(3, 5000)
     with pytest.raises(KeyError):
         gallery.picture(99, 64)
+
+
+def test_hits_are_ranked_by_where_and_when_as_well(gallery):
+    """By what the search does with the same camera and time, and by appearance alone where one is not known."""
+    red = Image.new("RGB", (40, 30), (255, 0, 0))
+    assert gallery.info()["where_and_when"] == ["distance"]
+    plain = gallery.search_picture(red, None, "", Filter(), 12, "")
+    placed = gallery.search_picture(red, None, "", Filter(), 12, "", Placing("distance", "2", "11", 9.0))
+    asked = Whereabouts("distance", ["2"], ["11"], 9.0)
+    features = gallery.extractor.extract([red], [-1]).features
+    expected = gallery.index.search(features, 12, whereabouts=asked)[0]
+    assert [hit["id"] for hit in placed["hits"]] == [hit.id for hit in expected] and placed["ranked_by"] == "distance"
+    assert placed["hits"] != plain["hits"] and plain["ranked_by"] == "appearance"
+    far = next(hit for hit in placed["hits"] if hit["id"] == 0)  # camera 1 is farthest, and time 0
+    assert far["fits"] == 0 and far["rank"] == 12 and plain["hits"][0]["fits"] is None
+    timeless = gallery.search_picture(red, None, "", Filter(), 12, "", Placing("distance", "2", "", 9.0))
+    assert timeless["ranked_by"] == "appearance"
+    assert [hit["id"] for hit in timeless["hits"]] == [hit["id"] for hit in plain["hits"]]
+    own = gallery.search_image(4, Filter(), 12, "", Placing("distance", weight=9.0))
+    asked = Whereabouts("distance", ["2"], ["4"], 9.0)
+    expected = gallery.index.search(gallery.index.features([4]), 12, whereabouts=asked)[0]
+    assert [hit["id"] for hit in own["hits"]] == [hit.id for hit in expected if hit.id != 4]
+    with pytest.raises(ValueError, match="the query's camera is '7', whose distances"):
+        gallery.search_picture(red, None, "", Filter(), 3, "", Placing("distance", "7", "1"))
+    with pytest.raises(ValueError, match="the index knows no transition times"):
+        gallery.search_image(4, Filter(), 3, "", Placing("transitions"))

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from ealn_plugin.reports.html import pictures, recorded, settings, summary
+from ealn_plugin.reports.html import pictures, recorded, reliability, settings, summary
 from ealn_plugin.reports.html.blocks import Note, Section
 from ealn_plugin.reports.kept_figures import KeptFigures
 from ealn_plugin.system.durations import Durations
@@ -66,6 +66,7 @@ def make_sections(
         first,
         recorded.results(runs, report.results if report else {}),
         *pictures.retrieval(runs, report, failure, kept, num_queries),
+        reliability.reliability(runs, store_folder, kept),
         *generated,
         recorded.diagnostics(runs, kept),
         recorded.curves(runs, kept),

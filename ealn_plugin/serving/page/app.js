@@ -27,7 +27,16 @@ async function start() {
   for (const view of about.views) byId("seen").append(new Option(view, view));
   const names = { camera: "camera", view: "view", colour: "colour", type: "type", source: "source" };
   for (const [name, title] of Object.entries(names)) addChoices(name, title, about.filters[name] || {});
+  addPlacing();
   if (location.hash) follow();
+}
+
+function addPlacing() {
+  const rules = { distance: "and distances of cameras", transitions: "and usual travel times" };
+  const known = about.where_and_when || [];
+  byId("placing").hidden = !known.length;
+  for (const form of known) byId("where_and_when").append(new Option(`appearance ${rules[form] || form}`, form));
+  for (const camera of Object.keys(about.filters.camera || {})) byId("query_camera").append(new Option(camera, camera));
 }
 
 function addChoices(name, title, counts) {
@@ -128,7 +137,7 @@ function addCropping() {
 // ------------------------------------------------------------------------------------------------ searching
 function settings(data) {
   for (const box of document.querySelectorAll("#choices input:checked")) data.append(box.name, box.value);
-  for (const name of ["after", "before", "group_by", "k"]) if (byId(name).value) data.append(name, byId(name).value);
+  for (const name of ["after", "before", "group_by", "k", "where_and_when"]) if (byId(name).value) data.append(name, byId(name).value);
   return data;
 }
 
@@ -150,6 +159,7 @@ async function search() {
       const data = settings(new FormData());
       data.append("picture", asked.file, "upload");
       data.append("seen", byId("seen").value);
+      for (const name of ["query_camera", "query_time"]) if (byId(name).value) data.append(name, byId(name).value);
       if (asked.box) data.append("box", asked.box.map(side => side.toFixed(4)).join(","));
       answer = await ask("/api/search", { method: "POST", body: data });
     }
@@ -167,7 +177,9 @@ function say(text, wrong = false) {
 function show(answer, query) {
   const from = answer.query ? known(answer.query) || query : query;
   const seen = answer.view ? `, seen from the ${answer.view}` : "";
-  say(answer.hits.length ? `${answer.hits.length} nearest to ${from}${seen}` : "No image fits these conditions.");
+  const alone = byId("where_and_when").value && answer.ranked_by === "appearance";
+  const why = alone ? ", by appearance alone: camera or time of the query is not known" : "";
+  say(answer.hits.length ? `${answer.hits.length} nearest to ${from}${seen}${why}` : "No image fits these conditions.");
   byId("hits").replaceChildren(...answer.hits.map(hit => card(hit, query)));
 }
 
@@ -186,8 +198,9 @@ function card(hit, query) {
   image.src = `/api/images/${hit.id}?size=320`;
   image.alt = `hit ${hit.rank}: ${hit.image}`;
   const chance = typeof hit.probability === "number" ? ` · same vehicle: ${Math.round(100 * hit.probability)}%` : "";
+  const fitting = typeof hit.fits === "number" ? ` · where and when fit: ${Math.round(100 * hit.fits)}%` : "";
   part.querySelector(".similarity").textContent = `${hit.rank}. ${hit.similarity.toFixed(3)}${chance}`;
-  part.querySelector(".known").textContent = known(hit) + (hit.more ? ` · ${hit.more} more` : "");
+  part.querySelector(".known").textContent = known(hit) + fitting + (hit.more ? ` · ${hit.more} more` : "");
   const key = `${query} / ${hit.id}`;
   const buttons = [[part.querySelector(".right"), true], [part.querySelector(".wrong"), false]];
   const paint = () => {

@@ -50,7 +50,12 @@ class Calibration:
 
 
 def fit(
-    features: NDArray[np.float32], vehicles: Sequence[str], cameras: Sequence[str], source: str = "", seed: int = 0
+    features: NDArray[np.float32],
+    vehicles: Sequence[str],
+    cameras: Sequence[str],
+    source: str = "",
+    seed: int = 0,
+    most: int = 0,
 ) -> Calibration:
     """Fit on the nearest images of each labelled image.
 
@@ -58,11 +63,15 @@ def fit(
         features: float32 [n, dim], L2-normalised.
         vehicles, cameras: labels of the images, '' where a camera is unknown; images of an image's own camera do not
             count: one background makes vehicles alike, and its own vehicle was there a moment before.
-        source: what the images are called. seed: of the division of the vehicles.
+        source: what the images are called. seed: of the division of the vehicles, and of the draw of those that ask.
+        most: images whose nearest ones are looked at, 0: all.
     Raises:
         ValueError: too few vehicles, or too few of their images are near; one sentence.
     """
-    similarity, same, owner = _pairs(np.asarray(features), np.asarray(vehicles), np.asarray(cameras))
+    asking = np.arange(len(features))
+    if most and most < len(features):
+        asking = np.sort(np.random.default_rng(seed).choice(asking, most, replace=False))
+    similarity, same, owner = _pairs(np.asarray(features), np.asarray(vehicles), np.asarray(cameras), asking)
     names = np.unique(owner)
     held_out = np.isin(owner, np.random.default_rng(seed).permutation(names)[: len(names) // 2])
     for half in (held_out, ~held_out):
@@ -79,12 +88,12 @@ def fit(
 
 
 def _pairs(
-    features: NDArray[np.float32], vehicles: NDArray[Any], cameras: NDArray[Any]
+    features: NDArray[np.float32], vehicles: NDArray[Any], cameras: NDArray[Any], asking: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[Any]]:
-    """(similarity, whether the same vehicle, the asking image's vehicle) of each hit."""
+    """(similarity, whether the same vehicle, the asking image's vehicle) of each hit of the rows ``asking``."""
     similarities, same, owner = [], [], []
-    for row, feature in enumerate(features):
-        near = features @ feature
+    for row in asking:
+        near = features @ features[row]
         near[row] = -np.inf
         if cameras[row]:
             near[cameras == cameras[row]] = -np.inf

@@ -1,12 +1,12 @@
-"""ealn_plugin/search/calibration.py: probabilities that are the shares they promise, and what cannot be fitted."""
+"""ealn_plugin/evaluation/calibration.py: probabilities that are the shares they promise, and what cannot be fitted."""
 
 import json
 
 import numpy as np
 import pytest
 
-from ealn_plugin.search import calibration
-from ealn_plugin.search.calibration import Calibration, fit
+from ealn_plugin.evaluation import calibration
+from ealn_plugin.evaluation.calibration import Calibration, fit
 
 
 def vehicles_of(count=120, images=4, noise=0.35, seed=0):
@@ -21,7 +21,7 @@ def vehicles_of(count=120, images=4, noise=0.35, seed=0):
 
 def test_pairs_are_those_of_a_loop():
     features, vehicles, cameras = vehicles_of(count=12)
-    found = calibration._pairs(features, np.array(vehicles), np.array(cameras))
+    found = calibration._pairs(features, np.array(vehicles), np.array(cameras), np.arange(len(features)))
     expected = []
     for i in range(len(features)):
         near = [
@@ -50,7 +50,7 @@ def test_probabilities_of_vehicles_that_were_not_fitted_are_shares():
     rising = [share for _, share, count in fitted.shares if count > 50]
     assert rising[-1] > rising[0] + 0.3
     other = vehicles_of(seed=5)
-    similarity, same, _ = calibration._pairs(other[0], np.array(other[1]), np.array(other[2]))
+    similarity, same, _ = calibration._pairs(other[0], np.array(other[1]), np.array(other[2]), np.arange(480))
     assert abs(fitted.probability(similarity).mean() - same.mean()) < 0.02
     assert Calibration(**json.loads(json.dumps(fitted.as_json()))) == fitted
 
@@ -65,3 +65,9 @@ def test_similarities_that_separate_all_vehicles_stay_finite():
 def test_too_little_to_fit(count):
     with pytest.raises(ValueError, match=f"the images: {count} vehicles have hits.* give more labelled images"):
         fit(*vehicles_of(count=count) if count else (np.empty((0, 6), np.float32), [], []))
+
+
+def test_only_some_images_ask():
+    whole, some = fit(*vehicles_of()), fit(*vehicles_of(), most=200)
+    assert some.pairs == 200 * calibration.HITS and some == fit(*vehicles_of(), most=200) != whole
+    assert some.slope == pytest.approx(whole.slope, rel=0.2) and fit(*vehicles_of(), most=480) == whole
