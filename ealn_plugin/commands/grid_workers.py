@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ealn_plugin.commands.arguments import positive
+from ealn_plugin.config import default_config, flat
 from ealn_plugin.system.extras import check_extra
 
 EXTRA, PACKAGES = "cluster", ("ray",)
@@ -39,7 +40,10 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 
 def check_workers(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """End with a usage message where the flags do not fit together."""
+    """End with a usage message where the flags do not fit together; a setting right behind --ray is no address."""
+    if args.ray in flat(default_config()):
+        args.opts.insert(0, args.ray)
+        args.ray = ""
     if args.gpus_per_cell is not None and not 0 <= args.gpus_per_cell < float("inf"):
         parser.error(f"--gpus-per-cell is {args.gpus_per_cell:g}, expected 0 or more")
     if "://" in args.out:

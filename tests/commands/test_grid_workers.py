@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from ealn_plugin.commands import grid_workers
+from ealn_plugin.commands.reproduce import parse_arguments
 from ealn_plugin.system import jobs
 from tests.commands.test_reproduce import SMALL, reproduce
 from tests.helpers.ray_clusters import two_machines, wait_until
@@ -73,6 +74,13 @@ def test_wrong_flags_end_at_once(capsys, arguments, message):
     with pytest.raises(SystemExit):
         load_tool("reproduce").main(["--table", "1", *arguments])
     assert message in capsys.readouterr().err
+
+
+def test_a_setting_behind_the_flag_is_no_address():
+    for line in ("--table 1 --ray use_gpu False train.lr 1", "--ray use_gpu False --table 1 train.lr 1"):
+        args = parse_arguments(line.split())
+        assert args.ray == "" and args.opts == ["use_gpu", "False", "train.lr", "1"]
+    assert parse_arguments(["--table", "1", "--ray", "127.0.0.1:6379", "train.lr", "1"]).ray == "127.0.0.1:6379"
 
 
 def test_without_ray(monkeypatch, tmp_path, capsys):
