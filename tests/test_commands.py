@@ -66,6 +66,8 @@ ELSEWHERE = {  # beginning of a command: the test that runs it as it stands or, 
     "curl -F ": "tests/serving/test_app.py::test_a_search_with_everything",
     "python tools/search.py index cam_03.mp4 --detect": "tests/commands/test_search_build.py::"
     "test_a_video_becomes_a_gallery_that_can_be_asked",
+    "python tools/search.py query car.jpg --index log/crossing": "tests/commands/test_search_build.py::"
+    "test_a_video_becomes_a_gallery_that_can_be_asked",
     "python tools/search.py": "tests/test_readme.py::test_finding_a_vehicle",
     "python tools/report.py": "tests/commands/test_report.py::test_the_command_of_the_readme",
     "python tools/reproduce.py --ray": "tests/commands/test_grid_workers.py::test_a_local_ray",

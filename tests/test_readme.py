@@ -56,7 +56,7 @@ def test_finding_a_vehicle(tmp_path, run_folder, capsys, monkeypatch):
     (tmp_path / "my_cars").mkdir()
     shutil.copy(image, tmp_path / "my_cars")
     shutil.copy(image, tmp_path / "my_cars" / "car.jpg")
-    commands = arguments_of("search")
+    commands = [command for command in arguments_of("search") if "log/crossing" not in command]  # that needs a detector
     assert [command[0] for command in commands] == (
         ["index", "query", "index", "query", "add", "remove", *["query"] * 3]
         + ["calibrate", "query", "calibrate", "query", "judge", "verify"]
