@@ -69,6 +69,7 @@ def test_the_command_line_prints_and_writes_the_same_figures(tmp_path):
     assert "small: ours" in done.stderr  # the progress bar
 
 
+@pytest.mark.slow  # the parts are in tests/benchmark/test_train_step.py
 def test_training_steps_are_measured_without_any_dataset(benchmark, tmp_path, capsys):
     path = tmp_path / "step.json"
     assert (

@@ -110,6 +110,7 @@ def test_runs_side_by_side_are_those_one_after_the_other(veri_root, tmp_path, mo
     assert "starting behind the warm-up" in (tmp_path / "two" / "seed_2" / "hard" / "train.log").read_text()
 
 
+@pytest.mark.slow  # tests/reports/test_bounds.py has the figures and the shares
 def test_bounds_stand_beside_the_tables(rendered_root, tmp_path, capsys):
     arguments = ["--schemes", "en", "en_perturb", "--seeds", "1", "2", "--jobs", "1", "--bounds"]
     assert reproduce(rendered_root, tmp_path, *arguments) == 0

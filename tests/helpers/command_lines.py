@@ -254,5 +254,5 @@ COMMANDS = {
     "answers of a search": query,
     "view labels": label_views,
 }
-SLOW = {"report", "exported ONNX files", "exported programs"}
+SLOW = {"report", "exported ONNX files", "exported programs", "answers of a search", "figures"}
 """Commands that take tens of seconds."""
