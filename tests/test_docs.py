@@ -88,8 +88,8 @@ def test_what_the_recipes_name_exists():
     ("name", "file"),
     [
         ("masked_mean", "losses/reduction.py"),
-        ("SCHEMES", "config/defaults.py"),
-        ("GENERATOR_FREE", "config/defaults.py"),
+        ("SCHEMES", "config/scheme_names.py"),
+        ("GENERATOR_FREE", "config/scheme_names.py"),
         ("_BUILDERS", "runs/build_schemes.py"),
         ("PROTOCOLS", "evaluation/protocols.py"),
         ("malformed", "data/files.py"),

@@ -32,6 +32,26 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "Run schemes x seeds with the same number of embedding updates and print the paper's tables.",
         settings=True,
     )
+    _add_grid(parser)
+    add_workers(parser)
+    parser.add_argument("--out", default="log/reproduce", help="folder of the grid; what is finished there is kept")
+    parser.add_argument("--root", default="", help="folder that holds the dataset folders")
+    parser.add_argument("-s", "--sources", nargs="+", help="training datasets")
+    parser.add_argument("-t", "--targets", nargs="+", help="test datasets")
+    add_own_data(parser)
+    add_imports(parser)
+    add_settings(parser)
+    args = parser.parse_with_settings(arguments)
+    if not args.config_file and args.table is None:
+        parser.error("--config-file is missing, expected a YAML file of settings, or --table 1")
+    if args.table is not None and (args.sweep or args.bounds):
+        parser.error(f"--table {args.table} was given with --sweep or --bounds, expected it alone; leave them out")
+    check_workers(parser, args)
+    args.config_file = args.config_file or TABLE_CONFIG
+    return args
+
+
+def _add_grid(parser):
     parser.add_argument(
         "--config-file",
         default="",
@@ -78,22 +98,6 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         action="store_true",
         help="on rendered datasets: run hard_truth as well, and print what the truth gives and gains as a share of it",
     )
-    add_workers(parser)
-    parser.add_argument("--out", default="log/reproduce", help="folder of the grid; what is finished there is kept")
-    parser.add_argument("--root", default="", help="folder that holds the dataset folders")
-    parser.add_argument("-s", "--sources", nargs="+", help="training datasets")
-    parser.add_argument("-t", "--targets", nargs="+", help="test datasets")
-    add_own_data(parser)
-    add_imports(parser)
-    add_settings(parser)
-    args = parser.parse_with_settings(arguments)
-    if not args.config_file and args.table is None:
-        parser.error("--config-file is missing, expected a YAML file of settings, or --table 1")
-    if args.table is not None and (args.sweep or args.bounds):
-        parser.error(f"--table {args.table} was given with --sweep or --bounds, expected it alone; leave them out")
-    check_workers(parser, args)
-    args.config_file = args.config_file or TABLE_CONFIG
-    return args
 
 
 def reproduce(args: argparse.Namespace) -> None:

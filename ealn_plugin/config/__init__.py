@@ -3,20 +3,11 @@
 from yacs.config import CfgNode
 
 from ealn_plugin.config.checks import check_config
-from ealn_plugin.config.defaults import (
-    COMPARED,
-    GENERATOR_FREE,
-    LR_SCHEDULERS,
-    NAMES,
-    OTHER_VIEW_PARTS,
-    SCHEMES,
-    TRANSFORMS,
-    default_config,
-    parts_of,
-)
+from ealn_plugin.config.defaults import LR_SCHEDULERS, TRANSFORMS, default_config
 from ealn_plugin.config.loading import load_config, run_config, split_arguments
 from ealn_plugin.config.merging import flat
 from ealn_plugin.config.options import datamanager_options, optimizer_options, recorded
+from ealn_plugin.config.scheme_names import COMPARED, GENERATOR_FREE, NAMES, OTHER_VIEW_PARTS, SCHEMES, parts_of
 
 __all__ = [
     "COMPARED",

@@ -7,20 +7,10 @@ from collections.abc import Collection, Iterable
 from yacs.config import CfgNode
 
 from ealn_plugin.config.backbones import size_step
-from ealn_plugin.config.defaults import (
-    _CHOICES,
-    _LISTS,
-    _RANGES,
-    COMPARED,
-    GENERATOR_FREE,
-    LOGGERS,
-    RENDERED_FOLDERS,
-    SCHEMES,
-    TRANSFORMS,
-    default_config,
-)
+from ealn_plugin.config.defaults import _CHOICES, _LISTS, _RANGES, LOGGERS, RENDERED_FOLDERS, TRANSFORMS, default_config
 from ealn_plugin.config.merging import flat
 from ealn_plugin.config.own_data import parse
+from ealn_plugin.config.scheme_names import COMPARED, GENERATOR_FREE, SCHEMES
 
 
 def check_config(config: CfgNode) -> None:

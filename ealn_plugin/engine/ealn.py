@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from ealn_plugin import toolkit
-from ealn_plugin.data.annotations import APPEARANCE, MODELS, VIEWPOINTS
+from ealn_plugin.data.annotations import VIEWPOINTS
 from ealn_plugin.data.identities import check_labels
 from ealn_plugin.distributed.sharing import share_work
 from ealn_plugin.distributed.world import World, check_device
 from ealn_plugin.engine import optimizers, schedule
 from ealn_plugin.engine.acceleration import accelerate, keep_freed_memory
+from ealn_plugin.engine.batches import gather_batch
 from ealn_plugin.engine.checkpoints import state
 from ealn_plugin.engine.checkpoints.rates import hyperparameters
 from ealn_plugin.engine.checks import check_scheduler, check_training, checked_schemes, companions_for, make_folder
@@ -34,9 +35,8 @@ from ealn_plugin.engine.step import build_step
 from ealn_plugin.evaluation.extraction import FeatureExtraction
 from ealn_plugin.evaluation.protocols import check_protocols
 from ealn_plugin.losses.checks import check_choice
-from ealn_plugin.losses.transfer import to_device
 from ealn_plugin.models.embedding import EmbeddingNetwork, probe_backbone
-from ealn_plugin.schemes.base import Batch, Scheme
+from ealn_plugin.schemes.base import Scheme
 from ealn_plugin.system.interrupts import TrainingInterrupted, stop_on_signals
 from ealn_plugin.system.randomness import derived_seed, seed_everything
 
@@ -144,31 +144,13 @@ class EALNEngine(EvaluatingEngine):
         Returns:
             {name: detached scalar tensor}, losses and mean distances over the batch of all processes.
         """
-        paths = data["impath"]
-        labels = data["pid"], self.views_of(paths), APPEARANCE.lookup(paths), MODELS.lookup(paths)
-        pids, views, groups, models = self.world.gather_columns(*labels)
-        images = self.world.gather_rows(data["img"].to(self.device, non_blocking=True))
-        batch = Batch(
-            images=self.pixels.to_generator(images),
-            pids=pids.to(self.device, non_blocking=True),
-            views=views,
-            groups=to_device(groups, self.device),
-            random=self.random,
-            companions=self._companions_in(data),
-            models=to_device(models, self.device),
+        images, batch = gather_batch(
+            data, self.world, self.device, self.pixels, self.views_of, self.epochs.companions, self.random
         )
         if not self.world.is_main:  # dropout differs between the processes, and comes out again after a resume
             seed_everything(derived_seed(self.seed, "process", self.world.rank, self.global_step))
         with self.sharing:
             return self.step(images, batch, self.stage)
-
-    def _companions_in(self, data: Mapping[str, Any]) -> dict[str, Tensor]:
-        """{kind: images in [-1, 1]} that the loader brings beside a batch, of all processes."""
-        found = {}
-        for kind in self.epochs.companions:
-            own = data[kind].to(self.device, non_blocking=True)
-            found[kind] = self.pixels.to_generator(self.world.gather_rows(own))
-        return found
 
     # ------------------------------------------------------------------------------------------ a run
     def run(

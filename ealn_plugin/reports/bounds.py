@@ -13,7 +13,7 @@ import os
 import torch
 from torch.utils.data import DataLoader
 
-from ealn_plugin.config.defaults import NAMES, OTHER_VIEW_PARTS, parts_of
+from ealn_plugin.config.scheme_names import NAMES, OTHER_VIEW_PARTS, parts_of
 from ealn_plugin.evaluation.bounds import Share, perfect_appearance, read_groups, share_of_room
 from ealn_plugin.evaluation.extraction import FeatureExtraction, fuse
 from ealn_plugin.evaluation.protocols import evaluate_protocols, protocols_of

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from ealn_plugin.config.defaults import NAMES
+from ealn_plugin.config.scheme_names import NAMES
 from ealn_plugin.reports.published import PUBLISHED
 from ealn_plugin.runs.folder import primary_protocol
 

@@ -198,6 +198,7 @@ def _guard(token: str) -> Any:
     """Middleware that lets nobody in without the token, and adds the headers that every answer has."""
 
     async def guard(request: Request, call_next: Any) -> Response:
+        """What is answered to a request; ``call_next`` asks the rest of the application."""
         response: Response
         given = request.query_params.get("token", "")
         if token and _is(given, token) and request.method == "GET":

@@ -78,6 +78,7 @@ class _Tasks:
         self._begun: collections.Counter[str] = collections.Counter()
 
     def run(self, jobs: Sequence[Job]) -> Iterator[str]:
+        """Run all jobs and yield the name of each as it is done; a RuntimeError at the end if some failed."""
         waiting, done = list(jobs), set()
         try:
             while waiting or self._running:

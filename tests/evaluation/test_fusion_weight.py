@@ -146,7 +146,9 @@ def test_checkpoints_of_earlier_versions_have_no_weight(datamanager, tmp_path):
     content = checkpoint.load(path)
     del content["schemes"]["view"]["chosen_weight"]
     torch.save(content, path)
-    state.restore(build_engine(datamanager, ("view",)), path)
+    restored = build_engine(datamanager, ("view",))
+    state.restore(restored, path)
+    assert restored.epoch == 1 and restored.schemes[0].fusion_weight == 1.0
 
 
 def test_the_key_of_the_configuration():

@@ -9,8 +9,8 @@ from ealn_plugin.reports.places import where_and_when_of
 from ealn_plugin.reports.subjects import TestSet
 
 
-@pytest.fixture(scope="module")
-def test_set(rendered_root):
+@pytest.fixture(scope="module", name="test_set")
+def rendered_test_set(rendered_root):
     data = VeRi776(root=str(rendered_root), verbose=False)
     items = [*data.query, *data.gallery]
     paths, pids, cameras = zip(*(item[:3] for item in items))

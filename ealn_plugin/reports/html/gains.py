@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ealn_plugin import config as configuration
-from ealn_plugin.config.defaults import NAMES, SCHEMES
+from ealn_plugin.config.scheme_names import NAMES, SCHEMES
 from ealn_plugin.evaluation.bounds import share_of_room
 from ealn_plugin.reports.bounds import TRUTH, room_of, share_text
 from ealn_plugin.runs.folder import CONFIG, RESULTS, primary_protocol, read_results

@@ -13,11 +13,19 @@ def photographs(tmp_path, items, present=True):
     return Photographs("cars.csv", str(tmp_path), [Photograph(image, pid, split=split) for image, pid, split in items])
 
 
-def test_good_ones_pass(tmp_path):
-    check_photographs(photographs(tmp_path, [("a", "1", ""), ("b", "2", "")]))
-    check_photographs(photographs(tmp_path, [("a", "0", "train"), ("b", "1", "train"), *TESTED]))
-    check_photographs(photographs(tmp_path, TESTED))
-    check_photographs(photographs(tmp_path, [("a", "1", "test"), ("b", "2", "test")]))
+@pytest.mark.parametrize(
+    "items",
+    [
+        [("a", "1", ""), ("b", "2", "")],
+        [("a", "0", "train"), ("b", "1", "train"), *TESTED],
+        TESTED,
+        [("a", "1", "test"), ("b", "2", "test")],
+    ],
+)
+def test_good_ones_pass_as_they_are(tmp_path, items):
+    found = photographs(tmp_path, items)
+    check_photographs(found)
+    assert found == photographs(tmp_path, items)
 
 
 @pytest.mark.parametrize(
